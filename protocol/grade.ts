@@ -1,0 +1,74 @@
+import type { Failure } from './failure.ts'
+import type { Usage } from '../agents/agent.ts'
+
+/** How hard the grade was to forge, strongest first (design §10). */
+export const integrityClasses = ['separate', 'non-root', 'clean', 'live'] as const
+export type Integrity = (typeof integrityClasses)[number]
+
+/** Rewards by name, each a finite number. */
+export type Rewards = Readonly<Record<string, number>>
+
+export interface Grade {
+  readonly rewards: Rewards
+  readonly integrity: Integrity
+}
+
+export type RolloutState = 'graded' | 'failed' | 'cancelled'
+
+/** What a rollout came to: `result.json` of the store and the record behind every table. */
+export interface RolloutResult {
+  readonly version: 1
+  /** Workflow id. */
+  readonly id: string
+  readonly job: string
+  readonly name: string
+  readonly task: string
+  readonly taskChecksum: string
+  readonly agent: string
+  readonly attempt: number
+  readonly state: RolloutState
+  /** Only when graded. */
+  readonly rewards?: Rewards
+  readonly integrity?: Integrity
+  /** Only when failed or cancelled. */
+  readonly failure?: Failure
+  /** How the agent's part ended; an outcome, not a failure. */
+  readonly agentEnd?: 'done' | 'agent-timeout' | 'max-turns' | 'max-tokens'
+  readonly turns: number
+  readonly usage: Usage
+  readonly incarnations: number
+  readonly gradingAttempts: number
+  readonly sandbox?: {
+    readonly provider: string
+    readonly name: string
+    readonly place: string
+    readonly image: string
+  }
+  /** ISO 8601. */
+  readonly startedAt: string
+  readonly finishedAt: string
+  readonly phases: Readonly<Partial<Record<'open' | 'turns' | 'grade', { startedAt: string; finishedAt: string }>>>
+}
+
+/** One line of the summary: what scripts depend on (`--json`, `summary.json`). */
+export interface SummaryRollout {
+  readonly id: string
+  readonly task: string
+  readonly agent: string
+  readonly attempt: number
+  readonly state: RolloutState
+  readonly rewards?: Rewards
+  readonly integrity?: Integrity
+  readonly failure?: Failure
+}
+
+export interface JobSummary {
+  readonly type: 'summary'
+  readonly job: string
+  /** Mean reward over graded rollouts; absent when none was graded. */
+  readonly mean?: number
+  readonly graded: number
+  readonly failed: number
+  readonly cancelled: number
+  readonly rollouts: readonly SummaryRollout[]
+}

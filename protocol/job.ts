@@ -1,0 +1,92 @@
+import { z } from 'zod'
+import { jobIdPattern, taskNamePattern } from './names.ts'
+
+/** Schemas of what crosses process boundaries about a job. Workflows import only the types. */
+
+const jsonScalarRecord = z.record(z.string(), z.string())
+
+export const agentSpecSchema = z.object({
+  kind: z.enum(['oracle', 'nop', 'script', 'command', 'model', 'module']),
+  label: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/),
+  args: jsonScalarRecord,
+  model: z.string().optional(),
+  module: z.object({ key: z.string(), exportName: z.string(), source: z.string() }).optional(),
+})
+
+/** Overrides of a task's runtime from the command line or `Taskset.run`; `null` clears. */
+export const runtimeOverridesSchema = z
+  .object({
+    resources: z
+      .object({
+        cpus: z.number().positive().nullable(),
+        memoryMiB: z.number().int().positive().nullable(),
+        storageMiB: z.number().int().positive().nullable(),
+        pids: z.number().int().positive().nullable(),
+      })
+      .partial(),
+    limits: z
+      .object({
+        acquireTimeoutMs: z.number().int().positive(),
+        startTimeoutMs: z.number().int().positive(),
+        execTimeoutMs: z.number().int().positive(),
+        lifetimeMs: z.number().int().positive(),
+      })
+      .partial(),
+    env: z.record(z.string(), z.string().nullable()),
+    mounts: z.array(z.object({ source: z.string(), target: z.string(), readOnly: z.boolean() })),
+    secrets: z.array(z.string()),
+    user: z.string().nullable(),
+    workdir: z.string().nullable(),
+    network: z.enum(['public', 'none']).nullable(),
+  })
+  .partial()
+
+/** Everything that defines a job; `jobs/<job>/job.json`. The same id with other options is a conflict. */
+export const jobOptionsSchema = z.object({
+  version: z.literal(1),
+  taskset: z.string(),
+  tasks: z.array(z.object({ name: z.string().regex(taskNamePattern), checksum: z.string() })).min(1),
+  agents: z.array(agentSpecSchema).min(1),
+  /** `options`: the provider's own settings, checked by its adapter (`{ network: "true" }` for `--local-network`). */
+  provider: z.object({ name: z.string(), options: jsonScalarRecord }),
+  runtime: runtimeOverridesSchema,
+  imageMap: jsonScalarRecord,
+  attempts: z.number().int().min(1).max(1000),
+  /** How many rollouts run at the same time, from the start; may be changed while the job runs. */
+  concurrency: z.number().int().min(1).max(10_000),
+  limits: z.object({
+    /** Turns per rollout. */
+    maxTurns: z.number().int().min(1),
+    /** Input plus output tokens per rollout, where the agent reports usage. */
+    maxTokens: z.number().int().min(1).optional(),
+    /** For tasks that state no agent timeout. */
+    agentTimeoutMs: z.number().int().min(1),
+  }),
+  sandboxLoss: z.object({ policy: z.enum(['fail', 'restart']), maxIncarnations: z.number().int().min(1).max(10) }),
+  gradingAttempts: z.number().int().min(1).max(3),
+  keep: z.enum(['never', 'on-failure', 'always']),
+  parentJob: z.string().optional(),
+})
+
+export type JobOptions = z.infer<typeof jobOptionsSchema>
+export type RuntimeOverrides = z.infer<typeof runtimeOverridesSchema>
+
+/** Input of the job workflow. Options are in the store under `jobs/<job>/job.json`. */
+export const jobInputSchema = z.object({
+  job: z.string().regex(jobIdPattern),
+  storeUrl: z.string(),
+  taskQueue: z.string(),
+  concurrency: z.number().int().min(1),
+  /** Key that the client has just written; the worker proves that it sees the same store. */
+  proofKey: z.string(),
+})
+export type JobInput = z.infer<typeof jobInputSchema>
+
+/** One rollout of a job as the job's plan lists it. */
+export interface PlannedRollout {
+  /** `<task>.<agent label>.<attempt>`. */
+  readonly name: string
+  readonly task: string
+  readonly agent: string
+  readonly attempt: number
+}

@@ -1,0 +1,42 @@
+/** Names that are derived, never random (design §4). Imported by workflows, so it imports nothing. */
+
+/** Rollout name inside a job: `<task>.<agent label>.<attempt>`. */
+export function rolloutName(rollout: { task: string; agent: string; attempt: number }): string {
+  return `${rollout.task}.${rollout.agent}.${rollout.attempt}`
+}
+
+/** A rollout's id, which is also its workflow id: `<job>.<task>.<agent label>.<attempt>`. */
+export function rolloutId(job: string, name: string): string {
+  return `${job}.${name}`
+}
+
+export function shardWorkflowId(job: string, shard: number): string {
+  return `${job}.shard-${shard}`
+}
+
+/** The queue of a job whose own worker serves it. */
+export function jobTaskQueue(job: string): string {
+  return `rollcall-${job}`
+}
+
+/** The queue that `rollcall worker` polls, for jobs without a worker of their own. */
+export const sharedTaskQueue = 'rollcall'
+
+/** What a job id must look like: it becomes a workflow id, a folder and a label. */
+export const jobIdPattern = /^[a-z0-9][a-z0-9_-]{0,99}$/i
+
+/** What a task's name must look like inside ids and folders. */
+export const taskNamePattern = /^[a-z0-9][a-z0-9_-]{0,79}$/i
+
+/** Search attributes, all typed; registered by the client where allowed. */
+export const searchAttributeNames = {
+  job: 'RollcallJob',
+  task: 'RollcallTask',
+  agent: 'RollcallAgent',
+  provider: 'RollcallProvider',
+  state: 'RollcallState',
+  reward: 'RollcallReward',
+} as const
+
+/** Where a rollout is; `prepare` to `release` are the phases a person can see. */
+export type RolloutPhase = 'open' | 'turns' | 'grade' | 'record' | 'release' | 'done'

@@ -1,0 +1,51 @@
+/** Every key of the store, in one place. `rollout` is a rollout's name inside its job. */
+
+export const jobKey = (job: string): string => `jobs/${job}/job.json`
+/** Written by the client just before the start: proves that client and worker share the store. */
+export const proofKey = (job: string): string => `jobs/${job}/proof`
+/** The job's plan: all rollouts in order, written by planJob. */
+export const planKey = (job: string): string => `jobs/${job}/plan.json`
+/** Versions, task checksums, image digests: written by summarizeJob. */
+export const lockKey = (job: string): string => `jobs/${job}/lock.json`
+export const summaryKey = (job: string): string => `jobs/${job}/summary.json`
+
+/** A copy of a task's directory as a tar, by content hash; shared by all jobs. */
+export const taskKey = (checksum: string): string => `tasks/${checksum}.tar`
+/** A bundled TypeScript agent, by content hash. */
+export const bundleKey = (hash: string): string => `bundles/${hash}.mjs`
+
+export const rolloutPrefix = (job: string, rollout: string): string => `jobs/${job}/rollouts/${rollout}/`
+export const resultKey = (job: string, rollout: string): string => `${rolloutPrefix(job, rollout)}result.json`
+export const traceKey = (job: string, rollout: string): string => `${rolloutPrefix(job, rollout)}trace.jsonl`
+export const artifactsKey = (job: string, rollout: string): string => `${rolloutPrefix(job, rollout)}artifacts.tar`
+
+const padded = (n: number): string => String(n).padStart(6, '0')
+
+export interface RolloutPlace {
+  readonly job: string
+  readonly rollout: string
+  readonly incarnation: number
+}
+
+const incarnationPrefix = (at: RolloutPlace): string => `${rolloutPrefix(at.job, at.rollout)}i${at.incarnation}/`
+
+/** What openRollout found out: sandbox, image, times. */
+export const openedKey = (at: RolloutPlace): string => `${incarnationPrefix(at)}opened.json`
+
+export const turnsPrefix = (at: RolloutPlace & { phase: number }): string =>
+  `${incarnationPrefix(at)}p${at.phase}/turns/`
+/** The agent's answer of a turn: put before it is acted on. */
+export const answerKey = (at: RolloutPlace & { phase: number; turn: number }): string =>
+  `${turnsPrefix(at)}${padded(at.turn)}.answer.json`
+/** The results of a turn's calls: put when all have ended. */
+export const turnResultKey = (at: RolloutPlace & { phase: number; turn: number }): string =>
+  `${turnsPrefix(at)}${padded(at.turn)}.result.json`
+/** Full output of one exec. */
+export const outputKey = (at: RolloutPlace & { exec: string; stream: 'stdout' | 'stderr' }): string =>
+  `${incarnationPrefix(at)}execs/${at.exec}.${at.stream}`
+/** Everything one grading attempt found: reward, integrity, evidence. */
+export const gradeKey = (at: RolloutPlace & { phase: number }): string =>
+  `${incarnationPrefix(at)}p${at.phase}/grade.json`
+/** A file that a grading attempt left (`test-stdout.txt`, `reward.json`). */
+export const gradeFileKey = (at: RolloutPlace & { phase: number; name: string }): string =>
+  `${incarnationPrefix(at)}p${at.phase}/verifier/${at.name}`
