@@ -35,18 +35,13 @@ export type JobEvent = { readonly version: 1; readonly cursor: string; readonly 
   | { readonly type: 'rollout'; readonly rollout: string; readonly state: RolloutState }
 )
 
-/** Answer of the job workflow's `status` query. */
+export type JobState =
+  'planning' | 'running' | 'paused' | 'cancelling' | 'summarizing' | 'completed' | 'cancelled' | 'failed'
+
+/** Where a job is, as `job.status()` answers. */
 export interface JobStatus {
   readonly job: string
-  readonly state:
-    | 'planning'
-    | 'running'
-    | 'paused'
-    | 'cancelling'
-    | 'summarizing'
-    | 'completed'
-    | 'cancelled'
-    | 'failed'
+  readonly state: JobState
   readonly total: number
   readonly graded: number
   readonly failed: number

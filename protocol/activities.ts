@@ -1,0 +1,134 @@
+import type { Failure } from './failure.ts'
+import type { Integrity, Rewards, RolloutState } from './grade.ts'
+import type { PlannedRollout } from './job.ts'
+
+/** What crosses between workflows and activities: keys and small facts, never contents. */
+
+/** The right to use a sandbox. */
+export interface Lease {
+  readonly provider: string
+  readonly place: string
+  readonly sandbox: string
+  readonly incarnation: number
+  readonly spec: string
+}
+
+export interface JobRef {
+  readonly job: string
+  readonly storeUrl: string
+}
+
+/** One rollout in one incarnation of its sandbox. */
+export interface RolloutRef extends JobRef {
+  /** `<task>.<agent label>.<attempt>` */
+  readonly rollout: string
+  readonly incarnation: number
+  /** Owner nonce: made once in the rollout workflow. */
+  readonly owner: string
+}
+
+/** What the job's plan says that workflows need to decide. */
+export interface RolloutPolicy {
+  readonly sandboxLoss: { readonly policy: 'fail' | 'restart'; readonly maxIncarnations: number }
+  readonly gradingAttempts: number
+  /** The largest of all tasks' limits, for open's timeouts. */
+  readonly acquireTimeoutMs: number
+  readonly startTimeoutMs: number
+}
+
+export interface PlanResult {
+  readonly total: number
+  readonly provider: string
+  readonly policy: RolloutPolicy
+  /** The first rollouts of the plan; `listRollouts` gives the others. */
+  readonly first: readonly PlannedRollout[]
+}
+
+export interface OpenedRollout {
+  readonly lease: Lease
+  readonly agentTimeoutMs: number
+  readonly verifierTimeoutMs: number
+}
+
+/** The worker shuts down: schedule the same activity again, with the same keys. */
+export interface HandedOver {
+  readonly handedOver: true
+}
+
+export interface TurnsInput extends RolloutRef {
+  readonly lease: Lease
+  readonly phase: number
+  /** First turn to take. */
+  readonly turn: number
+  /** Absolute, milliseconds since 1970. */
+  readonly deadline: number
+  readonly sliceMs: number
+}
+
+export type AgentEnd = 'done' | 'agent-timeout' | 'max-turns' | 'max-tokens'
+
+export interface TurnsResult {
+  /** The next turn to take. */
+  readonly turn: number
+  /** Absent: there are more turns. */
+  readonly end?: AgentEnd
+}
+
+export interface GradeInput extends RolloutRef {
+  readonly lease: Lease
+  /** A phase of its own for each grading attempt: exec ids never repeat. */
+  readonly phase: number
+  readonly attempt: number
+}
+
+export interface GradeResult {
+  readonly rewards: Rewards
+  readonly integrity: Integrity
+}
+
+export interface RecordInput extends RolloutRef {
+  readonly state: RolloutState
+  readonly failure?: Failure
+  readonly grade?: GradeResult
+  readonly agentEnd?: AgentEnd
+  /** Absent when the sandbox was never open or is lost: nothing can be fetched from it. */
+  readonly lease?: Lease
+  readonly phase: number
+  readonly gradingAttempts: number
+  /** ISO 8601, by the workflow's clock. */
+  readonly startedAt: string
+  readonly phases: Readonly<Partial<Record<'open' | 'turns' | 'grade', { startedAt: string; finishedAt: string }>>>
+}
+
+/** What a rollout workflow returns to its job: about 100 bytes. */
+export interface RolloutOutcome {
+  readonly state: RolloutState
+  readonly reward?: number
+  readonly code?: string
+}
+
+export interface ReleaseInput extends JobRef {
+  readonly rollout: string
+  readonly owner: string
+  /** All of them are released: 1 to this. */
+  readonly incarnations: number
+}
+
+export interface SummaryResult {
+  readonly graded: number
+  readonly failed: number
+  readonly cancelled: number
+  readonly mean?: number
+}
+
+/** The activities as workflows see them; `activities/create-activities.ts` implements it. */
+export interface Activities {
+  planJob(input: JobRef & { proofKey: string; firstCount: number }): Promise<PlanResult>
+  listRollouts(input: JobRef & { from: number; count: number }): Promise<readonly PlannedRollout[]>
+  openRollout(input: RolloutRef): Promise<OpenedRollout | HandedOver>
+  runTurns(input: TurnsInput): Promise<TurnsResult | HandedOver>
+  gradeRollout(input: GradeInput): Promise<GradeResult | HandedOver>
+  recordRollout(input: RecordInput): Promise<RolloutOutcome>
+  releaseSandbox(input: ReleaseInput): Promise<void>
+  summarizeJob(input: JobRef & { cancelled: boolean }): Promise<SummaryResult>
+}

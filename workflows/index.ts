@@ -1,0 +1,4 @@
+/** Everything a worker registers. */
+export { jobWorkflow } from './job.ts'
+export { rolloutWorkflow } from './rollout.ts'
+export { shardWorkflow } from './shard.ts'

@@ -1,0 +1,130 @@
+import { CancellationScope, CancelledFailure, isCancellation, setHandler } from '@temporalio/workflow'
+import type { SummaryResult } from '../protocol/activities.ts'
+import type { JobState } from '../protocol/events.ts'
+import type { JobInput } from '../protocol/job.ts'
+import { callActivity } from './activity-stubs.ts'
+import { showProgress } from './job-details.ts'
+import * as messages from './messages.ts'
+import { Segment } from './segment.ts'
+import { Shards } from './shards.ts'
+import { activityOptions, rolloutsPerShard } from './timing.ts'
+import type { WindowControl } from './window.ts'
+
+/** Input of the job workflow; the options themselves are in the store. */
+export interface JobWorkflowInput extends JobInput {
+  /** Whether the namespace knows Rollcall's search attributes. */
+  readonly searchable: boolean
+  /** Rollouts per shard; tests make it small. */
+  readonly shardSize?: number
+}
+
+/**
+ * One run of a taskset: plan → rollouts in a window of `concurrency` → summary. A cancelled job ends as cancelled, but
+ * only after every rollout has torn down its sandbox and the summary is stored.
+ */
+export async function jobWorkflow(input: JobWorkflowInput): Promise<SummaryResult> {
+  const job = new Job(input)
+  job.listen()
+  await job.planAndWork()
+  const cancelled = CancellationScope.current().consideredCancelled
+  const summary = await CancellationScope.nonCancellable(() => job.summarize(cancelled))
+  if (cancelled) throw new CancelledFailure('The job was cancelled; everything it had made is torn down.')
+  return summary
+}
+
+class Job {
+  private readonly input: JobWorkflowInput
+  private readonly control: WindowControl
+  private state: JobState = 'planning'
+  private total = 0
+  private segment: Segment | undefined
+  private shards: Shards | undefined
+
+  constructor(input: JobWorkflowInput) {
+    this.input = input
+    this.control = { size: input.concurrency, paused: false }
+  }
+
+  listen(): void {
+    setHandler(messages.statusQuery, () => this.status())
+    setHandler(messages.endedQuery, (from, count) => this.segment?.endedNames.slice(from, from + count) ?? [])
+    setHandler(messages.pauseUpdate, () => this.change({ paused: true }))
+    setHandler(messages.resumeUpdate, () => this.change({ paused: false }))
+    setHandler(messages.concurrencyUpdate, (size) => this.change({ size }), { validator: assertConcurrency })
+    setHandler(messages.drainingSignal, (report) => this.shards?.reportDraining(report))
+    CancellationScope.current().cancelRequested.catch(() => this.enter('cancelling'))
+  }
+
+  /** Returns when nothing of the job runs any more, also when it was cancelled. */
+  async planAndWork(): Promise<void> {
+    try {
+      await this.work()
+    } catch (error) {
+      if (!isCancellation(error)) throw error
+    }
+  }
+
+  async summarize(cancelled: boolean): Promise<SummaryResult> {
+    if (!cancelled) this.enter('summarizing')
+    const { job, storeUrl } = this.input
+    const summary = await callActivity(
+      'summarizeJob',
+      { ...activityOptions.summarizeJob, summary: cancelled ? 'cancelled' : `${this.total} rollouts` },
+      { job, storeUrl, cancelled },
+    )
+    this.enter(cancelled ? 'cancelled' : 'completed')
+    return summary
+  }
+
+  private async work(): Promise<void> {
+    const { job, storeUrl, proofKey, searchable, shardSize = rolloutsPerShard } = this.input
+    const plan = await callActivity(
+      'planJob',
+      { ...activityOptions.planJob, summary: job },
+      { job, storeUrl, proofKey, firstCount: shardSize },
+    )
+    this.total = plan.total
+    this.enter('running')
+    const input = { job, storeUrl, searchable, provider: plan.provider, policy: plan.policy }
+    if (plan.total <= shardSize) {
+      this.segment = new Segment(input, this.control, () => this.show())
+      await this.segment.drain(plan.first)
+    } else {
+      this.shards = new Shards(input, this.control)
+      await this.shards.drain({ total: plan.total, shardSize })
+    }
+  }
+
+  private change(change: Partial<WindowControl>): void {
+    Object.assign(this.control, change)
+    this.shards?.windowChanged()
+    this.show()
+  }
+
+  private enter(state: JobState): void {
+    this.state = state
+    this.show()
+  }
+
+  private show(): void {
+    showProgress(this.status())
+  }
+
+  private status(): messages.JobWorkflowStatus {
+    const nothing = { tally: { graded: 0, failed: 0, cancelled: 0, rewardSum: 0 }, running: [], ended: 0 }
+    return {
+      ...(this.segment?.status() ?? nothing),
+      ...(this.shards === undefined ? {} : { tally: this.shards.tally }),
+      state: this.state === 'running' && this.control.paused ? 'paused' : this.state,
+      total: this.total,
+      concurrency: this.control.size,
+      shards: this.shards?.entries ?? [],
+    }
+  }
+}
+
+function assertConcurrency(size: number): void {
+  if (!Number.isInteger(size) || size < 1 || size > 10_000) {
+    throw new RangeError(`concurrency is ${size}: expected a whole number from 1 to 10000`)
+  }
+}

@@ -1,0 +1,86 @@
+import { ChildWorkflowCancellationType, executeChild, ParentClosePolicy } from '@temporalio/workflow'
+import type { RolloutOutcome, RolloutPolicy } from '../protocol/activities.ts'
+import type { PlannedRollout } from '../protocol/job.ts'
+import { rolloutId } from '../protocol/names.ts'
+import { failureOf } from './failure-of.ts'
+import type { SegmentStatus, Tally } from './messages.ts'
+import type { RolloutInput } from './rollout.ts'
+import { attributesAtStart } from './search-attributes.ts'
+import { timing } from './timing.ts'
+import { RolloutWindow } from './window.ts'
+import type { WindowControl } from './window.ts'
+
+export interface SegmentInput {
+  readonly job: string
+  readonly storeUrl: string
+  readonly provider: string
+  readonly policy: RolloutPolicy
+  readonly searchable: boolean
+}
+
+/** Runs a list of rollouts as children and keeps count: all of a small job, or one shard of a large one. */
+export class Segment {
+  readonly tally: Tally = { graded: 0, failed: 0, cancelled: 0, rewardSum: 0 }
+  readonly endedNames: string[] = []
+  private readonly window: RolloutWindow<PlannedRollout>
+  private readonly input: SegmentInput
+  private readonly onEnded: () => Promise<void> | void
+
+  constructor(input: SegmentInput, control: WindowControl, onEnded: () => Promise<void> | void = () => {}) {
+    this.input = input
+    this.onEnded = onEnded
+    this.window = new RolloutWindow(control, (rollout) => this.runOne(rollout))
+  }
+
+  drain(rollouts: AsyncIterable<PlannedRollout> | Iterable<PlannedRollout>): Promise<void> {
+    return this.window.drain(rollouts)
+  }
+
+  status(): SegmentStatus {
+    return {
+      tally: this.tally,
+      running: [...this.window.active].map((rollout) => rollout.name),
+      ended: this.endedNames.length,
+    }
+  }
+
+  running(): number {
+    return this.window.active.size
+  }
+
+  private async runOne(rollout: PlannedRollout): Promise<void> {
+    this.count(await this.outcomeOf(rollout))
+    this.endedNames.push(rollout.name)
+    await this.onEnded()
+  }
+
+  private async outcomeOf(rollout: PlannedRollout): Promise<RolloutOutcome> {
+    try {
+      return await executeChild('rolloutWorkflow', this.childOptions(rollout))
+    } catch (error) {
+      const { code } = failureOf(error)
+      return { state: code === 'cancelled' ? 'cancelled' : 'failed', code }
+    }
+  }
+
+  private childOptions(rollout: PlannedRollout) {
+    const { job, storeUrl, policy, searchable, provider } = this.input
+    return {
+      workflowId: rolloutId(job, rollout.name),
+      args: [{ job, storeUrl, policy, searchable, rollout: rollout.name } satisfies RolloutInput],
+      // A job that ends without its children (terminated) still has their sandboxes torn down.
+      parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+      cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+      workflowTaskTimeout: timing.workflowTaskTimeoutMs,
+      // A whole rollout is never retried: what happened in its sandbox has happened.
+      retry: { maximumAttempts: 1 },
+      staticSummary: `${rollout.task} · ${rollout.agent} · attempt ${rollout.attempt}`,
+      ...(searchable ? { typedSearchAttributes: attributesAtStart({ job, provider, ...rollout }) } : {}),
+    }
+  }
+
+  private count(outcome: RolloutOutcome): void {
+    this.tally[outcome.state] += 1
+    this.tally.rewardSum += outcome.reward ?? 0
+  }
+}

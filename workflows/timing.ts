@@ -1,0 +1,89 @@
+import type { ActivityOptions, RetryPolicy } from '@temporalio/workflow'
+
+/**
+ * Every timeout, heartbeat and retry of the engine, each with its reason. Together they give recovery within 10 s after
+ * a worker's death. Values are milliseconds.
+ */
+export const timing = {
+  /** A dead worker is noticed after this long; activities tick three times as often. */
+  heartbeatTimeoutMs: 6_000,
+  heartbeatTickMs: 2_000,
+  /** Upper bound of the SDK's own throttling: ticks must really leave the worker. */
+  maxHeartbeatThrottleIntervalMs: 1_000,
+  /** A workflow task handed to a worker that died goes to another one after this long (default 10 s). */
+  workflowTaskTimeoutMs: 3_000,
+  /** A task waits this long on the queue of a worker that no longer polls (default 10 s). */
+  stickyQueueScheduleToStartMs: 1_000,
+  /** runTurns returns at a turn's end once this long has passed: fast turns share an activity, slow ones have their own. */
+  sliceMs: 5_000,
+  /** Beyond the phase's own deadline: the activity still has to store what it has. */
+  marginMs: 120_000,
+  /** Plan: reads the store, asks the provider, may unpack hundreds of tasks. */
+  planMs: 15 * 60_000,
+  /** Record and summarize wait this long for a store that is away. */
+  storeMs: 24 * 3_600_000,
+  /** Release tries this long; then the sweep has it. */
+  releaseMs: 3_600_000,
+  /** Fixed steps of grading around the tests: fresh directories, upload, reading the reward. */
+  gradeOverheadMs: 10 * 60_000,
+} as const
+
+/** Worker deaths are not the task's fault, so attempts are unlimited; the schedule-to-close timeout bounds them. */
+const untilTimeout: RetryPolicy = { initialInterval: 200, backoffCoefficient: 2, maximumInterval: 10_000 }
+
+/** Something that can only fail the same way again is tried a few times, for blips. */
+const aFewTimes: RetryPolicy = { ...untilTimeout, maximumAttempts: 3 }
+
+/** Unset, the SDK's type is TRY_CANCEL: the workflow would go on while the activity still stops commands. */
+const common = {
+  cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+  heartbeatTimeout: timing.heartbeatTimeoutMs,
+} as const satisfies ActivityOptions
+
+/** Options by activity. Those whose time depends on the task are functions of it. */
+export const activityOptions = {
+  planJob: { ...common, startToCloseTimeout: timing.planMs, retry: aFewTimes },
+  listRollouts: { ...common, startToCloseTimeout: 60_000, scheduleToCloseTimeout: timing.storeMs, retry: untilTimeout },
+  /** Acquiring (a busy provider) and starting (build, create, ready) have limits of their own in the runtime. */
+  openRollout: (limits: { acquireTimeoutMs: number; startTimeoutMs: number }) => ({
+    ...common,
+    startToCloseTimeout: limits.startTimeoutMs + timing.marginMs,
+    scheduleToCloseTimeout: limits.acquireTimeoutMs + limits.startTimeoutMs + timing.marginMs,
+    retry: untilTimeout,
+  }),
+  /** One turn may be one long command, so an attempt may take until the phase's deadline. */
+  runTurns: (remainingMs: number) => ({
+    ...common,
+    startToCloseTimeout: remainingMs + timing.marginMs,
+    scheduleToCloseTimeout: remainingMs + 2 * timing.marginMs,
+    retry: untilTimeout,
+  }),
+  /** The workflow numbers grading attempts; what is retried here are dead workers. */
+  gradeRollout: (verifierTimeoutMs: number) => ({
+    ...common,
+    startToCloseTimeout: verifierTimeoutMs + timing.gradeOverheadMs,
+    scheduleToCloseTimeout: 2 * verifierTimeoutMs + 2 * timing.gradeOverheadMs,
+    retry: untilTimeout,
+  }),
+  recordRollout: {
+    ...common,
+    startToCloseTimeout: 30 * 60_000,
+    scheduleToCloseTimeout: timing.storeMs,
+    retry: untilTimeout,
+  },
+  releaseSandbox: {
+    ...common,
+    startToCloseTimeout: 10 * 60_000,
+    scheduleToCloseTimeout: timing.releaseMs,
+    retry: untilTimeout,
+  },
+  summarizeJob: {
+    ...common,
+    startToCloseTimeout: 30 * 60_000,
+    scheduleToCloseTimeout: timing.storeMs,
+    retry: untilTimeout,
+  },
+} as const
+
+/** Rollouts per shard: a child costs its parent up to 9 events, and continue-as-new is advised at 4,096. */
+export const rolloutsPerShard = 250
