@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { extract } from 'tar-stream'
+import { hasCode } from './export-files.ts'
+import type { Readable } from 'node:stream'
+
+/**
+ * Unpacks a rollout's artifacts into `folder`, all at once by renaming: a crash leaves none of it. The tar comes out of
+ * a sandbox, so only plain files with paths that stay inside the folder are taken; links and devices are left out.
+ * A folder that is there already has been unpacked before and stays.
+ */
+export async function unpackArtifacts(tar: Readable, folder: string): Promise<void> {
+  const temporary = join(dirname(folder), `.artifacts.${randomUUID()}.tmp`)
+  try {
+    await mkdir(temporary, { recursive: true })
+    await unpackInto(tar, temporary)
+    await rename(temporary, folder)
+  } catch (error) {
+    if (!hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'EEXIST')) throw error
+  } finally {
+    tar.destroy()
+    await rm(temporary, { recursive: true, force: true })
+  }
+}
+
+/** Whether artifacts have been unpacked there. */
+export async function hasArtifacts(folder: string): Promise<boolean> {
+  try {
+    return (await readdir(folder)).length > 0
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false
+    throw error
+  }
+}
+
+async function unpackInto(tar: Readable, folder: string): Promise<void> {
+  const entries = extract()
+  tar.on('error', (error) => entries.destroy(error))
+  tar.pipe(entries)
+  for await (const entry of entries) {
+    const inside = entry.header.type === 'file' ? safePath(entry.header.name) : undefined
+    const target = inside === undefined ? undefined : join(folder, inside)
+    if (target === undefined || !(await writeEntry(entry, target))) entry.resume()
+  }
+}
+
+/** @returns false when the name cannot be a file here: taken by a folder, below a file, or too long. */
+async function writeEntry(entry: AsyncIterable<unknown>, target: string): Promise<boolean> {
+  try {
+    await mkdir(dirname(target), { recursive: true })
+    await pipeline(entry, createWriteStream(target, { mode: 0o644 }))
+    return true
+  } catch (error) {
+    if (['EISDIR', 'ENOTDIR', 'EEXIST', 'ENAMETOOLONG'].some((code) => hasCode(error, code))) return false
+    throw error
+  }
+}
+
+/** The path below the folder, or undefined for one that is empty or would climb out. */
+export function safePath(name: string): string | undefined {
+  const segments = name.split('/').filter((segment) => segment !== '' && segment !== '.')
+  const climbs = segments.some((segment) => segment === '..' || segment.includes('\0'))
+  return climbs || segments.length === 0 ? undefined : segments.join('/')
+}

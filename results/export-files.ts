@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import type { Store } from '../store/store.ts'
+
+/** Writes a whole file or none of it, replacing what is there. */
+export async function replaceFile(path: string, text: string): Promise<void> {
+  await viaTemporary(path, (temporary) => writeFile(temporary, text, { flush: true }))
+}
+
+/** The file's text, or undefined where there is none. */
+export async function readTextFile(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+/**
+ * Puts an object of the store at `path`: by hard link where both are on one file system, else as a copy. Whatever else
+ * is at `path` is replaced.
+ * @returns false when the store has no such object
+ */
+export async function exportObject(store: Store, key: string, path: string): Promise<boolean> {
+  const source = store.localPath?.(key)
+  if (source !== undefined && (await linkFile(source, path))) return true
+  const stream = await store.open(key)
+  if (!stream) return false
+  await viaTemporary(path, (temporary) => pipeline(stream, createWriteStream(temporary, { flags: 'wx', flush: true })))
+  return true
+}
+
+/** @returns false when no link can be made: another file system, no right, or nothing there. */
+async function linkFile(source: string, path: string): Promise<boolean> {
+  try {
+    await mkdir(dirname(path), { recursive: true })
+    await link(source, path)
+    return true
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) return cannotLink(error)
+  }
+  if (await isSameFile(source, path)) return true
+  try {
+    await viaTemporary(path, (temporary) => link(source, temporary))
+    return true
+  } catch (error) {
+    return cannotLink(error)
+  }
+}
+
+const linkRefusals = ['EXDEV', 'EPERM', 'EACCES', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOENT']
+
+function cannotLink(error: unknown): false {
+  if (linkRefusals.some((code) => hasCode(error, code))) return false
+  throw error
+}
+
+async function isSameFile(left: string, right: string): Promise<boolean> {
+  const [a, b] = await Promise.all([stat(left), stat(right)])
+  return a.ino === b.ino && a.dev === b.dev
+}
+
+async function viaTemporary(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  await mkdir(dirname(path), { recursive: true })
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.tmp`)
+  try {
+    await write(temporary)
+    await rename(temporary, path)
+  } finally {
+    await rm(temporary, { force: true })
+  }
+}
+
+export function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}

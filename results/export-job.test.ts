@@ -1,0 +1,260 @@
+import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { pack } from 'tar-stream'
+import { expect, onTestFinished, test } from 'vitest'
+import { createFileStore } from '../store/file-store.ts'
+import * as keys from '../store/keys.ts'
+import { exportJob } from './export-job.ts'
+import { rolloutResult } from './fixtures/rollout-result.ts'
+import { summarizeResults } from './summary.ts'
+import type { RolloutResult } from '../protocol/grade.ts'
+import type { JobOptions } from '../protocol/job.ts'
+import type { Store } from '../store/store.ts'
+
+const options: JobOptions = {
+  version: 1,
+  taskset: 'tasks',
+  tasks: [
+    { name: 'a', checksum: 'c0ffee' },
+    { name: 'b', checksum: 'c0ffee' },
+  ],
+  agents: [{ kind: 'oracle', label: 'oracle', args: {}, model: 'openai/gpt-9' }],
+  provider: { name: 'local', options: {} },
+  runtime: {},
+  imageMap: {},
+  attempts: 1,
+  concurrency: 4,
+  limits: { maxTurns: 10, agentTimeoutMs: 1000 },
+  sandboxLoss: { policy: 'restart', maxIncarnations: 2 },
+  gradingAttempts: 2,
+  keep: 'never',
+}
+
+const graded = rolloutResult({ task: 'a', rewards: { reward: 1 } })
+const failed = rolloutResult({ task: 'b', failure: { code: 'sandbox-lost', message: 'The sandbox died.' } })
+
+interface Place {
+  store: Store
+  jobsDir: string
+}
+
+async function newPlace(): Promise<Place> {
+  const directory = await mkdtemp(join(tmpdir(), 'rollcall-export-'))
+  onTestFinished(() => rm(directory, { recursive: true }))
+  return { store: createFileStore(join(directory, 'store')), jobsDir: join(directory, 'jobs') }
+}
+
+async function put(store: Store, key: string, value: unknown): Promise<void> {
+  const bytes = Buffer.isBuffer(value) ? value : Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))
+  await store.putOnce(key, bytes)
+}
+
+/** The same objects through a driver that has no files on this machine. */
+function withoutFiles(store: Store): Store {
+  return {
+    url: store.url,
+    putOnce: (key, bytes) => store.putOnce(key, bytes),
+    get: (key) => store.get(key),
+    open: (key) => store.open(key),
+    list: (prefix) => store.list(prefix),
+  }
+}
+
+async function storeJob(store: Store, results: RolloutResult[]): Promise<void> {
+  await put(store, keys.jobKey('j'), options)
+  const rollouts = ['a', 'b'].map((task) => ({ name: `${task}.oracle.1`, task, agent: 'oracle', attempt: 1 }))
+  await put(store, keys.planKey('j'), { rollouts })
+  for (const result of results) await storeRollout(store, result)
+}
+
+async function storeRollout(store: Store, result: RolloutResult): Promise<void> {
+  const at = { job: 'j', rollout: result.name, incarnation: 1 }
+  await put(store, keys.outputKey({ ...at, exec: '1-0-0-0', stream: 'stdout' }), 'hello\n')
+  await put(store, keys.answerKey({ ...at, phase: 1, turn: 0 }), { calls: [] })
+  await put(store, keys.gradeFileKey({ ...at, phase: 2, name: 'test-stdout.txt' }), 'first attempt')
+  await put(store, keys.gradeFileKey({ ...at, phase: 10, name: 'test-stdout.txt' }), 'second attempt')
+  await put(store, keys.gradeFileKey({ ...at, phase: 10, name: 'reward.txt' }), '1')
+  await put(store, keys.traceKey('j', result.name), '{"type":"turn"}\n')
+  await put(store, keys.resultKey('j', result.name), result)
+}
+
+async function finishJob(store: Store, results: RolloutResult[]): Promise<void> {
+  await put(store, keys.lockKey('j'), { version: 1 })
+  await put(store, keys.summaryKey('j'), summarizeResults({ job: 'j', results }))
+}
+
+async function readJson(path: string): Promise<unknown> {
+  return JSON.parse(await readFile(path, 'utf8'))
+}
+
+async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile())
+  return files.map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1)).toSorted()
+}
+
+const rolloutFiles = [
+  'agent/i1-p1-000000.answer.json',
+  'config.json',
+  'execs/i1-1-0-0-0.stdout',
+  'result.json',
+  'trace.jsonl',
+  'verifier/earlier/i1-p2/test-stdout.txt',
+  'verifier/reward.txt',
+  'verifier/test-stdout.txt',
+]
+
+test('a finished job is exported in Harbor’s layout, and only that', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded, failed])
+  await finishJob(store, [graded, failed])
+  const folder = await exportJob({ store, job: 'j', jobsDir })
+  expect(folder).toBe(join(jobsDir, 'j'))
+  expect(await filesBelow(folder)).toEqual(
+    [
+      'config.json',
+      'lock.json',
+      'result.json',
+      'summary.json',
+      ...['a', 'b'].flatMap((task) => rolloutFiles.map((file) => `${task}.oracle.1/${file}`)),
+    ].toSorted(),
+  )
+  expect(await readFile(join(folder, 'a.oracle.1/verifier/test-stdout.txt'), 'utf8')).toBe('second attempt')
+  expect(await readJson(join(folder, 'summary.json'))).toEqual(
+    summarizeResults({ job: 'j', results: [graded, failed] }),
+  )
+})
+
+test('results carry Harbor’s field names: rewards for a graded rollout, exception_info for a failed one', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded, failed])
+  await finishJob(store, [graded, failed])
+  const folder = await exportJob({ store, job: 'j', jobsDir })
+  expect(await readJson(join(folder, 'a.oracle.1/result.json'))).toMatchObject({
+    task_name: 'a',
+    trial_name: 'a.oracle.1',
+    task_checksum: 'c0ffee',
+    source: 'tasks',
+    agent_info: { name: 'oracle', model_info: { name: 'gpt-9', provider: 'openai' } },
+    agent_result: { n_input_tokens: 10, n_output_tokens: null },
+    verifier_result: { rewards: { reward: 1 } },
+    exception_info: null,
+    environment_setup: { started_at: graded.startedAt, finished_at: '2026-01-02T03:04:06.000Z' },
+    agent_execution: null,
+    rollcall: graded,
+  })
+  expect(await readJson(join(folder, 'b.oracle.1/result.json'))).toMatchObject({
+    verifier_result: null,
+    exception_info: { exception_type: 'sandbox-lost', exception_message: 'The sandbox died.' },
+  })
+  expect(await readJson(join(folder, 'result.json'))).toMatchObject({
+    n_total_trials: 2,
+    stats: {
+      n_completed_trials: 2,
+      n_errored_trials: 1,
+      evals: {
+        'oracle__openai-gpt-9__tasks': {
+          n_trials: 1,
+          n_errors: 1,
+          metrics: [{ mean: 1 }],
+          reward_stats: { reward: { '1.0': ['a.oracle.1'] } },
+          exception_stats: { 'sandbox-lost': ['b.oracle.1'] },
+        },
+      },
+    },
+  })
+})
+
+test('rollouts are exported as they finish; unfinished ones are passed over', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded])
+  const folder = await exportJob({ store, job: 'j', jobsDir, rollouts: ['a.oracle.1', 'b.oracle.1'] })
+  expect(await filesBelow(folder)).toEqual(
+    ['config.json', ...rolloutFiles.map((file) => `a.oracle.1/${file}`)].toSorted(),
+  )
+  await exportJob({ store, job: 'j', jobsDir })
+  expect(await readJson(join(folder, 'result.json'))).toMatchObject({
+    finished_at: null,
+    stats: { n_pending_trials: 1 },
+  })
+})
+
+test('exporting twice, also at the same time, changes nothing and leaves nothing behind', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded, failed])
+  await finishJob(store, [graded, failed])
+  const folder = await exportJob({ store, job: 'j', jobsDir })
+  const before = await filesBelow(folder)
+  await Promise.all([exportJob({ store, job: 'j', jobsDir }), exportJob({ store, job: 'j', jobsDir })])
+  expect(await filesBelow(folder)).toEqual(before)
+})
+
+test('an export that broke off is repaired, files of others replaced', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded])
+  const folder = await exportJob({ store, job: 'j', jobsDir })
+  const rollout = join(folder, 'a.oracle.1')
+  await rm(join(rollout, 'result.json'))
+  await rm(join(rollout, 'trace.jsonl'))
+  await writeFile(join(rollout, 'trace.jsonl'), 'half a li')
+  await exportJob({ store, job: 'j', jobsDir })
+  expect(await filesBelow(rollout)).toEqual(rolloutFiles)
+  expect(await readFile(join(rollout, 'trace.jsonl'), 'utf8')).toBe('{"type":"turn"}\n')
+})
+
+test('objects are hard links where the store is local, and copies where it is not', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded])
+  const linked = await exportJob({ store, job: 'j', jobsDir })
+  expect((await stat(join(linked, 'a.oracle.1/trace.jsonl'))).nlink).toBe(2)
+  const copied = await exportJob({ store: withoutFiles(store), job: 'j', jobsDir: `${jobsDir}-2` })
+  expect((await stat(join(copied, 'a.oracle.1/trace.jsonl'))).nlink).toBe(1)
+  expect(await filesBelow(copied)).toEqual(await filesBelow(linked))
+})
+
+test('a folder that holds another job of that id is refused and left alone', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded])
+  const folder = await exportJob({ store, job: 'j', jobsDir })
+  const other = await newPlace()
+  await put(other.store, keys.jobKey('j'), { ...options, attempts: 7 })
+  await expect(exportJob({ store: other.store, job: 'j', jobsDir })).rejects.toMatchObject({
+    code: 'configuration-invalid',
+    message: expect.stringContaining(folder),
+  })
+  expect(await readJson(join(folder, 'config.json'))).toMatchObject({ n_attempts: 1 })
+})
+
+test('an unknown job is one sentence', async () => {
+  const { store, jobsDir } = await newPlace()
+  await expect(exportJob({ store, job: 'nope', jobsDir })).rejects.toMatchObject({
+    code: 'configuration-invalid',
+    message: expect.stringContaining('"nope" is not in the store'),
+  })
+})
+
+test('artifacts are unpacked; what would climb out of their folder or is no plain file is left out', async () => {
+  const { store, jobsDir } = await newPlace()
+  const tar = pack()
+  tar.entry({ name: 'logs/artifacts/report.txt' }, 'fine')
+  tar.entry({ name: '../../climbed.txt' }, 'bad')
+  tar.entry({ name: '/absolute.txt' }, 'stays inside')
+  tar.entry({ name: 'link', type: 'symlink', linkname: '/etc' })
+  tar.entry({ name: 'link/passwd' }, 'below a link that is not made')
+  tar.entry({ name: 'report.txt/', type: 'directory' })
+  tar.entry({ name: 'report.txt' }, 'a folder’s name')
+  tar.finalize()
+  await put(store, keys.artifactsKey('j', graded.name), await buffer(tar))
+  await storeJob(store, [graded])
+  const folder = await exportJob({ store, job: 'j', jobsDir })
+  expect(await filesBelow(join(folder, 'a.oracle.1/artifacts'))).toEqual([
+    'absolute.txt',
+    'link/passwd',
+    'logs/artifacts/report.txt',
+    'report.txt',
+  ])
+  const everywhere = await filesBelow(join(jobsDir, '..'))
+  expect(everywhere.filter((file) => file.endsWith('climbed.txt'))).toEqual([])
+})

@@ -1,0 +1,121 @@
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
+import pLimit from 'p-limit'
+import { RollcallError } from '../protocol/failure.ts'
+import { artifactsKey, lockKey, rolloutPrefix, summaryKey } from '../store/keys.ts'
+import { hasArtifacts, unpackArtifacts } from './export-artifacts.ts'
+import { exportObject, readTextFile, replaceFile } from './export-files.ts'
+import { exportPaths } from './export-paths.ts'
+import { harborJobConfig, harborJobResult, harborTrialConfig, harborTrialResult } from './harbor-result.ts'
+import { readJobOptions, readPlan, readResults, readSummary } from './read-job.ts'
+import type { RolloutResult } from '../protocol/grade.ts'
+import type { JobOptions } from '../protocol/job.ts'
+import type { Store } from '../store/store.ts'
+
+/** How many rollouts are exported at the same time. */
+const exportConcurrency = 4
+
+export interface ExportOptions {
+  readonly store: Store
+  readonly job: string
+  /** Made if absent; the job's folder is `<jobsDir>/<job>`. */
+  readonly jobsDir: string
+  /**
+   * Only these rollouts, by name, and the job's `config.json`: for exporting while a job runs. Those that have not
+   * ended are passed over. Default: all, and the files about the whole job.
+   */
+  readonly rollouts?: readonly string[]
+}
+
+/**
+ * Exports a job from the store in Harbor's layout. Every file appears whole or not at all, a rollout's `result.json`
+ * after all its others; running it again, also by two processes at a time, repairs and completes.
+ * @returns the job's folder
+ * @throws RollcallError `configuration-invalid` for an unknown job or a folder that holds another job
+ */
+export async function exportJob(options: ExportOptions): Promise<string> {
+  const { store, job } = options
+  const folder = resolve(options.jobsDir, job)
+  const jobOptions = await readJobOptions(store, job)
+  await exportConfig(folder, job, jobOptions)
+  const planned = (await readPlan(store, job)) ?? []
+  const names = options.rollouts ?? planned.map((rollout) => rollout.name)
+  const results = await readResults(store, job, names)
+  const limit = pLimit(exportConcurrency)
+  await Promise.all(results.map((result) => limit(() => exportRollout({ store, folder, result, options: jobOptions }))))
+  if (!options.rollouts)
+    await exportJobFiles({ store, folder, job, options: jobOptions, results, total: planned.length })
+  return folder
+}
+
+async function exportConfig(folder: string, job: string, options: JobOptions): Promise<void> {
+  const path = join(folder, 'config.json')
+  const config = jsonText(harborJobConfig(job, options))
+  const present = await readTextFile(path)
+  if (present === config) return
+  if (present !== undefined && !isDeepStrictEqual(parsedJson(present), JSON.parse(config))) {
+    throw new RollcallError(
+      'configuration-invalid',
+      `Folder ${folder} already holds a job of this id with other options: ` +
+        `expected an empty or matching one; choose another --jobs-dir and run rollcall results ${job} --jobs-dir DIR`,
+    )
+  }
+  await replaceFile(path, config)
+}
+
+interface RolloutExport {
+  readonly store: Store
+  /** The job's folder. */
+  readonly folder: string
+  readonly result: RolloutResult
+  readonly options: JobOptions
+}
+
+async function exportRollout({ store, folder, result, options }: RolloutExport): Promise<void> {
+  const rolloutFolder = join(folder, result.name)
+  const resultPath = join(rolloutFolder, 'result.json')
+  const text = jsonText(harborTrialResult(result, { uri: pathToFileURL(rolloutFolder).href, options }))
+  if ((await readTextFile(resultPath)) === text) return
+  const prefix = rolloutPrefix(result.job, result.name)
+  const keys = await store.list(prefix)
+  const paths = exportPaths(keys.map((key) => key.slice(prefix.length)))
+  for (const [key, path] of paths) await exportObject(store, prefix + key, join(rolloutFolder, path))
+  await exportArtifacts(store, artifactsKey(result.job, result.name), join(rolloutFolder, 'artifacts'))
+  await replaceFile(join(rolloutFolder, 'config.json'), jsonText(harborTrialConfig(result, options)))
+  await replaceFile(resultPath, text)
+}
+
+async function exportArtifacts(store: Store, key: string, folder: string): Promise<void> {
+  if (await hasArtifacts(folder)) return
+  const tar = await store.open(key)
+  if (tar) await unpackArtifacts(tar, folder)
+}
+
+async function exportJobFiles(files: {
+  store: Store
+  folder: string
+  job: string
+  options: JobOptions
+  results: readonly RolloutResult[]
+  total: number
+}): Promise<void> {
+  const { store, folder, job } = files
+  const summary = await readSummary(store, job)
+  const result = harborJobResult({ ...files, ...(summary ? { summary } : {}) })
+  await exportObject(store, lockKey(job), join(folder, 'lock.json'))
+  await replaceFile(join(folder, 'result.json'), jsonText(result))
+  await exportObject(store, summaryKey(job), join(folder, 'summary.json'))
+}
+
+function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,56 @@
+import pLimit from 'p-limit'
+import { RollcallError } from '../protocol/failure.ts'
+import { jobKey, planKey, resultKey, summaryKey } from '../store/keys.ts'
+import { summarizeResults } from './summary.ts'
+import type { JobSummary, RolloutResult } from '../protocol/grade.ts'
+import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
+import type { Store } from '../store/store.ts'
+
+/** How many objects are read at the same time: enough to hide the latency of S3, few enough for open files. */
+const readConcurrency = 16
+
+/** The options a job was started with. @throws RollcallError `configuration-invalid` when the store has no such job */
+export async function readJobOptions(store: Store, job: string): Promise<JobOptions> {
+  const options = await readJson<JobOptions>(store, jobKey(job))
+  if (options) return options
+  throw new RollcallError(
+    'configuration-invalid',
+    `Job ${JSON.stringify(job)} is not in the store ${store.url}: ` +
+      'expected the id of a job that was started here; `rollcall status` lists them',
+  )
+}
+
+/** All rollouts of a job in its order; undefined while it is being planned. */
+export async function readPlan(store: Store, job: string): Promise<readonly PlannedRollout[] | undefined> {
+  return (await readJson<{ rollouts: readonly PlannedRollout[] }>(store, planKey(job)))?.rollouts
+}
+
+/** Results of the named rollouts that have ended, in the given order. */
+export async function readResults(store: Store, job: string, names: readonly string[]): Promise<RolloutResult[]> {
+  const limit = pLimit(readConcurrency)
+  const read = names.map((name) => limit(() => readJson<RolloutResult>(store, resultKey(job, name))))
+  return (await Promise.all(read)).filter((result) => result !== undefined)
+}
+
+/** The summary that the job itself stored when it ended, or undefined. */
+export function readSummary(store: Store, job: string): Promise<JobSummary | undefined> {
+  return readJson<JobSummary>(store, summaryKey(job))
+}
+
+/**
+ * What the store knows about a job's grades, also while it runs and after Temporal has forgotten it: the stored
+ * summary, else one of the rollouts that have ended so far.
+ */
+export async function readGrades(store: Store, job: string): Promise<{ summary: JobSummary; finished: boolean }> {
+  const stored = await readSummary(store, job)
+  if (stored) return { summary: stored, finished: true }
+  await readJobOptions(store, job)
+  const planned = (await readPlan(store, job)) ?? []
+  const names = planned.map((rollout) => rollout.name)
+  return { summary: summarizeResults({ job, results: await readResults(store, job, names) }), finished: false }
+}
+
+async function readJson<T>(store: Store, key: string): Promise<T | undefined> {
+  const bytes = await store.get(key)
+  return bytes && (JSON.parse(bytes.toString('utf8')) as T)
+}
