@@ -67,15 +67,16 @@ function loadProfile(env: ServerOptions['env']): ReturnType<typeof loadClientCon
 
 /** Settings of a server that is not named would be ignored without a word by the embedded one. */
 function assertNothingNeedsAddress(settings: { apiKey: unknown; namespace: string | undefined }): void {
-  const name =
-    settings.namespace && settings.namespace !== 'default'
-      ? `The Temporal namespace ${settings.namespace}`
-      : settings.apiKey && 'A Temporal API key'
-  if (!name) return
+  const { apiKey, namespace } = settings
+  const needsAddress = [
+    ...(namespace && namespace !== 'default' ? [`the namespace ${namespace}`] : []),
+    ...(apiKey ? ['an API key'] : []),
+  ]
+  if (needsAddress.length === 0) return
   throw new RollcallError(
     'configuration-invalid',
-    `${name} is configured without an address: set TEMPORAL_ADDRESS to host:port of its server, or unset it to use ` +
-      'the embedded server.',
+    `Temporal is configured with ${needsAddress.join(' and ')} but without an address: set TEMPORAL_ADDRESS to ` +
+      'host:port of the server, or unset the rest to use the embedded server.',
   )
 }
 

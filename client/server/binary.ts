@@ -3,8 +3,6 @@ import { access, constants } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { RollcallError } from '../../protocol/failure.ts'
-import { buildTemporal } from './build.ts'
-import { downloadTemporal } from './download.ts'
 import { withLock } from './lock.ts'
 
 const run = promisify(execFile)
@@ -23,7 +21,7 @@ export interface Environment {
 }
 
 export interface BinaryOptions {
-  /** The caller's environment: `ROLLCALL_TEMPORAL_CLI`, `PATH`, and what Go needs. */
+  /** The caller's environment: `ROLLCALL_TEMPORAL_CLI`, `ROLLCALL_TEMPORAL_MIRROR`, `PATH`, and what Go needs. */
   readonly env: Environment
   readonly cacheDirectory: string
   readonly onProgress: (line: string) => void
@@ -50,7 +48,6 @@ export async function findTemporal(options: BinaryOptions): Promise<TemporalBina
 export async function inspectBinary(path: string): Promise<TemporalBinary | undefined> {
   try {
     await access(path, constants.X_OK)
-    // The second `env`: the CLI would otherwise read a configuration file of the user, which may be broken.
     const { stdout } = await run(path, ['--version'], { env: {}, timeout: 20_000 })
     const serverVersion = /Server (\d+\.\d+\.\d+)/.exec(stdout)?.[1]
     return serverVersion === undefined ? undefined : { path, serverVersion }
@@ -86,23 +83,20 @@ async function fetchOnce(options: BinaryOptions): Promise<TemporalBinary> {
     waitMs: fetchWaitMs,
     onWait: () => options.onProgress('another process is fetching the Temporal server, waiting for it'),
   }
-  return withLock(lock, async () => (await inspectBinary(target)) ?? (await fetch({ ...options, target })))
+  return withLock(lock, async () => (await inspectBinary(target)) ?? (await fetchBinary({ ...options, target })))
 }
 
 /** Tries the ways to get a binary, cheapest first, and tells of each why it failed. */
-async function fetch(options: BinaryOptions & { target: string }): Promise<TemporalBinary> {
+async function fetchBinary(options: BinaryOptions & { target: string }): Promise<TemporalBinary> {
   const reasons: string[] = []
-  for (const [name, get] of [
-    ['download', downloadTemporal],
-    ['build', buildTemporal],
-  ] as const) {
+  for (const get of [download, build]) {
     try {
-      await get({ ...options, version: temporalCliVersion })
+      await get(options)
       const binary = await inspectBinary(options.target)
       if (binary) return binary
-      reasons.push(`${name}: the program does not run here`)
+      reasons.push(`${get.name}: the program does not run here`)
     } catch (error) {
-      reasons.push(`${name}: ${error instanceof Error ? error.message : String(error)}`)
+      reasons.push(`${get.name}: ${error instanceof Error ? error.message : String(error)}`)
     }
     options.onProgress(`no Temporal server by ${reasons.at(-1)}`)
   }
@@ -112,6 +106,19 @@ async function fetch(options: BinaryOptions & { target: string }): Promise<Tempo
       '(https://docs.temporal.io/cli) on PATH or name it in ROLLCALL_TEMPORAL_CLI, install Go 1.25 or later so that ' +
       'Rollcall can build it, or set TEMPORAL_ADDRESS to a running server.',
   )
+}
+
+// Both ways are loaded when they are needed, which is once in the life of a machine.
+
+async function download(options: BinaryOptions & { target: string }): Promise<void> {
+  const { downloadTemporal } = await import('./download.ts')
+  const archives = options.env['ROLLCALL_TEMPORAL_MIRROR']
+  await downloadTemporal({ ...options, version: temporalCliVersion, ...(archives ? { archives } : {}) })
+}
+
+async function build(options: BinaryOptions & { target: string }): Promise<void> {
+  const { buildTemporal } = await import('./build.ts')
+  await buildTemporal({ ...options, version: temporalCliVersion })
 }
 
 function cachedPath(options: { cacheDirectory: string }): string {

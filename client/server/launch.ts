@@ -33,7 +33,8 @@ export async function launchServer(options: {
   const record = {
     binary: binary.path,
     serverVersion: binary.serverVersion,
-    ...{ databaseFile, logFile },
+    databaseFile,
+    logFile,
     address: `${loopback}:${ports.port}`,
     uiUrl: `http://${loopback}:${ports.uiPort}`,
     startedAt: new Date().toISOString(),

@@ -23,11 +23,12 @@ export const loopback = '127.0.0.1'
 
 /** Command line of the embedded server, without the program itself. */
 export function serverArguments(server: { databaseFile: string; port: number; uiPort: number }): string[] {
-  return [
-    ...['server', 'start-dev', '--disable-config-env', '--disable-config-file'],
-    ...['--ip', loopback, '--port', String(server.port), '--ui-port', String(server.uiPort)],
-    ...['--db-filename', server.databaseFile, '--log-level', 'warn'],
+  const settings = [
     ...sqlitePragmas.flatMap((pragma) => ['--sqlite-pragma', pragma]),
     ...Object.entries(dynamicConfig).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${String(value)}`]),
   ]
+  const listen = ['--ip', loopback, '--port', String(server.port), '--ui-port', String(server.uiPort)]
+  const database = ['--db-filename', server.databaseFile]
+  const standalone = ['--disable-config-env', '--disable-config-file', '--log-level', 'warn']
+  return ['server', 'start-dev', ...standalone, ...listen, ...database, ...settings]
 }
