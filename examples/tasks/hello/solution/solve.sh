@@ -1,0 +1,2 @@
+#!/bin/bash
+echo 'Hello, Rollcall!' > /app/hello.txt

@@ -1,0 +1,72 @@
+import { z } from 'zod'
+import type { Problem } from '../providers/contract/provider.ts'
+
+/** `environment.cpus is "many": expected a number of CPUs above 0`, or `… is missing: …` where there is no value. */
+export function describeProblem(problem: Problem): string {
+  const found = problem.value === undefined ? 'is missing' : `is ${problem.value}`
+  return `${problem.field} ${found}: expected ${problem.expected}`
+}
+
+/** A value as a problem shows it: JSON, cut to a length that keeps the sentence readable. */
+export function shownValue(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value)
+  return text.length <= 100 ? text : `${text.slice(0, 97)}...`
+}
+
+/** All issues of a failed parse as problems: every message of the schema is an expectation. */
+export function problemsOfIssues(parsed: { error: z.ZodError; input: unknown; schema: z.ZodType }): Problem[] {
+  return parsed.error.issues.flatMap((issue) => {
+    if (issue.code === 'unrecognized_keys') return unknownKeys(issue.path, issue.keys, parsed)
+    return [problemOfIssue(issue, parsed.input)]
+  })
+}
+
+function problemOfIssue(issue: z.core.$ZodIssue, input: unknown): Problem {
+  const value = valueAt(input, issue.path)
+  const isKeyIssue = issue.code === 'invalid_key'
+  const expected = isKeyIssue ? (issue.issues[0]?.message ?? issue.message) : issue.message
+  return {
+    field: fieldName(issue.path),
+    ...(value === undefined ? {} : { value: shownValue(value) }),
+    expected: isKeyIssue ? `${expected} as the key` : expected,
+  }
+}
+
+function unknownKeys(
+  path: readonly PropertyKey[],
+  keys: readonly string[],
+  parsed: { input: unknown; schema: z.ZodType },
+): Problem[] {
+  const known = knownKeys(parsed.schema, path).join(', ')
+  return keys.map((key) => ({
+    field: fieldName([...path, key]),
+    value: shownValue(valueAt(parsed.input, [...path, key])),
+    expected: `no such key; known here: ${known}; correct the spelling or remove it`,
+  }))
+}
+
+/** Keys that a schema knows at a path, through optional fields and lists. */
+function knownKeys(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
+  if (schema instanceof z.ZodOptional) return knownKeys(schema.unwrap(), path)
+  if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => knownKeys(option, path))
+  const [head, ...rest] = path
+  if (schema instanceof z.ZodArray) return knownKeys(schema.element, rest)
+  if (!(schema instanceof z.ZodObject)) return []
+  if (head === undefined) return Object.keys(schema.shape)
+  const next: unknown = schema.shape[String(head)]
+  return next instanceof z.ZodType ? knownKeys(next, rest) : []
+}
+
+function fieldName(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((name, part) => {
+    if (typeof part === 'number') return `${name}[${part}]`
+    return name === '' ? String(part) : `${name}.${String(part)}`
+  }, '')
+}
+
+function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, part) => {
+    if (typeof value !== 'object' || value === null) return undefined
+    return Object.hasOwn(value, part) ? Reflect.get(value, part) : undefined
+  }, input)
+}
