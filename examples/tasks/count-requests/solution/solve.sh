@@ -7,4 +7,4 @@ awk '
     if ($NF != "-") bytes[$1] += $NF
   }
   END { for (client in failed) print client, requests[client], failed[client], bytes[client] + 0 }
-' /app/access.log | LC_ALL=C sort -k3,3nr -k1,1 > /app/report.txt
+' /app/access_log | LC_ALL=C sort -k3,3nr -k1,1 > /app/report.txt
