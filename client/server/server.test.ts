@@ -1,0 +1,65 @@
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { ensureServer, serverStatus, stopServer } from './server.ts'
+
+let root: string
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'rollcall-server-unit-'))
+})
+
+afterEach(async () => {
+  await rm(root, { recursive: true, force: true })
+})
+
+/** A state directory and a program that stands in for the Temporal CLI. */
+async function withProgram(start: string) {
+  const path = join(root, 'temporal')
+  await writeFile(path, `#!/bin/sh\n[ $1 = --version ] && echo 'temporal (Server 1.29.1)' && exit\n${start}\n`)
+  await chmod(path, 0o755)
+  const directories = { stateDirectory: join(root, 'state'), cacheDirectory: join(root, 'cache') }
+  return { ...directories, env: { ROLLCALL_TEMPORAL_CLI: path }, onProgress: () => undefined }
+}
+
+test('a server that ends at once is reported with the end of its log', async () => {
+  const options = await withProgram('echo first; echo "unable to open database" >&2; exit 1')
+  const pending = ensureServer(options)
+  await expect(pending).rejects.toMatchObject({ code: 'configuration-invalid' })
+  await expect(pending).rejects.toThrow(/ended at once; see .*server\.log\. Its log ends with:\nfirst\nunable to open/)
+  expect((await serverStatus(options)).state).toBe('stopped')
+})
+
+test('the server gets nothing of the environment of whoever starts it', async () => {
+  const options = await withProgram('env; exit 1')
+  const env = { ...options.env, OPENAI_API_KEY: 'sk-secret' }
+  const error = await ensureServer({ ...options, env }).catch((thrown: unknown) => thrown)
+  expect(String(error)).toMatch(/HOME=/)
+  expect(String(error)).not.toMatch(/sk-secret/)
+})
+
+test('a kept port that another program uses is named, with what to do', async () => {
+  const options = await withProgram('exit 1')
+  const stranger = createServer().listen(0, '127.0.0.1')
+  await once(stranger, 'listening')
+  try {
+    const address = stranger.address()
+    const port = address === null || typeof address === 'string' ? 0 : address.port
+    const folder = join(options.stateDirectory, 'server', '1.29.1')
+    await mkdir(folder, { recursive: true })
+    await writeFile(join(folder, 'ports.json'), JSON.stringify({ port, uiPort: 20_001 }))
+    await expect(ensureServer(options)).rejects.toThrow(
+      new RegExp(`Port ${port} is kept for the embedded Temporal server .* delete .*ports\\.json`),
+    )
+  } finally {
+    stranger.close()
+  }
+})
+
+test('where no server was ever started there is none to show and none to stop', async () => {
+  expect(await serverStatus({ stateDirectory: root })).toEqual({ state: 'never-started' })
+  expect(await stopServer({ stateDirectory: root, onProgress: () => undefined })).toEqual({ state: 'not-running' })
+})
