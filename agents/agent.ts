@@ -67,6 +67,8 @@ export interface AgentTask {
   readonly instruction: string
   /** Where commands start. */
   readonly workdir: string
+  /** The time of the whole agent phase, where it is limited. */
+  readonly timeoutMs?: number
   /** Files of the task that an agent may ask to be uploaded (`solution/solve.sh`); only names. */
   readonly files: readonly string[]
   /** `[solution] env` of the task. */
@@ -108,6 +110,8 @@ export interface Upload {
 export interface Agent<State extends JsonValue = JsonValue> {
   readonly name: string
   readonly version?: string
+  /** Why this agent cannot work on this task, one sentence each; asked while the job is planned. */
+  check?(task: AgentTask): Promise<readonly string[]>
   /** Called once per rollout, when its sandbox is open. */
   uploads?(task: AgentTask): readonly Upload[]
   /** A script that installs what the agent needs, run as root before the first turn (see SandboxSpec.layerScript). */
