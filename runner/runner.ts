@@ -37,10 +37,11 @@ export interface Runner {
   /** Lets the runner forget what lies before the mark. Sent with the next request; never waits. */
   acknowledge(mark: AcknowledgeMark): void
   /**
-   * Ends running commands of a scope (all, or of one exec) with everything they started; returns when they are dead.
-   * Daemons of commands that have already ended stay.
+   * Ends running commands of a scope with everything they started: all, those of earlier phases (a grading attempt that
+   * is repeated must not end its own tests), or one exec. Returns when they are dead. Daemons of commands that have
+   * already ended stay.
    */
-  stop(target: { scope: string; id?: ExecId }): Promise<void>
+  stop(target: { scope: string; beforePhase?: number; id?: ExecId }): Promise<void>
   /** What the sandbox offers: found out when attached. */
   hello(): Promise<{ bash: boolean; tar: boolean; workdir: string; uid: number }>
   /** Ends the attachment; stops nothing. */

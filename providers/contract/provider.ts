@@ -13,6 +13,8 @@ export interface Capabilities {
   readonly mounts: boolean
   readonly users: boolean
   readonly imageLayers: boolean
+  /** Processes inside see only each other: what an agent left running can be told. Default true. */
+  readonly ownProcessTable?: boolean
 }
 
 /** One thing wrong with an order or an input, before anything starts. */

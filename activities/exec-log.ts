@@ -1,0 +1,128 @@
+import { PassThrough, Writable } from 'node:stream'
+import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
+import { execName } from '../protocol/exec.ts'
+import type { ExecRecord } from '../results/trace.ts'
+import { outputKey } from '../store/keys.ts'
+import type { RolloutPlace } from '../store/keys.ts'
+import type { Store } from '../store/store.ts'
+
+/** Output up to this size waits in memory and is stored in one go; more is streamed to the store as it comes. */
+const bufferBytes = 256 * 1024
+
+/** What `onExec` of the tools reports. */
+export interface ExecReport {
+  readonly id: ExecId
+  readonly command: string
+  readonly outcome: ExecOutcome
+  readonly startedAt: string
+  readonly durationMs: number
+  readonly stdoutBytes: number
+  readonly stderrBytes: number
+  readonly truncated?: boolean
+}
+
+/** Keeps the record and the full output of every exec of one activity. Written twice, the first output counts. */
+export class ExecLog {
+  readonly records: ExecRecord[] = []
+  private readonly at: RolloutPlace
+  private readonly store: Store
+  private readonly storing: Promise<unknown>[] = []
+
+  constructor(at: RolloutPlace, store: Store) {
+    this.at = at
+    this.store = store
+  }
+
+  readonly report = (exec: ExecReport): void => {
+    const { id, command, outcome, startedAt, durationMs } = exec
+    const stream = (name: 'stdout' | 'stderr', bytes: number) => ({
+      bytes,
+      truncated: exec.truncated ?? false,
+      ...(bytes === 0 ? {} : { key: this.key(id, name) }),
+    })
+    this.records.push({
+      incarnation: this.at.incarnation,
+      id,
+      command,
+      outcome,
+      startedAt,
+      durationMs,
+      stdout: stream('stdout', exec.stdoutBytes),
+      stderr: stream('stderr', exec.stderrBytes),
+    })
+  }
+
+  /** A sink for one stream of an exec: stores every byte of it, and nothing at all of an empty one. */
+  readonly spool = (id: ExecId, stream: 'stdout' | 'stderr'): Writable => this.spoolTo(this.key(id, stream))
+
+  spoolTo(key: string): Writable {
+    const spool = new OutputSpool((source) => this.store.putOnce(key, source))
+    this.storing.push(spool.stored)
+    return spool
+  }
+
+  /** Returns when all output is stored. */
+  async flush(): Promise<void> {
+    await Promise.all(this.storing)
+  }
+
+  private key(id: ExecId, stream: 'stdout' | 'stderr'): string {
+    return outputKey({ ...this.at, exec: execName(id), stream })
+  }
+}
+
+type Put = (source: Uint8Array | PassThrough) => Promise<unknown>
+
+class OutputSpool extends Writable {
+  /** Settles when everything written is stored. */
+  readonly stored: Promise<void>
+  private readonly put: Put
+  private readonly chunks: Buffer[] = []
+  private size = 0
+  private streaming: { source: PassThrough; done: Promise<unknown> } | undefined
+
+  constructor(put: Put) {
+    super()
+    this.put = put
+    this.stored = new Promise((resolve, reject) => {
+      this.once('finish', resolve)
+      this.once('error', reject)
+      // Detached before its end: the attempt that attaches again stores the output.
+      this.once('close', resolve)
+    })
+    // Whoever never waits for it must not crash the worker; flush reports the error.
+    this.stored.catch(() => undefined)
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.size += chunk.length
+    if (this.streaming === undefined && this.size <= bufferBytes) {
+      this.chunks.push(chunk)
+      callback()
+      return
+    }
+    const { source } = (this.streaming ??= this.startStreaming())
+    if (source.write(chunk)) callback()
+    else source.once('drain', callback)
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    this.streaming?.source.end()
+    const done = this.streaming?.done ?? (this.size === 0 ? Promise.resolve() : this.put(Buffer.concat(this.chunks)))
+    done.then(() => callback(), callback)
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    // A half-written stream must not be published: the store stores nothing of a source that breaks off.
+    if (!this.writableFinished) this.streaming?.source.destroy(error ?? new Error('output was cut'))
+    callback(error)
+  }
+
+  private startStreaming(): { source: PassThrough; done: Promise<unknown> } {
+    const source = new PassThrough()
+    for (const chunk of this.chunks.splice(0)) source.write(chunk)
+    const done = this.put(source)
+    done.catch((error: unknown) => this.destroy(error instanceof Error ? error : new Error(String(error))))
+    return { source, done }
+  }
+}

@@ -1,0 +1,205 @@
+import { isDeepStrictEqual } from 'node:util'
+import { freshDirectoriesScript } from '../grading/fresh-directories.ts'
+import { parseReward, readRewardScript } from '../grading/reward.ts'
+import type { GradeInput, GradeResult } from '../protocol/activities.ts'
+import type { ExecResult } from '../protocol/exec.ts'
+import { failureKinds, RollcallError } from '../protocol/failure.ts'
+import type { Failure } from '../protocol/failure.ts'
+import type { Integrity } from '../protocol/grade.ts'
+import { rolloutId } from '../protocol/names.ts'
+import type { Capabilities } from '../providers/contract/provider.ts'
+import { uploadTree } from '../runner/files.ts'
+import type { ExecRequest, Runner } from '../runner/runner.ts'
+import { gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
+import { packTree } from '../tasks/task-tree.ts'
+import { ExecLog } from './exec-log.ts'
+import type { JobContext, RolloutContext } from './job-context.ts'
+import { leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
+import type { StoredGrade, StoredOpening } from './records.ts'
+import { execScope } from './sandbox-name.ts'
+import { getJson, putJsonOnce } from './stored-json.ts'
+
+/** For the fixed commands around the tests. */
+const stepTimeoutMs = 5 * 60_000
+
+/** Calls of a grading attempt's phase. */
+const calls = { processes: 0, fresh: 1, upload: 2, tests: 3, reward: 4, rewardAgain: 5 }
+
+export interface GradeDependencies {
+  readonly context: JobContext
+  readonly rollout: RolloutContext
+  readonly runner: Runner
+  readonly capabilities: Capabilities
+  readonly signal: AbortSignal
+}
+
+/**
+ * One grading attempt: ends every command of the agent that still runs (daemons they left stay), makes fresh grading
+ * folders, runs the tests, reads the reward. Safe to run twice: by exec ids, so a retry reattaches to the running
+ * tests; the grade is `putOnce`.
+ */
+export async function gradeRollout(input: GradeInput, dependencies: GradeDependencies): Promise<GradeResult> {
+  const { store } = dependencies.context
+  const known = await getJson<StoredGrade>(store, gradeKey(input))
+  const grade =
+    known ?? (await putJsonOnce(store, gradeKey(input), await new GradingAttempt(input, dependencies).run()))
+  if (grade.failure !== undefined) throw new RollcallError(grade.failure.code, grade.failure.message)
+  return { rewards: grade.rewards ?? {}, integrity: grade.integrity }
+}
+
+class GradingAttempt {
+  private readonly input: GradeInput
+  private readonly dependencies: GradeDependencies
+  private readonly scope: string
+  private readonly log: ExecLog
+  private readonly startedAt = new Date().toISOString()
+  private processes: string[] = []
+
+  constructor(input: GradeInput, dependencies: GradeDependencies) {
+    this.input = input
+    this.dependencies = dependencies
+    this.scope = execScope(rolloutId(input.job, input.rollout))
+    this.log = new ExecLog(input, dependencies.context.store)
+  }
+
+  /** A failure of the grader is a finding like a reward; everything else is thrown and tried again. */
+  async run(): Promise<StoredGrade> {
+    try {
+      return this.grade({ rewards: await this.rewards() })
+    } catch (error) {
+      if (!(error instanceof RollcallError) || failureKinds[error.code].actor !== 'grader') throw error
+      return this.grade({ failure: { code: error.code, message: error.message } })
+    }
+  }
+
+  private async rewards() {
+    const { runner } = this.dependencies
+    const { phase } = this.input
+    await runner.stop({ scope: this.scope, beforePhase: phase })
+    runner.acknowledge({ scope: this.scope, phase, batch: 0 })
+    await this.findProcesses()
+    await this.prepareFolders()
+    const tests = await this.runTests()
+    const first = await this.readReward(calls.reward, tests)
+    const second = await this.readReward(calls.rewardAgain, tests)
+    if (!isDeepStrictEqual(first, second)) {
+      throw new RollcallError('grade-tampered', 'The reward file changed after the test script had ended')
+    }
+    return this.parse(first, tests)
+  }
+
+  /** What commands of the agent have left running: evidence, and the difference between `clean` and `live`. */
+  private async findProcesses(): Promise<void> {
+    if (this.dependencies.capabilities.ownProcessTable === false) return
+    const result = await this.step(calls.processes, listProcessesScript)
+    this.processes = leftBehind(parseProcesses(result.stdout.head.toString())).map(({ command }) => command)
+  }
+
+  private async prepareFolders(): Promise<void> {
+    const { runner, rollout, signal } = this.dependencies
+    const fresh = await this.step(calls.fresh, freshDirectoriesScript(rollout.task.verifier.user))
+    assertDone(fresh, 'Making fresh grading folders')
+    const id = this.id(calls.upload)
+    await uploadTree(runner, { id, tar: await packTree(rollout.task, 'tests'), directory: '/tests' }, { signal })
+  }
+
+  /** The exit code is recorded and ignored, as in Harbor: only the reward counts. */
+  private async runTests(): Promise<ExecResult> {
+    const { rollout, context } = this.dependencies
+    const { verifier } = rollout.task
+    const opening = await getJson<StoredOpening>(context.store, openedKey(this.input))
+    const result = await this.exec(calls.tests, {
+      script: 'chmod +x /tests/test.sh\n/tests/test.sh',
+      shell: 'bash',
+      cwd: opening?.workdir ?? '/',
+      env: verifier.env,
+      user: verifier.user ?? 'root',
+      timeoutMs: verifier.timeoutMs,
+      stdoutSink: this.log.spoolTo(gradeFileKey({ ...this.input, name: 'test-stdout.txt' })),
+      stderrSink: this.log.spoolTo(gradeFileKey({ ...this.input, name: 'test-stderr.txt' })),
+    })
+    if (result.outcome.type === 'timed-out') {
+      throw new RollcallError(
+        'grader-timeout',
+        `The tests did not end within ${verifier.timeoutMs} ms${outputOf(result)}`,
+      )
+    }
+    if (result.outcome.type === 'lost') {
+      throw new RollcallError('grader-failed', `The fate of the tests is unknown (${result.outcome.reason})`)
+    }
+    return result
+  }
+
+  private async readReward(call: number, tests: ExecResult): Promise<Buffer> {
+    const result = await this.step(call, readRewardScript)
+    if (result.outcome.type !== 'exited' || result.outcome.code !== 0) {
+      throw new RollcallError('reward-invalid', `The reward cannot be read${outputOf(tests)}`)
+    }
+    return result.stdout.head
+  }
+
+  private parse(reward: Buffer, tests: ExecResult) {
+    try {
+      return parseReward(reward)
+    } catch (error) {
+      if (!(error instanceof RollcallError)) throw error
+      throw new RollcallError(error.code, `${error.message}${outputOf(tests)}`, { cause: error })
+    }
+  }
+
+  private integrity(): Integrity {
+    const user = this.dependencies.rollout.spec.user
+    if (user !== undefined && user !== 'root' && user !== '0') return 'non-root'
+    // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed.
+    const isKnown = this.dependencies.capabilities.ownProcessTable !== false
+    return isKnown && this.processes.length === 0 ? 'clean' : 'live'
+  }
+
+  private async grade(
+    found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure },
+  ): Promise<StoredGrade> {
+    await this.log.flush()
+    return {
+      ...found,
+      integrity: this.integrity(),
+      execs: this.log.records,
+      startedAt: this.startedAt,
+      finishedAt: new Date().toISOString(),
+      processes: this.processes.slice(0, 100),
+    }
+  }
+
+  private step(call: number, script: string): Promise<ExecResult> {
+    return this.exec(call, { script, user: 'root', cwd: '/', timeoutMs: stepTimeoutMs })
+  }
+
+  private async exec(call: number, request: Omit<ExecRequest, 'id'>): Promise<ExecResult> {
+    const { runner, signal } = this.dependencies
+    const id = this.id(call)
+    const startedAt = new Date().toISOString()
+    const result = await runner.exec({ ...request, id }, { signal })
+    const { outcome, durationMs, stdout, stderr } = result
+    const counts = { stdoutBytes: stdout.bytes, stderrBytes: stderr.bytes }
+    if (call === calls.tests)
+      this.log.report({ id, command: '/tests/test.sh', outcome, startedAt, durationMs, ...counts })
+    return result
+  }
+
+  private id(call: number) {
+    return { scope: this.scope, phase: this.input.phase, batch: 0, call, part: 0 }
+  }
+}
+
+function assertDone({ outcome, stderr }: ExecResult, what: string): void {
+  if (outcome.type === 'exited' && outcome.code === 0) return
+  throw new RollcallError('grader-failed', `${what} ended with ${outcome.type}: ${stderr.head.toString().trim()}`)
+}
+
+/** The end of what the tests printed, so that the failure can be understood where it is shown. */
+function outputOf({ stdout, stderr }: ExecResult): string {
+  const text = [stdout, stderr]
+    .map((output) => (output.truncated ? output.tail : output.head).toString())
+    .join('\n')
+    .trim()
+  return text === '' ? '; the tests printed nothing' : `; the tests printed: …${text.slice(-500)}`
+}

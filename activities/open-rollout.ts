@@ -1,0 +1,143 @@
+import type { OpenedRollout, RolloutRef } from '../protocol/activities.ts'
+import type { ExecResult } from '../protocol/exec.ts'
+import { RollcallError } from '../protocol/failure.ts'
+import { rolloutId } from '../protocol/names.ts'
+import type { Sandbox } from '../providers/contract/provider.ts'
+import { specHash } from '../providers/contract/spec-hash.ts'
+import { uploadTree } from '../runner/files.ts'
+import type { Runner } from '../runner/runner.ts'
+import { openedKey } from '../store/keys.ts'
+import { packTree } from '../tasks/task-tree.ts'
+import { agentTask } from './agent-task.ts'
+import type { JobContext, RolloutContext } from './job-context.ts'
+import type { StoredOpening } from './records.ts'
+import type { SandboxAttachments } from './sandboxes.ts'
+import { execScope, sandboxName } from './sandbox-name.ts'
+import type { ActivityServices } from './services.ts'
+import { putJsonOnce } from './stored-json.ts'
+
+/** Past a sandbox's own lifetime anybody may remove it; until then it is its rollout's. */
+const expiryMarginMs = 3_600_000
+
+const installTimeoutMs = 30 * 60_000
+
+export interface OpenDependencies {
+  readonly context: JobContext
+  readonly rollout: RolloutContext
+  readonly services: ActivityServices
+  readonly attachments: SandboxAttachments
+  readonly signal: AbortSignal
+  readonly onProgress: (line: string) => void
+}
+
+/**
+ * Makes the rollout's sandbox, waits until it is ready and prepares it. Safe to run twice: the sandbox is adopted by its
+ * derived name, the owner nonce and the spec hash; every command has its id.
+ */
+export async function openRollout(input: RolloutRef, dependencies: OpenDependencies): Promise<OpenedRollout> {
+  const { context, rollout, attachments, signal } = dependencies
+  const provider = await context.provider()
+  const place = await provider.place()
+  const sandbox = await createSandbox(input, dependencies)
+  const spec = specHash(rollout.spec)
+  const lease = { provider: provider.name, place, sandbox: sandbox.name, incarnation: input.incarnation, spec }
+  await attachments.use({ provider, lease }, (runner) =>
+    prepareSandbox({
+      runner,
+      rollout,
+      workdir: sandbox.workdir,
+      scope: scopeOf(input),
+      signal,
+      layers: provider.capabilities.imageLayers,
+    }),
+  )
+  const opened: OpenedRollout = {
+    lease,
+    agentTimeoutMs: rollout.task.agent.timeoutMs ?? context.options.limits.agentTimeoutMs,
+    verifierTimeoutMs: rollout.task.verifier.timeoutMs,
+  }
+  const opening: StoredOpening = { opened, image: sandbox.image, workdir: sandbox.workdir, execs: [] }
+  return (await putJsonOnce(context.store, openedKey(input), opening)).opened
+}
+
+function scopeOf(input: RolloutRef): string {
+  return execScope(rolloutId(input.job, input.rollout))
+}
+
+async function createSandbox(input: RolloutRef, dependencies: OpenDependencies): Promise<Sandbox> {
+  const { context, rollout, services, signal, onProgress } = dependencies
+  const { spec } = rollout
+  const workflow = rolloutId(input.job, input.rollout)
+  const { namespace } = services
+  const provider = await context.provider()
+  return await provider.createOrAdopt({
+    name: sandboxName({ namespace, rolloutId: workflow, role: 'main', incarnation: input.incarnation }),
+    spec,
+    ownership: {
+      namespace,
+      job: input.job,
+      workflow,
+      role: 'main',
+      incarnation: input.incarnation,
+      owner: input.owner,
+      spec: specHash(spec),
+      keep: context.options.keep,
+      expires: Date.now() + spec.limits.lifetimeMs + expiryMarginMs,
+    },
+    secrets: services.secrets(spec.secrets),
+    onProgress,
+    signal,
+  })
+}
+
+interface Preparation {
+  readonly runner: Runner
+  readonly rollout: RolloutContext
+  readonly workdir: string
+  readonly scope: string
+  readonly signal: AbortSignal
+  /** The provider has already put the agent's installation into the image. */
+  readonly layers: boolean
+}
+
+/** Phase 0: the log folders, what the agent asked for, and its installation where the image does not hold it yet. */
+async function prepareSandbox(preparation: Preparation): Promise<void> {
+  const { runner, rollout, workdir, scope, signal } = preparation
+  const { task, agent } = rollout
+  const folders = '/logs/agent /logs/verifier /logs/artifacts'
+  const made = runner.exec(
+    {
+      id: { scope, phase: 0, batch: 0, call: 0, part: 0 },
+      script: `mkdir -p ${folders} && chmod 777 ${folders}`,
+      user: 'root',
+      cwd: '/',
+      timeoutMs: 60_000,
+    },
+    { signal },
+  )
+  const uploads = agent.uploads?.(agentTask(task, workdir)) ?? []
+  const uploaded = uploads.map(async ({ from, to }, index) => {
+    const id = { scope, phase: 0, batch: 0, call: index + 1, part: 0 }
+    await uploadTree(runner, { id, tar: await packTree(task, from), directory: to }, { signal })
+  })
+  assertDone(await made, 'making /logs')
+  await Promise.all(uploaded)
+  if (agent.layerScript !== undefined && !preparation.layers) await install(preparation, agent.layerScript)
+}
+
+async function install({ runner, scope, signal }: Preparation, script: string): Promise<void> {
+  const id = { scope, phase: 0, batch: 1, call: 0, part: 0 }
+  const result = await runner.exec({ id, script, user: 'root', timeoutMs: installTimeoutMs }, { signal })
+  assertDone(result, 'the agent’s installation')
+}
+
+function assertDone({ outcome, stderr }: ExecResult, what: string): void {
+  if (outcome.type === 'exited' && outcome.code === 0) return
+  const detail = outcome.type === 'exited' ? `exit code ${outcome.code}` : outcome.type
+  throw new RollcallError('setup-failed', `${what} ended with ${detail}: ${lastLine(stderr)}`)
+}
+
+function lastLine(output: ExecResult['stderr']): string {
+  const text = (output.truncated ? output.tail : output.head).toString()
+  return text.trimEnd().split('\n').at(-1) ?? ''
+}

@@ -1,0 +1,177 @@
+import type { Usage } from '../agents/agent.ts'
+import type { RecordInput, RolloutOutcome } from '../protocol/activities.ts'
+import type { RolloutResult } from '../protocol/grade.ts'
+import { RollcallError } from '../protocol/failure.ts'
+import { rolloutId } from '../protocol/names.ts'
+import { mainReward } from '../results/summary.ts'
+import { traceLines, traceText } from '../results/trace.ts'
+import type { ExecRecord, GradeRecord, TurnRecord } from '../results/trace.ts'
+import { downloadTree } from '../runner/files.ts'
+import type { Runner } from '../runner/runner.ts'
+import { artifactsKey, resultKey, rolloutPrefix, traceKey } from '../store/keys.ts'
+import type { Store } from '../store/store.ts'
+import { ExecLog } from './exec-log.ts'
+import type { JobContext } from './job-context.ts'
+import type { StoredAnswer, StoredGrade, StoredOpening, StoredTurnResult } from './records.ts'
+import { execScope } from './sandbox-name.ts'
+import { getJson, putJsonOnce } from './stored-json.ts'
+
+export interface RecordDependencies {
+  readonly context: JobContext
+  readonly signal: AbortSignal
+  /** Runs work in the rollout's sandbox, if it is still there. */
+  readonly inSandbox: (
+    lease: NonNullable<RecordInput['lease']>,
+    work: (runner: Runner) => Promise<void>,
+  ) => Promise<void>
+}
+
+/**
+ * Stores what a rollout came to: artifacts, the trace out of its turns' objects, and last its result. Safe to run
+ * twice: every object is `putOnce`.
+ */
+export async function recordRollout(input: RecordInput, dependencies: RecordDependencies): Promise<RolloutOutcome> {
+  const { context } = dependencies
+  await storeArtifacts(input, dependencies)
+  const records = await readRecords(context.store, input)
+  const trace = [...traceText(traceLines(records))].join('')
+  await context.store.putOnce(traceKey(input.job, input.rollout), Buffer.from(trace))
+  const result = await putJsonOnce(
+    context.store,
+    resultKey(input.job, input.rollout),
+    resultOf(input, context, records),
+  )
+  const reward = result.rewards === undefined ? undefined : mainReward(result.rewards)
+  return {
+    state: result.state,
+    ...(reward === undefined ? {} : { reward }),
+    ...(result.failure === undefined ? {} : { code: result.failure.code }),
+  }
+}
+
+/** `/logs/artifacts` as a tar; a sandbox that is gone by now, or a folder that is empty, leaves none. */
+async function storeArtifacts(input: RecordInput, { context, inSandbox, signal }: RecordDependencies): Promise<void> {
+  if (input.lease === undefined || input.state === 'cancelled') return
+  const scope = execScope(rolloutId(input.job, input.rollout))
+  const log = new ExecLog(input, context.store)
+  try {
+    await inSandbox(input.lease, async (runner) => {
+      const id = { scope, phase: input.phase, batch: 0, call: 0, part: 0 }
+      const probe = {
+        id,
+        script: '[ -n "$(ls -A /logs/artifacts 2>/dev/null)" ]',
+        user: 'root',
+        cwd: '/',
+        timeoutMs: 60_000,
+      }
+      const { outcome } = await runner.exec(probe, { signal })
+      if (outcome.type !== 'exited' || outcome.code !== 0) return
+      const sink = log.spoolTo(artifactsKey(input.job, input.rollout))
+      await downloadTree(runner, { id: { ...id, call: 1 }, directory: '/logs/artifacts', sink }, { signal })
+      await log.flush()
+    })
+  } catch (error) {
+    // A grade that is already certain must not be lost because its sandbox died afterwards.
+    if (!(error instanceof RollcallError) || !['sandbox-lost', 'host-lost'].includes(error.code)) throw error
+  }
+}
+
+interface Records {
+  readonly turns: TurnRecord[]
+  readonly execs: ExecRecord[]
+  readonly grades: GradeRecord[]
+  readonly openings: StoredOpening[]
+}
+
+/** Everything the rollout's activities have stored, by the shape of the keys (store/keys.ts). */
+async function readRecords(store: Store, input: RecordInput): Promise<Records> {
+  const prefix = rolloutPrefix(input.job, input.rollout)
+  const records: Records = { turns: [], execs: [], grades: [], openings: [] }
+  for (const key of await store.list(prefix)) {
+    const place = /^i(\d+)\/(?:(opened)\.json|p(\d+)\/(?:(grade)\.json|turns\/(\d+)\.answer\.json))$/.exec(
+      key.slice(prefix.length),
+    )
+    if (place === null) continue
+    const [, incarnation, opened, phase, grade, turn] = place
+    const moment = { incarnation: Number(incarnation), phase: Number(phase) }
+    if (opened) await addOpening(store, key, records)
+    else if (grade) await addGrade(store, key, { ...moment, records })
+    else await addTurn(store, key, { ...moment, turn: Number(turn), records })
+  }
+  return records
+}
+
+async function addOpening(store: Store, key: string, records: Records): Promise<void> {
+  const opening = await getJson<StoredOpening>(store, key)
+  if (opening === undefined) return
+  records.openings.push(opening)
+  records.execs.push(...opening.execs)
+}
+
+async function addGrade(
+  store: Store,
+  key: string,
+  { records, ...moment }: { incarnation: number; phase: number; records: Records },
+): Promise<void> {
+  const grade = await getJson<StoredGrade>(store, key)
+  if (grade === undefined) return
+  const { execs, processes: _, ...rest } = grade
+  records.grades.push({ ...moment, ...rest })
+  records.execs.push(...execs)
+}
+
+async function addTurn(
+  store: Store,
+  answerKey: string,
+  { records, ...at }: { incarnation: number; phase: number; turn: number; records: Records },
+): Promise<void> {
+  const answer = await getJson<StoredAnswer>(store, answerKey)
+  const result = await getJson<StoredTurnResult>(store, answerKey.replace(/\.answer\.json$/, '.result.json'))
+  if (answer === undefined) return
+  const results = result === undefined ? {} : { results: result.results }
+  records.turns.push({ ...at, decision: answer.decision, startedAt: answer.startedAt, ...results })
+  records.execs.push(...(result?.execs ?? []))
+}
+
+function resultOf(input: RecordInput, context: JobContext, records: Records): RolloutResult {
+  const [task = '', agent = '', attempt = ''] = input.rollout.split('.')
+  const latest = records.openings.at(-1)
+  return {
+    version: 1,
+    id: rolloutId(input.job, input.rollout),
+    job: input.job,
+    name: input.rollout,
+    task,
+    taskChecksum: context.options.tasks.find(({ name }) => name === task)?.checksum ?? '',
+    agent,
+    attempt: Number(attempt),
+    state: input.state,
+    ...input.grade,
+    ...(input.failure === undefined ? {} : { failure: input.failure }),
+    ...(input.agentEnd === undefined ? {} : { agentEnd: input.agentEnd }),
+    turns: records.turns.filter((turn) => 'calls' in turn.decision).length,
+    usage: totalUsage(records.turns.map((turn) => turn.decision.usage ?? {})),
+    incarnations: input.incarnation,
+    gradingAttempts: input.gradingAttempts,
+    ...(latest === undefined ? {} : { sandbox: sandboxOf(latest) }),
+    startedAt: input.startedAt,
+    finishedAt: new Date().toISOString(),
+    phases: input.phases,
+  }
+}
+
+function sandboxOf({ opened, image }: StoredOpening) {
+  const { provider, sandbox: name, place } = opened.lease
+  return { provider, name, place, image }
+}
+
+/** Sums what was reported; what no turn reported stays absent. */
+function totalUsage(usages: readonly Usage[]): Usage {
+  const total: Record<string, number> = {}
+  for (const usage of usages) {
+    for (const [name, value] of Object.entries(usage)) {
+      if (typeof value === 'number') total[name] = (total[name] ?? 0) + value
+    }
+  }
+  return total
+}

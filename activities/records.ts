@@ -1,0 +1,42 @@
+import type { CallResult, Decision } from '../agents/agent.ts'
+import type { Integrity, Rewards } from '../protocol/grade.ts'
+import type { Failure } from '../protocol/failure.ts'
+import type { OpenedRollout } from '../protocol/activities.ts'
+import type { ExecRecord } from '../results/trace.ts'
+
+/** What the activities store, by key (store/keys.ts); each is written once. */
+
+/** `answerKey`: the agent's answer of a turn, stored before it is acted on. */
+export interface StoredAnswer {
+  readonly decision: Decision
+  /** ISO 8601: when the agent was asked. */
+  readonly startedAt: string
+}
+
+/** `turnResultKey`: what a turn's calls came to. */
+export interface StoredTurnResult {
+  readonly results: readonly CallResult[]
+  readonly execs: readonly ExecRecord[]
+}
+
+/** `openedKey`: the sandbox of one incarnation. */
+export interface StoredOpening {
+  readonly opened: OpenedRollout
+  /** What the sandbox was made from: digest, or a sentence. */
+  readonly image: string
+  readonly workdir: string
+  readonly execs: readonly ExecRecord[]
+}
+
+/** `gradeKey`: what one grading attempt found. */
+export interface StoredGrade {
+  readonly rewards?: Rewards
+  readonly integrity: Integrity
+  readonly failure?: Failure
+  readonly execs: readonly ExecRecord[]
+  /** ISO 8601. */
+  readonly startedAt: string
+  readonly finishedAt: string
+  /** Commands of processes that the agent had left running when the tests began. */
+  readonly processes: readonly string[]
+}

@@ -1,0 +1,28 @@
+import type { ReleaseInput } from '../protocol/activities.ts'
+import { rolloutId } from '../protocol/names.ts'
+import type { JobContext } from './job-context.ts'
+import type { SandboxAttachments } from './sandboxes.ts'
+import { sandboxName } from './sandbox-name.ts'
+
+/**
+ * Removes every sandbox that a rollout may have made, with everything that runs in it, and returns when they are
+ * verified gone. Safe to run twice: by derived names, and what is gone is fine. One under the name that has another
+ * owner is not this rollout's and is left alone.
+ */
+export async function releaseSandbox(
+  input: ReleaseInput,
+  at: { context: JobContext; namespace: string; attachments: SandboxAttachments },
+): Promise<void> {
+  const provider = await at.context.provider()
+  const incarnations = Array.from({ length: input.incarnations }, (_, index) => index + 1)
+  await Promise.all(
+    incarnations.map(async (incarnation) => {
+      const workflow = rolloutId(input.job, input.rollout)
+      const name = sandboxName({ namespace: at.namespace, rolloutId: workflow, role: 'main', incarnation })
+      at.attachments.forget(name)
+      const found = await provider.find(name)
+      if (found === undefined || found.ownership.owner !== input.owner) return
+      await provider.destroy(name)
+    }),
+  )
+}

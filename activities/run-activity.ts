@@ -1,0 +1,74 @@
+import { ApplicationFailure, Context } from '@temporalio/activity'
+import { ApplicationFailureCategory } from '@temporalio/common'
+import { failureKinds, RollcallError } from '../protocol/failure.ts'
+import type { HandedOver } from '../protocol/activities.ts'
+import { timing } from '../workflows/timing.ts'
+
+/** A bug is tried again in case it was a blip, but not for ever. */
+const attemptsForBugs = 5
+
+/** What enters a history must be small: keys, never contents. */
+const maxPayloadBytes = 256 * 1024
+
+export interface ActivityScope {
+  /**
+   * Aborts for every reason to let go: cancelled, timed out, paused, reset, or the worker shuts down. Letting go never
+   * stops a command: release does that.
+   */
+  readonly signal: AbortSignal
+}
+
+/**
+ * The boundary between an activity and Temporal: heartbeats while `work` runs, turns failures into data by the one
+ * table, and answers `handedOver` when this worker shuts down, so that no attempt is burnt.
+ */
+export async function runActivity<Result>(
+  handover: AbortSignal,
+  work: (scope: ActivityScope) => Promise<Result>,
+): Promise<Result | HandedOver> {
+  const context = Context.current()
+  const ticking = setInterval(() => context.heartbeat(), timing.heartbeatTickMs)
+  const signal = AbortSignal.any([context.cancellationSignal, handover])
+  try {
+    return assertSmall(await work({ signal }))
+  } catch (error) {
+    if (context.cancellationSignal.aborted) return await context.cancelled
+    if (handover.aborted) return { handedOver: true }
+    throw asApplicationFailure(error, context.info.attempt)
+  } finally {
+    clearInterval(ticking)
+  }
+}
+
+/** For activities that are short or must end what they began: they are not handed over. */
+export async function runWholeActivity<Result>(work: (scope: ActivityScope) => Promise<Result>): Promise<Result> {
+  const never = new AbortController()
+  const result = await runActivity(never.signal, async (scope) => ({ value: await work(scope) }))
+  if ('handedOver' in result) throw new Error('An activity that is not handed over was handed over.')
+  return result.value
+}
+
+function assertSmall<Result>(result: Result): Result {
+  const bytes = Buffer.byteLength(JSON.stringify(result) ?? '')
+  if (bytes <= maxPayloadBytes) return result
+  throw new RollcallError(
+    'payload-too-large',
+    `An activity’s result is ${bytes} bytes: expected at most ${maxPayloadBytes}; contents belong in the store`,
+  )
+}
+
+/** Code, retryability and delay as Temporal wants them. Exported for its test. */
+export function asApplicationFailure(error: unknown, attempt: number): ApplicationFailure {
+  if (error instanceof ApplicationFailure) return error
+  const failure = error instanceof RollcallError ? error : undefined
+  const message = error instanceof Error ? error.message : String(error)
+  const retry = failure ? failureKinds[failure.code].retry : attempt < attemptsForBugs
+  return ApplicationFailure.create({
+    type: failure?.code ?? 'internal',
+    message: message.slice(0, 2_000),
+    nonRetryable: !retry,
+    ...(failure?.retryAfterMs === undefined ? {} : { nextRetryDelay: failure.retryAfterMs }),
+    ...(failure?.code === 'provider-busy' ? { category: ApplicationFailureCategory.BENIGN } : {}),
+    ...(error instanceof Error ? { cause: error } : {}),
+  })
+}

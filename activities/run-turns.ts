@@ -1,0 +1,217 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Agent, AgentInput, Decision, Turn } from '../agents/agent.ts'
+import type { TurnsInput, TurnsResult } from '../protocol/activities.ts'
+import { RollcallError } from '../protocol/failure.ts'
+import { rolloutId } from '../protocol/names.ts'
+import type { Runner } from '../runner/runner.ts'
+import { answerKey, openedKey, turnResultKey } from '../store/keys.ts'
+import { executeBatch } from '../tools/execute-batch.ts'
+import { toolDescriptions } from '../tools/tools.ts'
+import { agentTask } from './agent-task.ts'
+import { ExecLog } from './exec-log.ts'
+import type { JobContext, RolloutContext } from './job-context.ts'
+import type { StoredAnswer, StoredOpening, StoredTurnResult } from './records.ts'
+import { execScope } from './sandbox-name.ts'
+import { getJson, putJsonOnce } from './stored-json.ts'
+import { readTranscript } from './transcript.ts'
+
+/** First wait after a model's service failed; doubles up to `maxModelWaitMs`, unless the service says how long. */
+const firstModelWaitMs = 1_000
+const maxModelWaitMs = 60_000
+
+export interface TurnsDependencies {
+  readonly context: JobContext
+  readonly rollout: RolloutContext
+  readonly runner: Runner
+  /** Aborts when this worker has to let go. */
+  readonly signal: AbortSignal
+  /** An earlier attempt of this activity has run. */
+  readonly isRetry: boolean
+}
+
+/**
+ * Takes turns until the agent is done, a limit is reached or a slice of time has passed at a turn's end. Safe to run
+ * twice: the answer of turn n is `putOnce` before it is acted on and read back on a retry; its commands attach by their
+ * ids; its results are `putOnce`.
+ */
+export async function runTurns(input: TurnsInput, dependencies: TurnsDependencies): Promise<TurnsResult> {
+  const loop = new TurnLoop(input, dependencies)
+  await loop.load()
+  const sliceEnds = Date.now() + input.sliceMs
+  for (;;) {
+    const end = await loop.takeTurn()
+    if (end !== undefined) return { turn: loop.turn, end }
+    if (Date.now() >= sliceEnds) return { turn: loop.turn }
+  }
+}
+
+class TurnLoop {
+  turn: number
+  private readonly input: TurnsInput
+  private readonly dependencies: TurnsDependencies
+  private transcript: Turn[] = []
+  private workdir = '/'
+  private firstTurn = 0
+
+  constructor(input: TurnsInput, dependencies: TurnsDependencies) {
+    this.input = input
+    this.dependencies = dependencies
+    this.turn = input.turn
+  }
+
+  async load(): Promise<void> {
+    const { store } = this.dependencies.context
+    const opening = await getJson<StoredOpening>(store, openedKey(this.input))
+    if (opening === undefined) throw new RollcallError('internal', `${this.input.rollout} has no opening in the store`)
+    this.workdir = opening.workdir
+    this.transcript = await readTranscript(store, this.input)
+    this.turn = Math.max(this.turn, this.transcript.length)
+    this.firstTurn = this.turn
+  }
+
+  /** One turn; returns how the agent's part has ended, or undefined when it goes on. */
+  async takeTurn(): Promise<TurnsResult['end']> {
+    const limit = this.limitReached()
+    if (limit !== undefined) return limit
+    const asked = await this.withinDeadline((signal) => this.answer(signal))
+    if (asked === 'agent-timeout') return asked
+    const { decision } = asked
+    if (!('calls' in decision)) {
+      await this.storeResult({ results: [], execs: [] })
+      return 'done'
+    }
+    const acted = await this.withinDeadline((signal) => this.act(decision, signal))
+    if (acted === 'agent-timeout') return acted
+    this.transcript.push({ number: this.turn, decision, results: acted.results })
+    this.turn += 1
+    return acted.results.some((result) => result.submitted) ? 'done' : undefined
+  }
+
+  private limitReached(): TurnsResult['end'] {
+    const { maxTurns, maxTokens } = this.dependencies.context.options.limits
+    if (Date.now() >= this.input.deadline) return 'agent-timeout'
+    if (this.turn >= maxTurns) return 'max-turns'
+    if (maxTokens !== undefined && tokensOf(this.transcript) >= maxTokens) return 'max-tokens'
+    return undefined
+  }
+
+  /** The stored answer, or the agent's, which is stored before anybody acts on it. */
+  private async answer(signal: AbortSignal): Promise<StoredAnswer> {
+    const { store } = this.dependencies.context
+    const key = answerKey({ ...this.at(), turn: this.turn })
+    const stored = await getJson<StoredAnswer>(store, key)
+    if (stored !== undefined) return stored
+    const startedAt = new Date().toISOString()
+    const decision = await this.ask(signal)
+    return await putJsonOnce<StoredAnswer>(store, key, { decision, startedAt })
+  }
+
+  private async ask(signal: AbortSignal): Promise<Decision> {
+    const { agent, task } = this.dependencies.rollout
+    const input: AgentInput = {
+      task: agentTask(task, this.workdir),
+      transcript: this.transcript,
+      state: this.transcript.at(-1)?.decision.state,
+      tools: toolDescriptions,
+      signal,
+    }
+    const decision = await untilModelAnswers(() => askAgent(agent, input), signal)
+    return this.mayHaveAskedBefore() ? withUnrecordedCall(decision) : decision
+  }
+
+  /** The attempt before this one may have died between the agent's answer and its record. */
+  private mayHaveAskedBefore(): boolean {
+    return this.dependencies.isRetry && this.turn === this.firstTurn
+  }
+
+  private async act(decision: Extract<Decision, { calls: unknown }>, signal: AbortSignal): Promise<StoredTurnResult> {
+    const { context, rollout, runner } = this.dependencies
+    const key = turnResultKey({ ...this.at(), turn: this.turn })
+    const stored = await getJson<StoredTurnResult>(context.store, key)
+    if (stored !== undefined) return stored
+    const { phase } = this.input
+    const scope = execScope(rolloutId(context.job, this.input.rollout))
+    const log = new ExecLog(this.at(), context.store)
+    runner.acknowledge({ scope, phase, batch: this.turn })
+    const { calls, mode = 'sequence', stopOnError = false } = decision
+    const results = await executeBatch(
+      { calls, mode, stopOnError },
+      {
+        runner,
+        scope,
+        phase,
+        batch: this.turn,
+        defaultTimeoutMs: rollout.spec.limits.execTimeoutMs,
+        workdir: this.workdir,
+        ...(rollout.spec.user === undefined ? {} : { user: rollout.spec.user }),
+        signal,
+        onExec: log.report,
+        spool: log.spool,
+      },
+    )
+    await log.flush()
+    return await this.storeResult({ results, execs: log.records })
+  }
+
+  private storeResult(result: StoredTurnResult): Promise<StoredTurnResult> {
+    return putJsonOnce(this.dependencies.context.store, turnResultKey({ ...this.at(), turn: this.turn }), result)
+  }
+
+  /** Ends the wait, not the command, when the phase's time is up: grading ends what still runs. */
+  private async withinDeadline<Result>(
+    work: (signal: AbortSignal) => Promise<Result>,
+  ): Promise<Result | 'agent-timeout'> {
+    const deadline = AbortSignal.timeout(Math.max(0, this.input.deadline - Date.now()))
+    const { signal } = this.dependencies
+    try {
+      return await work(AbortSignal.any([signal, deadline]))
+    } catch (error) {
+      if (!signal.aborted && deadline.aborted && !(error instanceof RollcallError)) return 'agent-timeout'
+      throw error
+    }
+  }
+
+  private at() {
+    const { job, rollout, incarnation, phase } = this.input
+    return { job, rollout, incarnation, phase }
+  }
+}
+
+/**
+ * Asks until there is an answer. A service that stays away until the deadline is a failure, never the agent's timeout:
+ * the error passes through.
+ */
+async function untilModelAnswers(ask: () => Promise<Decision>, signal: AbortSignal): Promise<Decision> {
+  for (let waits = 0; ; waits += 1) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!(error instanceof RollcallError) || error.code !== 'model-unavailable') throw error
+      const waitMs = error.retryAfterMs ?? Math.min(maxModelWaitMs, firstModelWaitMs * 2 ** waits)
+      await delay(waitMs * (1 + Math.random() / 4), undefined, { signal }).catch(() => {
+        throw error
+      })
+    }
+  }
+}
+
+/** The agent's own errors are the agent's failure, except those that carry a code. */
+async function askAgent(agent: Agent, input: AgentInput): Promise<Decision> {
+  try {
+    return await agent.next(input)
+  } catch (error) {
+    if (error instanceof RollcallError || input.signal.aborted) throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new RollcallError('agent-failed', `Agent ${agent.name} threw: ${reason}`, { cause: error })
+  }
+}
+
+function withUnrecordedCall(decision: Decision): Decision {
+  if (decision.usage === undefined) return decision
+  return { ...decision, usage: { ...decision.usage, unrecordedCalls: (decision.usage.unrecordedCalls ?? 0) + 1 } }
+}
+
+function tokensOf(transcript: readonly Turn[]): number {
+  const usages = transcript.map((turn) => turn.decision.usage)
+  return usages.reduce((sum, usage) => sum + (usage?.inputTokens ?? 0) + (usage?.outputTokens ?? 0), 0)
+}

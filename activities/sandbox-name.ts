@@ -1,0 +1,30 @@
+import { createHash } from 'node:crypto'
+
+/** Who a sandbox is for; together they give its one name. */
+export interface SandboxIdentity {
+  /** UUID of the Temporal namespace. */
+  readonly namespace: string
+  /** Workflow id of the rollout. */
+  readonly rolloutId: string
+  readonly role: 'main' | 'verifier'
+  readonly incarnation: number
+}
+
+const longestReadablePart = 30
+
+/** ≤ 63 characters `[a-z0-9-]`: a readable prefix and a hash of everything that makes it unique. */
+export function sandboxName(identity: SandboxIdentity): string {
+  const readable = identity.rolloutId
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(-longestReadablePart)
+    .replaceAll(/^-+|-+$/g, '')
+  const parts = [identity.namespace, identity.rolloutId, identity.role, identity.incarnation]
+  const hash = createHash('sha256').update(JSON.stringify(parts)).digest('hex')
+  return `rc-${readable}-${hash.slice(0, 16)}`
+}
+
+/** Keeps the execs of rollouts apart that share a sandbox. */
+export function execScope(rolloutId: string): string {
+  return createHash('sha256').update(rolloutId).digest('hex').slice(0, 12)
+}

@@ -1,0 +1,75 @@
+import type { Lease } from '../protocol/activities.ts'
+import { RollcallError } from '../protocol/failure.ts'
+import type { Provider } from '../providers/contract/provider.ts'
+import { openRunner } from '../runner/open-runner.ts'
+import type { Runner } from '../runner/runner.ts'
+
+/**
+ * This worker's attachments to sandboxes, kept between the activities of a rollout: opening one costs a
+ * `docker exec`. Forgetting one is harmless, another is opened.
+ */
+export class SandboxAttachments {
+  private readonly open = new Map<string, { runner: Runner; idle: NodeJS.Timeout | undefined; users: number }>()
+  private readonly idleMs: number
+
+  constructor(idleMs = 60_000) {
+    this.idleMs = idleMs
+  }
+
+  /**
+   * Uses the sandbox of a lease. @throws RollcallError `host-lost` when this worker is at another place than the lease:
+   * a second sandbox is never made there
+   */
+  async use<Result>(
+    at: { provider: Provider; lease: Lease },
+    work: (runner: Runner) => Promise<Result>,
+  ): Promise<Result> {
+    await assertSamePlace(at)
+    const entry = this.entry(at)
+    entry.users += 1
+    clearTimeout(entry.idle)
+    try {
+      return await work(entry.runner)
+    } finally {
+      entry.users -= 1
+      if (entry.users === 0) entry.idle = setTimeout(() => this.forget(at.lease.sandbox), this.idleMs).unref()
+    }
+  }
+
+  /** Ends the attachment; stops nothing in the sandbox. */
+  forget(sandbox: string): void {
+    const entry = this.open.get(sandbox)
+    this.open.delete(sandbox)
+    clearTimeout(entry?.idle)
+    entry?.runner.close()
+  }
+
+  close(): void {
+    for (const sandbox of this.open.keys()) this.forget(sandbox)
+  }
+
+  private entry({ provider, lease }: { provider: Provider; lease: Lease }) {
+    const known = this.open.get(lease.sandbox)
+    if (known !== undefined) return known
+    const runner = openRunner({
+      connect: () => provider.connect(lease.sandbox),
+      isAlive: async () => {
+        const found = await provider.find(lease.sandbox)
+        if (found?.state === 'running') return { alive: true }
+        return { alive: false, reason: found === undefined ? 'it no longer exists' : `it has ended (${found.reason})` }
+      },
+    })
+    const entry = { runner, idle: undefined, users: 0 }
+    this.open.set(lease.sandbox, entry)
+    return entry
+  }
+}
+
+async function assertSamePlace({ provider, lease }: { provider: Provider; lease: Lease }): Promise<void> {
+  const place = await provider.place()
+  if (place === lease.place) return
+  throw new RollcallError(
+    'host-lost',
+    `The sandbox ${lease.sandbox} is at ${lease.provider} ${lease.place}, but this worker reaches ${place}`,
+  )
+}

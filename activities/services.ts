@@ -1,0 +1,22 @@
+import type { Agent, AgentSpec } from '../agents/agent.ts'
+import type { Provider } from '../providers/contract/provider.ts'
+import type { Store } from '../store/store.ts'
+
+/** Everything the activities need, handed in by the composition root (workers/). */
+export interface ActivityServices {
+  openStore(url: string): Store
+  /** @throws RollcallError `configuration-invalid` for an unknown provider or setting */
+  provider(name: string, options: Readonly<Record<string, string>>): Promise<Provider>
+  /** @throws RollcallError `agent-invalid`, `configuration-invalid` */
+  loadAgent(spec: AgentSpec, readBundle: (key: string) => Promise<Buffer>): Promise<Agent>
+  /** Values of secrets from the worker's environment; a missing name is absent. */
+  secrets(names: readonly string[]): Readonly<Record<string, string>>
+  /** UUID of the Temporal namespace: tells apart the sandboxes of two servers on one Engine. */
+  readonly namespace: string
+  /** Folder for what can be made again: unpacked tasks. */
+  readonly cacheDirectory: string
+  /** Aborts when this worker shuts down: running turns are handed over. */
+  readonly handover: AbortSignal
+  /** Name and version of what runs, for the lock file. */
+  readonly versions: Readonly<Record<string, string>>
+}

@@ -1,0 +1,78 @@
+import type { JobRef, SummaryResult } from '../protocol/activities.ts'
+import type { RolloutResult } from '../protocol/grade.ts'
+import type { PlannedRollout } from '../protocol/job.ts'
+import { rolloutId } from '../protocol/names.ts'
+import { readPlan, readResults } from '../results/read-job.ts'
+import { summarizeResults } from '../results/summary.ts'
+import { lockKey, summaryKey } from '../store/keys.ts'
+import type { JobContext } from './job-context.ts'
+import { putJsonOnce } from './stored-json.ts'
+
+/** The job's summary and lock file from the rollouts' results. Safe to run twice: `putOnce`. */
+export async function summarizeJob(
+  input: JobRef & { cancelled: boolean },
+  { context, versions }: { context: JobContext; versions: Readonly<Record<string, string>> },
+): Promise<SummaryResult> {
+  const { store, options } = context
+  const planned = (await readPlan(store, input.job)) ?? []
+  const stored = await readResults(
+    store,
+    input.job,
+    planned.map((rollout) => rollout.name),
+  )
+  const results = input.cancelled ? stored : withLost(input.job, { planned, stored })
+  await putJsonOnce(store, lockKey(input.job), {
+    version: 1,
+    rollcall: versions,
+    taskset: options.taskset,
+    tasks: options.tasks,
+    provider: options.provider,
+    imageMap: options.imageMap,
+    images: imagesByTask(results),
+  })
+  const { graded, failed, cancelled, mean } = await putJsonOnce(
+    store,
+    summaryKey(input.job),
+    summarizeResults({ job: input.job, results, planned }),
+  )
+  return { graded, failed, cancelled, ...(mean === undefined ? {} : { mean }) }
+}
+
+/** A rollout workflow that ended without a result was terminated by hand or broke: a failure, never a wrong answer. */
+function withLost(
+  job: string,
+  { planned, stored }: { planned: readonly PlannedRollout[]; stored: readonly RolloutResult[] },
+): RolloutResult[] {
+  const known = new Set(stored.map((result) => result.name))
+  const lost = planned.filter((rollout) => !known.has(rollout.name)).map((rollout) => lostResult(job, rollout))
+  return [...stored, ...lost]
+}
+
+function lostResult(job: string, rollout: PlannedRollout): RolloutResult {
+  const now = new Date().toISOString()
+  return {
+    version: 1,
+    id: rolloutId(job, rollout.name),
+    job,
+    ...rollout,
+    taskChecksum: '',
+    state: 'failed',
+    failure: { code: 'internal', message: 'Its workflow ended without a result: see it in the Temporal UI.' },
+    turns: 0,
+    usage: {},
+    incarnations: 0,
+    gradingAttempts: 0,
+    startedAt: now,
+    finishedAt: now,
+    phases: {},
+  }
+}
+
+/** What sandboxes were really made from, by task. */
+function imagesByTask(results: readonly RolloutResult[]): Record<string, string[]> {
+  const images: Record<string, string[]> = {}
+  for (const { task, sandbox } of results) {
+    if (sandbox !== undefined && !images[task]?.includes(sandbox.image)) (images[task] ??= []).push(sandbox.image)
+  }
+  return images
+}
