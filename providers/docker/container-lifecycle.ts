@@ -1,0 +1,150 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type Docker from 'dockerode'
+import type { Container, ContainerInspectInfo } from 'dockerode'
+import pLimit from 'p-limit'
+import { RollcallError } from '../../protocol/failure.ts'
+import type { CreateRequest, FoundSandbox, Ownership } from '../contract/provider.ts'
+import { containerOptions } from './container-options.ts'
+import { describeEnd, isUnstarted, lifeOf, nameOf, toFoundSandbox, toRunningSandbox } from './container-state.ts'
+import { dockerError, isConflict, isNotFound } from './docker-errors.ts'
+import { labelFilter, readOwnership } from './docker-labels.ts'
+import type { ResolvedImage } from './image-resolver.ts'
+
+/** More creations, starts and removals at once than this make each of them slower and nothing faster. */
+const lifecycleCallsAtOnce = 4
+
+/** How long a removal may take until it is called a failure of the Engine. */
+const removalTimeoutMs = 60_000
+
+export interface ContainerLifecycle {
+  /** @returns undefined when there is none, or one of that name that Rollcall did not make. */
+  readonly find: (name: string) => Promise<FoundSandbox | undefined>
+  readonly inspect: (name: string) => Promise<ContainerInspectInfo | undefined>
+  /** Takes the container of that name over if it is the one asked for, starting it where nobody has yet. */
+  readonly adopt: (request: CreateRequest) => Promise<FoundSandbox | undefined>
+  /** Creates and starts; one that is there already is adopted. */
+  readonly create: (request: CreateRequest, image: ResolvedImage) => Promise<FoundSandbox>
+  /** Returns when it is verified gone. */
+  readonly destroy: (name: string) => Promise<void>
+  readonly list: (labels: Partial<Ownership>) => Promise<FoundSandbox[]>
+}
+
+export function createContainerLifecycle(docker: Docker): ContainerLifecycle {
+  const limit = pLimit(lifecycleCallsAtOnce)
+
+  async function inspect(name: string): Promise<ContainerInspectInfo | undefined> {
+    try {
+      const container = await docker.getContainer(name).inspect()
+      // The Engine also finds containers by the beginning of their id.
+      return nameOf(container) === name ? container : undefined
+    } catch (error) {
+      if (isNotFound(error)) return undefined
+      throw dockerError(`inspect the container ${name}`, error)
+    }
+  }
+
+  async function find(name: string): Promise<FoundSandbox | undefined> {
+    const container = await inspect(name)
+    return container && toFoundSandbox(container)
+  }
+
+  async function adopt(request: CreateRequest): Promise<FoundSandbox | undefined> {
+    const container = await inspect(request.name)
+    if (container === undefined) return undefined
+    refuseForeign(container, request.ownership)
+    if (isUnstarted(container)) {
+      await limit(() => start(request.name))
+      return find(request.name)
+    }
+    if (lifeOf(container).state === 'dead') throw lost(container)
+    return toFoundSandbox(container)
+  }
+
+  async function create(request: CreateRequest, image: ResolvedImage): Promise<FoundSandbox> {
+    await limit(async () => {
+      const options = containerOptions(request, image)
+      try {
+        await docker.createContainer(options)
+      } catch (error) {
+        if (isConflict(error)) return
+        throw dockerError(`create the container ${request.name}`, error)
+      }
+      await start(request.name)
+    })
+    const sandbox = await adopt(request)
+    if (sandbox?.state === 'running') return sandbox
+    throw new RollcallError('sandbox-lost', `Container ${request.name} was gone right after its start.`)
+  }
+
+  /** Starting one that runs already is no error for the Engine. */
+  async function start(name: string): Promise<void> {
+    try {
+      await docker.getContainer(name).start()
+    } catch (error) {
+      throw dockerError(`start the container ${name} (its image must have a POSIX sh)`, error)
+    }
+  }
+
+  async function destroy(name: string): Promise<void> {
+    const deadline = Date.now() + removalTimeoutMs
+    for (let delayMs = 10; Date.now() < deadline; delayMs = Math.min(delayMs * 2, 500)) {
+      const container = await inspect(name)
+      if (container === undefined || readOwnership(container.Config.Labels) === undefined) return
+      const isRemoved = await limit(() => remove(docker.getContainer(container.Id)))
+      if (!isRemoved) await wait(delayMs)
+    }
+    throw new RollcallError(
+      'provider-unavailable',
+      `Container ${name} is still there ${removalTimeoutMs} ms after its removal began.`,
+    )
+  }
+
+  async function list(labels: Partial<Ownership>): Promise<FoundSandbox[]> {
+    const containers = await listContainers(docker, labelFilter(labels))
+    const sandboxes = await Promise.all(
+      containers.map(async (container) => {
+        const running = toRunningSandbox(container)
+        return running ?? find(container.Names[0]?.slice(1) ?? container.Id)
+      }),
+    )
+    return sandboxes.filter((sandbox) => sandbox !== undefined)
+  }
+
+  return { find, inspect, adopt, create, destroy, list }
+}
+
+/** @returns false when another removal is under way. */
+async function remove(container: Container): Promise<boolean> {
+  try {
+    await container.remove({ force: true, v: true })
+    return true
+  } catch (error) {
+    if (isNotFound(error)) return true
+    if (isConflict(error)) return false
+    throw dockerError(`remove the container ${container.id}`, error)
+  }
+}
+
+async function listContainers(docker: Docker, label: string[]): Promise<Docker.ContainerInfo[]> {
+  try {
+    return await docker.listContainers({ all: true, filters: { label } })
+  } catch (error) {
+    throw dockerError('list containers', error)
+  }
+}
+
+function refuseForeign(container: ContainerInspectInfo, wanted: Ownership): void {
+  const found = readOwnership(container.Config.Labels)
+  if (found?.owner === wanted.owner && found.spec === wanted.spec) return
+  const name = nameOf(container)
+  const owner = found === undefined ? 'nobody of Rollcall' : `${found.owner} of ${found.workflow}`
+  const detail = found?.owner === wanted.owner ? ' from another specification' : ''
+  throw new RollcallError(
+    'sandbox-conflict',
+    `Container ${name} belongs to ${owner}${detail}, expected ${wanted.owner} of ${wanted.workflow}; remove it or use another job id.`,
+  )
+}
+
+export function lost(container: ContainerInspectInfo): RollcallError {
+  return new RollcallError('sandbox-lost', `Container ${nameOf(container)} ${describeEnd(container)}.`)
+}

@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest'
+import type { SandboxSpec } from '../contract/runtime.ts'
+import { checkSpec } from './docker-check.ts'
+
+const engine = { cpus: 2, memoryMiB: 4096, runtimes: ['runc'] }
+
+const spec: SandboxSpec = {
+  image: { type: 'default' },
+  imageMap: {},
+  resources: { cpus: 2, memoryMiB: 4096, pids: 100 },
+  limits: { acquireTimeoutMs: 1, startTimeoutMs: 2, execTimeoutMs: 3, lifetimeMs: 4 },
+  network: { mode: 'public' },
+  networkAsked: false,
+  env: { A_1: 'x' },
+  secrets: ['TOKEN'],
+  mounts: [{ source: '/data', target: '/data', readOnly: true }],
+  workdir: '/app',
+}
+
+test('an order within the Engine’s means has no problems', async () => {
+  expect(await checkSpec(spec, engine)).toEqual([])
+})
+
+test.each<[string, Partial<SandboxSpec>]>([
+  ['resources.cpus', { resources: { cpus: 4 } }],
+  ['resources.cpus', { resources: { cpus: 0 } }],
+  ['resources.memoryMiB', { resources: { memoryMiB: 8192 } }],
+  ['resources.memoryMiB', { resources: { memoryMiB: 4 } }],
+  ['resources.storageMiB', { resources: { storageMiB: 1024 } }],
+  ['resources.pids', { resources: { pids: 1 } }],
+  ['resources.gpus', { resources: { gpus: { count: 1 } } }],
+  ['network', { network: { mode: 'allowlist', hosts: ['pypi.org'] } }],
+  ['mounts[0].source', { mounts: [{ source: 'data', target: '/data', readOnly: true }] }],
+  ['mounts[0].target', { mounts: [{ source: '/data', target: 'data', readOnly: true }] }],
+  ['mounts[0].target', { mounts: [{ source: '/data', target: '/.rollcall/journal', readOnly: true }] }],
+  ['workdir', { workdir: 'app' }],
+  ['env', { env: { 'A=B': '1' } }],
+  ['secrets', { secrets: ['1X'] }],
+  ['image', { image: { type: 'name', name: 'no such image' } }],
+  ['image', { image: { type: 'dockerfile', directory: '/no/such', contentHash: 'x' } }],
+])('%s that cannot be honoured is named, with its value and what is expected', async (field, change) => {
+  const problems = await checkSpec({ ...spec, ...change }, engine)
+  expect(problems).toEqual([{ field, value: expect.any(String), expected: expect.stringMatching(/\.$/) }])
+})
+
+test('GPUs are taken where the Engine has a runtime for them, but not by type', async () => {
+  const withGpus = { ...engine, runtimes: ['runc', 'nvidia'] }
+  expect(await checkSpec({ ...spec, resources: { gpus: { count: 1 } } }, withGpus)).toEqual([])
+  const problems = await checkSpec({ ...spec, resources: { gpus: { count: 1, types: ['H100'] } } }, withGpus)
+  expect(problems.map((problem) => problem.field)).toEqual(['resources.gpus.types'])
+})
+
+test('all problems of an order are reported at once', async () => {
+  const problems = await checkSpec({ ...spec, workdir: 'x', resources: { cpus: 9, storageMiB: 1 } }, engine)
+  expect(problems.map((problem) => problem.field)).toEqual(['resources.cpus', 'resources.storageMiB', 'workdir'])
+})

@@ -1,0 +1,92 @@
+import { join } from 'node:path'
+import { RollcallError } from '../../protocol/failure.ts'
+import type { Capabilities, CreateRequest, Provider, Sandbox } from '../contract/provider.ts'
+import { attach } from './attachment.ts'
+import { createContainerLifecycle } from './container-lifecycle.ts'
+import { checkSpec, type EngineFacts } from './docker-check.ts'
+import { connectToDocker, describeConnection, type DockerConnection } from './docker-connection.ts'
+import { dockerError } from './docker-errors.ts'
+import { createImageResolver } from './image-resolver.ts'
+import { untilAborted } from './once.ts'
+
+export interface DockerProviderOptions {
+  readonly connection: DockerConnection
+  /** Rollcall's state directory: locks of image builds lie in `docker/locks` of it. */
+  readonly stateDirectory: string
+}
+
+export const dockerCapabilities: Capabilities = {
+  durable: true,
+  dockerfile: 'full',
+  networkModes: ['public', 'none'],
+  resources: ['cpus', 'memoryMiB', 'pids', 'gpus'],
+  mounts: true,
+  users: true,
+  imageLayers: true,
+}
+
+/** Sandboxes are containers of one Docker Engine (or of Podman's service, which speaks the same API). */
+export function createDockerProvider(options: DockerProviderOptions): Provider {
+  const { calls, streams } = connectToDocker(options.connection)
+  const images = createImageResolver(streams, join(options.stateDirectory, 'docker', 'locks'))
+  const lifecycle = createContainerLifecycle(calls)
+
+  /** Adoption comes first, so that a sandbox that is there needs neither its image nor a registry. */
+  async function createOrAdopt(request: CreateRequest): Promise<Sandbox> {
+    const start = async (signal: AbortSignal) => {
+      const adopted = await lifecycle.adopt(request)
+      if (adopted !== undefined) return adopted
+      const image = await images.resolve(request.spec, { onProgress: request.onProgress, signal })
+      signal.throwIfAborted()
+      request.onProgress?.('starting')
+      return lifecycle.create(request, image)
+    }
+    const { name, id, image, workdir } = await withinStartTimeout(request, start)
+    return { name, id, image, workdir }
+  }
+
+  async function engineInfo(): Promise<EngineFacts & { id: string }> {
+    try {
+      const { ID, NCPU, MemTotal, Runtimes } = await calls.info()
+      return { id: ID, cpus: NCPU, memoryMiB: Math.floor(MemTotal / 1024 ** 2), runtimes: Object.keys(Runtimes ?? {}) }
+    } catch (error) {
+      throw dockerError(`use the Engine at ${describeConnection(options.connection)}`, error)
+    }
+  }
+
+  /** Asked for with every activity; the Engine behind one address does not change. */
+  let knownPlace: string | undefined
+  const place = async () => (knownPlace ??= (await engineInfo()).id)
+
+  return {
+    name: 'docker',
+    capabilities: dockerCapabilities,
+    place,
+    check: async (spec) => checkSpec(spec, await engineInfo()),
+    createOrAdopt,
+    find: lifecycle.find,
+    connect: (name) => attach(streams, lifecycle, name),
+    destroy: lifecycle.destroy,
+    list: lifecycle.list,
+    // The client library opens one connection for each call and keeps none.
+    close: async () => {},
+  }
+}
+
+async function withinStartTimeout<T>(request: CreateRequest, start: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { startTimeoutMs } = request.spec.limits
+  const timeout = AbortSignal.timeout(startTimeoutMs)
+  const signal = request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout])
+  try {
+    return await untilAborted(start(signal), signal)
+  } catch (error) {
+    if (!timeout.aborted || request.signal?.aborted) throw error
+    throw new RollcallError(
+      'sandbox-start-timeout',
+      `Sandbox ${request.name} was not ready within ${startTimeoutMs} ms.`,
+      {
+        cause: error,
+      },
+    )
+  }
+}
