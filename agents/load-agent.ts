@@ -43,12 +43,12 @@ export async function loadAgent(spec: AgentSpec, sources: AgentSources): Promise
   }
 }
 
-/** The AI SDK takes 200 ms to load, which only those pay who use it. */
+/** The AI SDK takes 150 ms to load, which only those pay who use it. */
 async function loadModelAgent(spec: AgentSpec, sources: AgentSources): Promise<Agent> {
   const { createModelAgent } = await import('./model.ts')
   const { connectModel } = await import('./model-connection.ts')
-  const model = connectModel(required(spec, 'model', spec.model), sources)
-  return createModelAgent(model, spec.args)
+  const name = required(spec, 'model', spec.model)
+  return createModelAgent(connectModel(name, sources), { name, args: spec.args })
 }
 
 function required<T>(spec: AgentSpec, field: string, value: T | undefined): T {

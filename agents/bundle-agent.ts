@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto'
+import { dirname } from 'node:path'
+import { build } from 'esbuild'
+import type { BuildFailure, Metafile, Plugin } from 'esbuild'
+import { RollcallError } from '../protocol/failure.ts'
+
+/** Packages that load a native module at run time, where no bundler can see it. */
+const nativeLoaders = /^(bindings|node-gyp-build|node-pre-gyp|@mapbox\/node-pre-gyp|node-gyp)$/
+
+const refuseNative: Plugin = {
+  name: 'refuse-native-modules',
+  setup(building) {
+    const refuse = ({ path }: { path: string }) => ({
+      errors: [{ text: `${path} is a native module: expected JavaScript, which runs on every worker` }],
+    })
+    building.onResolve({ filter: /\.node$/ }, refuse)
+    building.onResolve({ filter: nativeLoaders }, refuse)
+  },
+}
+
+/** Dependencies in CommonJS ask for node's own modules by `require`, which ECMAScript modules do not have. */
+const requireForCommonJs = `import { createRequire as rollcallCreateRequire } from 'node:module'
+const require = rollcallCreateRequire(import.meta.url)`
+
+export interface Bundle {
+  readonly bytes: Buffer
+  /** sha256 of the bytes, hex. The same sources give the same bytes wherever they lie. */
+  readonly hash: string
+  /** Names of what the module exports. */
+  readonly exports: readonly string[]
+}
+
+/**
+ * Bundles a TypeScript or JavaScript file with everything it imports into one ECMAScript module; node's own modules
+ * stay outside, native ones are refused by name.
+ * @throws RollcallError `agent-invalid` with every error in one sentence
+ */
+export async function bundleAgent(path: string): Promise<Bundle> {
+  const result = await build({
+    entryPoints: [path],
+    absWorkingDir: dirname(path),
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node22',
+    banner: { js: requireForCommonJs },
+    plugins: [refuseNative],
+    logLevel: 'silent',
+  }).catch((error: unknown) => {
+    throw bundleError(path, error)
+  })
+  const bytes = Buffer.from(result.outputFiles[0]?.contents ?? [])
+  const hash = createHash('sha256').update(bytes).digest('hex')
+  return { bytes, hash, exports: exportsOf(result.metafile) }
+}
+
+function exportsOf(metafile: Metafile): string[] {
+  return Object.values(metafile.outputs).flatMap((output) => output.exports)
+}
+
+function bundleError(path: string, error: unknown): unknown {
+  if (!isBuildFailure(error)) return error
+  const reasons = error.errors.map(({ text, location }) => {
+    return location ? `${location.file}:${location.line}: ${text}` : text
+  })
+  return new RollcallError('agent-invalid', `Agent ${path} cannot be bundled: ${reasons.join('; ')}`)
+}
+
+function isBuildFailure(error: unknown): error is BuildFailure {
+  return error instanceof Error && 'errors' in error && Array.isArray(error.errors)
+}

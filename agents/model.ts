@@ -1,0 +1,95 @@
+import { generateText, jsonSchema } from 'ai'
+import type { LanguageModel, LanguageModelUsage } from 'ai'
+import { z } from 'zod'
+import { RollcallError } from '../protocol/failure.ts'
+import type { Agent, AgentInput, Call, Decision, JsonValue, ToolDescription, Usage } from './agent.ts'
+import { parseModelArguments } from './model-arguments.ts'
+import type { ModelArguments } from './model-arguments.ts'
+import { modelError } from './model-errors.ts'
+import { conversation, systemPrompt } from './model-messages.ts'
+
+/**
+ * A model that works by calling tools: one request per turn, never repeated here, since the turn loop knows what is
+ * recorded. Done when the model calls no tool or has called `submit`.
+ */
+export function createModelAgent(
+  model: LanguageModel,
+  { name, args }: { name: string; args: Readonly<Record<string, string>> },
+): Agent {
+  const settings = parseModelArguments(args)
+  return {
+    name: 'model',
+    version: name,
+    async next(input) {
+      if (input.transcript.at(-1)?.results.some((result) => result.submitted)) {
+        return { done: true, reason: 'submitted' }
+      }
+      return decisionOf(await ask({ model, name, settings, input }), name)
+    },
+  }
+}
+
+type Answer = Awaited<ReturnType<typeof request>>
+
+interface Question {
+  readonly model: LanguageModel
+  readonly name: string
+  readonly settings: ModelArguments
+  readonly input: AgentInput
+}
+
+async function ask(question: Question): Promise<Answer> {
+  try {
+    return await request(question)
+  } catch (error) {
+    if (question.input.signal.aborted) throw question.input.signal.reason
+    throw modelError(error, question.name)
+  }
+}
+
+function request({ model, settings, input }: Question) {
+  const { system, ...limits } = settings
+  return generateText({
+    model,
+    maxRetries: 0,
+    instructions: system ?? systemPrompt(input.task),
+    messages: conversation(input),
+    tools: Object.fromEntries(input.tools.map((description) => [description.name, toolOf(description)])),
+    abortSignal: input.signal,
+    ...limits,
+  })
+}
+
+/** Without `execute` the SDK hands the calls back instead of making them. */
+function toolOf({ description, parameters }: ToolDescription) {
+  return { description, inputSchema: jsonSchema<never>(parameters) }
+}
+
+function decisionOf(answer: Answer, name: string): Decision {
+  const said = { ...(answer.text === '' ? {} : { message: answer.text }), usage: usageOf(answer.usage) }
+  if (answer.finishReason === 'error') {
+    throw new RollcallError('model-unavailable', `Model ${name} broke off its answer with an error`)
+  }
+  if (answer.toolCalls.length > 0) return { ...said, calls: answer.toolCalls.map(callOf), mode: 'sequence' }
+  // Cut off at the output limit is not done: an empty turn asks it to go on.
+  if (answer.finishReason === 'length') return { ...said, calls: [] }
+  return { ...said, done: true, reason: `the model ended with ${answer.finishReason}` }
+}
+
+const callArguments = z.record(z.string(), z.json())
+
+/** Arguments that are no object become one that the tool refuses, so that the model reads why. */
+function callOf(call: { toolName: string; toolCallId: string; input: unknown }): Call {
+  const parsed = callArguments.safeParse(call.input)
+  const args: Record<string, JsonValue> = parsed.success ? parsed.data : { 'not an object': String(call.input) }
+  return { tool: call.toolName, args, callId: call.toolCallId }
+}
+
+function usageOf({ inputTokens, outputTokens, inputTokenDetails }: LanguageModelUsage): Usage {
+  const { cacheReadTokens } = inputTokenDetails
+  return {
+    ...(inputTokens === undefined ? {} : { inputTokens }),
+    ...(outputTokens === undefined ? {} : { outputTokens }),
+    ...(cacheReadTokens === undefined ? {} : { cachedInputTokens: cacheReadTokens }),
+  }
+}
