@@ -1,0 +1,36 @@
+import { inside } from './paths.ts'
+import type { SandboxView } from './isolation.ts'
+
+/** What root inside may do, all of it within its own user namespace. Without CAP_SYS_ADMIN it cannot remount /usr. */
+const capabilities = [
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FOWNER',
+  'CAP_FSETID',
+  'CAP_KILL',
+  'CAP_NET_BIND_SERVICE',
+  'CAP_NET_RAW',
+  'CAP_SETGID',
+  'CAP_SETUID',
+  'CAP_SYS_CHROOT',
+]
+
+const journalBytes = 64 * 1024 * 1024
+
+/**
+ * bubblewrap's command line up to `--`. Deliberately without `--die-with-parent`: the sandbox outlives its worker.
+ * Process 1 inside is ours (`--as-pid-1`), because bubblewrap's own stays until the last daemon has ended, which would
+ * let daemons outlive the supervisor and its lifetime cap. A user namespace also for root: real root could leave.
+ */
+export function bubblewrapArgv(bwrapPath: string, view: SandboxView): string[] {
+  return [
+    ...[bwrapPath, '--unshare-user', '--uid', '0', '--gid', '0', '--disable-userns'],
+    ...['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try', '--hostname', view.name],
+    ...(view.hostNetwork ? [] : ['--unshare-net']),
+    ...['--cap-drop', 'ALL', ...capabilities.flatMap((name) => ['--cap-add', name])],
+    ...['--bind', view.paths.root, '/', '--dev', '/dev', '--proc', '/proc'],
+    ...view.binds.flatMap((bind) => [bind.readOnly ? '--ro-bind' : '--bind', bind.source, bind.target]),
+    ...['--perms', '0700', '--size', String(journalBytes), '--tmpfs', inside.journal],
+    ...['--clearenv', '--new-session', '--as-pid-1', '--chdir', '/', '--info-fd', '4', '--'],
+  ]
+}

@@ -1,0 +1,51 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { pathsOf } from './paths.ts'
+import { prepareRoot } from './prepare-root.ts'
+import { errorCode, type SandboxRecord } from './record.ts'
+
+const run = promisify(execFile)
+
+/** Beginning of the names of directories that are being made or removed; no sandbox's name begins with a dot. */
+export const temporaryPrefixes = { making: '.making-', removing: '.removing-' } as const
+
+export interface Claim {
+  /** Directory of all sandboxes. */
+  readonly home: string
+  readonly record: SandboxRecord
+  /** Puts the task's files into `/`. */
+  readonly fill: (root: string) => Promise<void>
+}
+
+/**
+ * Makes the directory of a sandbox, complete, and gives it its name in one step: rename onto a directory that has
+ * something in it fails. So a name is never taken without its owner being on record, and a worker that dies here leaves
+ * nothing but a directory without a name.
+ */
+export async function claim(order: Claim): Promise<'claimed' | 'taken'> {
+  const paths = pathsOf(join(order.home, `${temporaryPrefixes.making}${randomUUID()}`))
+  await mkdir(paths.directory, { recursive: true, mode: 0o700 })
+  try {
+    for (const directory of [paths.root, paths.output, paths.channels]) await mkdir(directory, { mode: 0o755 })
+    await run('mkfifo', ['-m', '600', paths.control])
+    await prepareRoot(paths.root, order.record.name)
+    await order.fill(paths.root)
+    await writeFile(paths.record, `${JSON.stringify(order.record, null, 2)}\n`, { mode: 0o600 })
+    return await giveName(paths.directory, join(order.home, order.record.name))
+  } finally {
+    await rm(paths.directory, { recursive: true, force: true })
+  }
+}
+
+async function giveName(from: string, to: string): Promise<'claimed' | 'taken'> {
+  try {
+    await rename(from, to)
+    return 'claimed'
+  } catch (error) {
+    if (errorCode(error) === 'ENOTEMPTY' || errorCode(error) === 'EEXIST') return 'taken'
+    throw error
+  }
+}

@@ -1,0 +1,177 @@
+import { mkdir, readdir } from 'node:fs/promises'
+import { RollcallError } from '../../protocol/failure.ts'
+import type {
+  Capabilities,
+  CreateRequest,
+  FoundSandbox,
+  Ownership,
+  Problem,
+  Provider,
+  Sandbox,
+} from '../contract/provider.ts'
+import type { SandboxSpec } from '../contract/runtime.ts'
+import { applyDockerfile, makeDirectory } from './apply-dockerfile.ts'
+import { attach, isListening } from './attachment.ts'
+import { claim } from './claim.ts'
+import type { Isolation } from './isolation.ts'
+import { launch } from './launch.ts'
+import { imageSentence, orderBinds, readOrder, type ReadOrder } from './order.ts'
+import { sandboxPaths, type SandboxPaths } from './paths.ts'
+import { readOrMakePlace } from './place.ts'
+import { isAlive } from './process-identity.ts'
+import { readIfThere, readProcessIdentity, readRecord, type SandboxRecord } from './record.ts'
+import { removeLeftovers, removeSandbox } from './remove.ts'
+
+/** What a provider of sandboxes on this host decides for itself. */
+export interface HostPolicy {
+  readonly name: string
+  readonly capabilities: Capabilities
+  /** Directory of all its sandboxes, 0700; made if absent. Two providers never share one. */
+  readonly home: string
+  readonly isolation: Isolation
+  readonly check: (spec: SandboxSpec) => Promise<Problem[]>
+  /** Whether a sandbox of that order gets the host's network. */
+  readonly hostNetwork: (spec: SandboxSpec) => boolean
+  /** What the lock file is to say besides the system's name. */
+  readonly notes: (spec: SandboxSpec) => readonly string[]
+}
+
+/**
+ * Sandboxes that are a directory and a process tree on this host. All state is in the directory, none in this process:
+ * any other process may go on at any point.
+ */
+export function createHostProvider(policy: HostPolicy): Provider {
+  return {
+    name: policy.name,
+    capabilities: policy.capabilities,
+    place: () => readOrMakePlace(policy.home),
+    check: policy.check,
+    createOrAdopt: (request) => createOrAdopt(policy, request),
+    find: (name) => find(policy.home, name),
+    connect: async (name) => {
+      const found = await find(policy.home, name)
+      if (found?.state !== 'running') throw lost(name, found?.reason)
+      return await attach(sandboxPaths(policy.home, name))
+    },
+    destroy: (name) => removeSandbox(policy.home, checkedName(name)),
+    list: (labels) => list(policy.home, labels),
+    close: () => Promise.resolve(),
+  }
+}
+
+async function createOrAdopt(policy: HostPolicy, request: CreateRequest): Promise<Sandbox> {
+  await refuseProblems(policy, request.spec)
+  await mkdir(policy.home, { recursive: true, mode: 0o700 })
+  const paths = sandboxPaths(policy.home, checkedName(request.name))
+  const order = await readOrder(request.spec)
+  const record = (await readRecord(paths)) ?? (await claimAndRead(policy, request, order))
+  refuseOther(record, request.ownership)
+  const identity = await readProcessIdentity(paths)
+  if (identity !== undefined && !(await isAlive(identity))) throw lost(request.name, await deathReason(paths))
+  if (identity === undefined || !isListening(paths)) await start({ policy, request, order, paths })
+  return asSandbox(paths, record)
+}
+
+async function claimAndRead(policy: HostPolicy, request: CreateRequest, order: ReadOrder): Promise<SandboxRecord> {
+  request.onProgress?.('laying out directories')
+  const record: SandboxRecord = {
+    version: 1,
+    name: request.name,
+    ownership: request.ownership,
+    image: await imageSentence(order, policy.notes(order.spec)),
+    workdir: order.workdir,
+    created: new Date().toISOString(),
+  }
+  await claim({ home: policy.home, record, fill: (root) => fill(order, root) })
+  const stored = await readRecord(sandboxPaths(policy.home, request.name))
+  if (stored === undefined) throw lost(request.name, 'unknown')
+  return stored
+}
+
+async function fill(order: ReadOrder, root: string): Promise<void> {
+  if (order.context !== undefined) await applyDockerfile(order.context, root)
+  await makeDirectory(root, order.workdir)
+}
+
+async function start(at: {
+  policy: HostPolicy
+  request: CreateRequest
+  order: ReadOrder
+  paths: SandboxPaths
+}): Promise<void> {
+  const { policy, request, order, paths } = at
+  const { limits } = request.spec
+  const hostNetwork = policy.hostNetwork(request.spec)
+  request.onProgress?.('starting')
+  await launch({
+    isolation: policy.isolation,
+    view: { name: request.name, paths, hostNetwork, binds: await orderBinds(order, { paths, hostNetwork }) },
+    environment: { ...order.environment, ...request.secrets },
+    workdir: order.workdir,
+    lifetimeMs: limits.lifetimeMs,
+    startTimeoutMs: limits.startTimeoutMs,
+    ...(request.signal === undefined ? {} : { signal: request.signal }),
+  })
+}
+
+async function find(home: string, name: string): Promise<FoundSandbox | undefined> {
+  const paths = sandboxPaths(home, checkedName(name))
+  const record = await readRecord(paths)
+  if (record === undefined) return undefined
+  const sandbox = { ...asSandbox(paths, record), ownership: record.ownership }
+  const identity = await readProcessIdentity(paths)
+  if (identity !== undefined && (await isAlive(identity))) return { ...sandbox, state: 'running' }
+  return { ...sandbox, state: 'dead', reason: await deathReason(paths) }
+}
+
+/** The supervisor ends with 0 when the lifetime is over, and otherwise only when something ends it. */
+async function deathReason(paths: SandboxPaths): Promise<'lifetime' | 'exited' | 'unknown'> {
+  const exitCode = (await readIfThere(paths.ended))?.trim()
+  if (!exitCode) return 'unknown'
+  return exitCode === '0' ? 'lifetime' : 'exited'
+}
+
+async function list(home: string, labels: Partial<Ownership>): Promise<FoundSandbox[]> {
+  await removeLeftovers(home)
+  const names = await readdir(home).catch(() => [])
+  const all = await Promise.all(names.filter((name) => namePattern.test(name)).map((name) => find(home, name)))
+  return all.filter((sandbox) => sandbox !== undefined).filter(({ ownership }) => matches(ownership, labels))
+}
+
+function matches(ownership: Ownership, labels: Partial<Ownership>): boolean {
+  const known = new Map<string, unknown>(Object.entries(ownership))
+  return Object.entries(labels).every(([label, value]) => value === undefined || known.get(label) === value)
+}
+
+async function refuseProblems(policy: HostPolicy, spec: SandboxSpec): Promise<void> {
+  const problems = await policy.check(spec)
+  if (problems.length === 0) return
+  const lines = problems.map(({ field, value, expected }) => `${field}${value === undefined ? '' : ` (${value})`}: ${expected}`)
+  throw new RollcallError('runtime-unsupported', `The ${policy.name} provider cannot honour ${lines.join('; ')}`)
+}
+
+function refuseOther(record: SandboxRecord, asked: Ownership): void {
+  const { owner, spec, workflow } = record.ownership
+  if (owner === asked.owner && spec === asked.spec) return
+  const difference =
+    owner === asked.owner
+      ? `was made from specification ${spec}, not ${asked.spec}`
+      : `belongs to owner ${owner} (${workflow}), not to ${asked.owner} (${asked.workflow})`
+  throw new RollcallError('sandbox-conflict', `Sandbox ${record.name} ${difference}`)
+}
+
+function asSandbox(paths: SandboxPaths, record: SandboxRecord): Sandbox {
+  return { name: record.name, id: paths.directory, image: record.image, workdir: record.workdir }
+}
+
+const namePattern = /^[a-z0-9][a-z0-9-]{0,62}$/
+
+/** Names become directories: nothing that climbs or hides may pass. */
+function checkedName(name: string): string {
+  if (namePattern.test(name)) return name
+  throw new RollcallError('internal', `Sandbox name ${JSON.stringify(name)} must be 1 to 63 characters of [a-z0-9-]`)
+}
+
+function lost(name: string, reason = 'gone'): RollcallError {
+  return new RollcallError('sandbox-lost', `Sandbox ${name} is dead (${reason})`)
+}

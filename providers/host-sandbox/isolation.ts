@@ -1,0 +1,59 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { bubblewrapArgv } from './bubblewrap.ts'
+import { namespacesArgv } from './namespaces.ts'
+import type { Bind } from './host-system.ts'
+import type { SandboxPaths } from './paths.ts'
+
+const run = promisify(execFile)
+
+/** What a sandbox sees of the host, for whoever builds its walls. */
+export interface SandboxView {
+  readonly name: string
+  readonly paths: SandboxPaths
+  readonly binds: readonly Bind[]
+  /** False: no network but its own loopback. */
+  readonly hostNetwork: boolean
+}
+
+/** How sandboxes are kept apart from the host. */
+export interface Isolation {
+  /** The beginning of a command line; what follows becomes process 1 and is written to descriptor 4 (launch.sh). */
+  argv(view: SandboxView): string[]
+  /** Why it does not work on this machine, or undefined. Really tries it. */
+  whyNot(): Promise<string | undefined>
+}
+
+/** bubblewrap: the sandbox reaches nothing of the host but its read-only system. */
+export function bubblewrapIsolation(bwrapPath: string): Isolation {
+  return {
+    argv: (view) => bubblewrapArgv(bwrapPath, view),
+    whyNot: () =>
+      firstError(bwrapPath, [...'--unshare-user --unshare-pid --unshare-net --ro-bind / / --'.split(' '), 'true']),
+  }
+}
+
+/**
+ * util-linux `unshare`: the same view of the host, but root inside is strong enough to leave it when the worker is
+ * root. For tests, and for users who consented to it.
+ */
+export function namespaceIsolation(options: { asRoot: boolean }): Isolation {
+  return {
+    argv: (view) => namespacesArgv(options.asRoot, view),
+    whyNot: () =>
+      firstError('unshare', [...(options.asRoot ? [] : ['--map-root-user']), '--mount', '--pid', '--fork', 'true']),
+  }
+}
+
+async function firstError(program: string, args: string[]): Promise<string | undefined> {
+  try {
+    await run(program, args, { timeout: 10_000, env: { PATH: process1Path } })
+    return undefined
+  } catch (error) {
+    const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : ''
+    return stderr || (error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** Search path of launchers and, unless an ENV line says otherwise, of sandboxes. */
+export const process1Path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
