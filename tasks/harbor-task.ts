@@ -24,8 +24,8 @@ const defaultVerifierTimeoutSeconds = 600
  */
 export async function loadHarborTask(directory: string, known: { checksum?: string } = {}): Promise<LoadedTask> {
   const root = resolve(directory)
-  const listed = await listTaskFiles(root).catch(() => undefined)
-  if (!listed) return { problems: [{ field: root, value: 'not readable', expected: 'a task directory' }] }
+  const listed = await listTaskFiles(root).catch(unreadable)
+  if ('expected' in listed) return { problems: [listed] }
   const toml = await readTaskToml(root)
   const instruction = await readInstruction(root, toml.file)
   const problems = [
@@ -41,6 +41,12 @@ export async function loadHarborTask(directory: string, known: { checksum?: stri
   return {
     task: taskOf({ root, file: toml.file, files: listed.files, instruction: instruction.text, image, checksum }),
   }
+}
+
+function unreadable(error: unknown): Problem {
+  const { code, path } = error as NodeJS.ErrnoException
+  if (code === undefined || path === undefined) throw error
+  return { field: path, value: `not readable (${code})`, expected: 'a readable task directory' }
 }
 
 function taskOf(loaded: {

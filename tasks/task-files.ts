@@ -18,11 +18,23 @@ const maxFileBytes = 1024 ** 3
 /** Everything in a task's directory, sorted by path, and what must not be there. */
 export async function listTaskFiles(directory: string): Promise<{ files: TaskFile[]; problems: Problem[] }> {
   const root = await realpath(directory)
-  const paths = await readdir(root, { recursive: true })
+  const paths = await pathsBelow(root, '')
   const found = await Promise.all(paths.map((path) => inspect(root, path)))
   const files = found.flatMap((entry) => ('expected' in entry ? [] : [entry]))
   const problems = found.flatMap((entry) => ('expected' in entry ? [entry] : []))
   return { files: files.toSorted((a, b) => (a.path < b.path ? -1 : 1)), problems }
+}
+
+/** All paths below a folder. Node's own recursive listing follows links to folders, in circles too. */
+async function pathsBelow(root: string, folder: string): Promise<string[]> {
+  const entries = await readdir(join(root, folder), { withFileTypes: true })
+  const below = await Promise.all(
+    entries.map(async (entry) => {
+      const path = folder === '' ? entry.name : `${folder}/${entry.name}`
+      return entry.isDirectory() ? [path, ...(await pathsBelow(root, path))] : [path]
+    }),
+  )
+  return below.flat()
 }
 
 async function inspect(root: string, path: string): Promise<TaskFile | Problem> {

@@ -1,0 +1,40 @@
+import { chmod, mkdir, mkdtemp, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+
+/** A file's content, or a link, or undefined for a file that is not to be there. */
+export type FixtureFile = string | { link: string } | undefined
+
+const smallestTask: Record<string, FixtureFile> = {
+  'task.toml': 'schema_version = "1.4"\n',
+  'instruction.md': 'Do it.\n',
+  'tests/test.sh': '#!/bin/bash\necho 1 > /logs/verifier/reward.txt\n',
+}
+
+/** For tests: writes a task directory, the smallest valid one with `files` over it, and returns its path. */
+export async function writeTask(files: Record<string, FixtureFile> = {}, name = 'a-task'): Promise<string> {
+  return writeTaskInto(await temporaryDirectory(), files, name)
+}
+
+export async function writeTaskInto(
+  parent: string,
+  files: Record<string, FixtureFile> = {},
+  name = 'a-task',
+): Promise<string> {
+  const directory = join(parent, name)
+  for (const [path, content] of Object.entries({ ...smallestTask, ...files })) {
+    if (content !== undefined) await writeFixture(join(directory, path), content)
+  }
+  return directory
+}
+
+export function temporaryDirectory(): Promise<string> {
+  return mkdtemp(join(tmpdir(), 'rollcall-task-'))
+}
+
+async function writeFixture(path: string, content: string | { link: string }): Promise<void> {
+  await mkdir(dirname(path), { recursive: true })
+  if (typeof content !== 'string') return symlink(content.link, path)
+  await writeFile(path, content)
+  if (content.startsWith('#!')) await chmod(path, 0o755)
+}
