@@ -1,0 +1,120 @@
+/**
+ * Makes this machine able to run every test: for root on Debian it installs what is missing, starts dockerd when none
+ * answers, builds the Temporal server and the test images. Elsewhere it says what is missing and goes on. Safe to run
+ * at any time, also twice at once; the second run takes a second. `node scripts/provision.ts` runs it by itself.
+ */
+import { access } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import { execa } from 'execa'
+import { findTemporal } from '../client/server/binary.ts'
+import { cacheDirectory } from '../protocol/directories.ts'
+import { dockerSocket, ensureDockerd } from './dockerd.ts'
+import { ensureTestImages } from './test-images.ts'
+
+/** What a test can need beyond Node. */
+export type Need = 'temporal' | 'docker' | 'bubblewrap'
+
+/** For each need, undefined when it is met, else one sentence that says why it is not. */
+export type Provisioned = Readonly<Record<Need, string | undefined>>
+
+/** Program to look for, and the Debian package that brings it. */
+const programs = {
+  dockerd: 'docker.io',
+  debootstrap: 'debootstrap',
+  bwrap: 'bubblewrap',
+  busybox: 'busybox-static',
+  dash: 'dash',
+  setsid: 'util-linux',
+} as const
+
+export async function provision(): Promise<Provisioned> {
+  await installPrograms()
+  const temporal = await failureOf(provisionTemporal)
+  const docker = await failureOf(provisionDocker)
+  const bubblewrap = await failureOf(proveBubblewrap)
+  const result = { temporal, docker, bubblewrap }
+  for (const [need, why] of Object.entries(result)) say(`${need}: ${why === undefined ? 'ready' : `missing, ${why}`}`)
+  return result
+}
+
+async function installPrograms(): Promise<void> {
+  const missing = await missingPrograms()
+  if (missing.length === 0) return say('all programs are installed')
+  const packages = missing.map((name) => programs[name])
+  const command = `apt-get install -y --no-install-recommends ${packages.join(' ')}`
+  if (!(await isRootOnDebian())) return say(`missing ${missing.join(', ')}; on Debian: ${command}`)
+  say(`installing ${packages.join(', ')}`)
+  const env = { DEBIAN_FRONTEND: 'noninteractive' }
+  const failure = await failureOf(async () => {
+    await execa('apt-get', ['update', '-q'], { env })
+    await execa('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...packages], { env })
+  })
+  if (failure !== undefined) say(`"${command}" failed: ${failure}`)
+}
+
+async function missingPrograms(): Promise<(keyof typeof programs)[]> {
+  const names = Object.keys(programs) as (keyof typeof programs)[]
+  const present = await Promise.all(names.map(isOnPath))
+  return names.filter((_, index) => !present[index])
+}
+
+async function isOnPath(name: string): Promise<boolean> {
+  // Root's daemons are in sbin folders, which a CI's PATH does not always name.
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin']
+  const found = folders.map((folder) =>
+    access(join(folder, name)).then(
+      () => true,
+      () => false,
+    ),
+  )
+  return (await Promise.all(found)).includes(true)
+}
+
+async function isRootOnDebian(): Promise<boolean> {
+  if (process.getuid?.() !== 0) return false
+  return access('/etc/debian_version').then(
+    () => true,
+    () => false,
+  )
+}
+
+async function provisionTemporal(): Promise<void> {
+  const binary = await findTemporal({ env: process.env, cacheDirectory: cacheDirectory(process.env), onProgress: say })
+  say(`the Temporal server ${binary.serverVersion} is ${binary.path}`)
+}
+
+async function provisionDocker(): Promise<void> {
+  const directories = { cacheDirectory: cacheDirectory(process.env) }
+  if (await isRootOnDebian()) await ensureDockerd({ ...directories, onProgress: say })
+  say('making the test images that are missing (half a minute the first time)')
+  await ensureTestImages({ ...directories, connection: { socketPath: dockerSocket } })
+}
+
+/** A program that is installed is not yet allowed to make namespaces. */
+async function proveBubblewrap(): Promise<void> {
+  await execa('bwrap', ['--ro-bind', '/', '/', '--unshare-all', '--proc', '/proc', 'true'])
+}
+
+async function failureOf(work: () => Promise<void>): Promise<string | undefined> {
+  try {
+    await work()
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? ('shortMessage' in error ? describe(error) : error.message) : String(error)
+  }
+}
+
+/** A failed program's last words say more than its exit code. */
+function describe(error: Error): string {
+  const said = 'stderr' in error && typeof error.stderr === 'string' ? error.stderr.trim().split('\n').at(-1) : ''
+  return said || error.message
+}
+
+function say(line: string): void {
+  console.log(`provision: ${line}`)
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const provisioned = await provision()
+  process.exitCode = Object.values(provisioned).some((why) => why !== undefined) ? 1 : 0
+}
