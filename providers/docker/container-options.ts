@@ -82,9 +82,10 @@ function limitsOf(resources: Resources): HostConfig {
     PidsLimit: pids ?? defaultPids,
     ...(cpus !== undefined && { NanoCpus: Math.round(cpus * 1e9) }),
     ...(memory !== undefined && { Memory: memory, MemorySwap: memory }),
-    ...(gpus !== undefined && {
-      DeviceRequests: [{ Driver: 'nvidia', Count: gpus.count, Capabilities: [['gpu']] }],
-    }),
+    ...(gpus !== undefined &&
+      gpus.count > 0 && {
+        DeviceRequests: [{ Driver: 'nvidia', Count: gpus.count, Capabilities: [['gpu']] }],
+      }),
   }
 }
 

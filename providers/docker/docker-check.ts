@@ -42,7 +42,7 @@ function checkResources(resources: Resources, engine: EngineFacts): Problem[] {
 }
 
 function checkGpus({ gpus }: Resources, engine: EngineFacts): Problem[] {
-  if (gpus === undefined) return []
+  if (gpus === undefined || gpus.count === 0) return []
   if (!engine.runtimes.includes('nvidia')) {
     const expected =
       'An Engine with the nvidia runtime, or no GPU; install nvidia-container-toolkit or use another provider.'

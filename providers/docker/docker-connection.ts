@@ -1,4 +1,5 @@
 import Docker from 'dockerode'
+import { RollcallError } from '../../protocol/failure.ts'
 
 /** Where the Engine's API is. Nothing is taken from the environment: whoever composes the provider passes it. */
 export type DockerConnection =
@@ -24,6 +25,22 @@ export interface DockerClients {
 export function connectToDocker(connection: DockerConnection): DockerClients {
   const options = modemOptions(connection)
   return { calls: new Docker({ ...options, timeout: callTimeoutMs }), streams: new Docker(options) }
+}
+
+/**
+ * The connection that a setting in the form of DOCKER_HOST names: `unix:///path`, a plain absolute path or
+ * `tcp://host:port`; nothing means the usual socket. @throws `configuration-invalid`
+ */
+export function dockerConnection(setting: string | undefined): DockerConnection {
+  if (setting === undefined || setting === '') return { socketPath: '/var/run/docker.sock' }
+  const socketPath = setting.replace(/^unix:\/\//, '')
+  if (socketPath.startsWith('/')) return { socketPath }
+  const tcp = /^tcp:\/\/([^/:]+):(\d+)\/?$/.exec(setting)
+  if (tcp?.[1] !== undefined) return { host: tcp[1], port: Number(tcp[2]) }
+  throw new RollcallError(
+    'configuration-invalid',
+    `Docker address ${JSON.stringify(setting)}: expected unix:///path or tcp://host:port; set DOCKER_HOST or the setting socket.`,
+  )
 }
 
 /** How the Engine is called in messages. */

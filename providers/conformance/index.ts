@@ -1,0 +1,3 @@
+export type { CapabilityNeed, ConformanceCase, ConformanceContext, OpenSandbox } from './conformance-case.ts'
+export { conformanceCases } from './conformance-cases.ts'
+export { createConformanceHarness, type ConformanceHarness } from './conformance-context.ts'
