@@ -1,0 +1,29 @@
+import { Option } from 'commander'
+import type { Command } from 'commander'
+
+/** Options that several commands share. */
+
+/** For options that may be given several times. */
+export function collect(value: string, earlier: readonly string[]): string[] {
+  return [...earlier, value]
+}
+
+export function addProviderOptions(command: Command): Command {
+  return command
+    .option('--provider <name>', 'where sandboxes are made: docker or local', 'docker')
+    .option('--provider-arg <key=value>', 'a setting of the provider (repeatable)', collect, [])
+    .option('--local-network', 'local only: sandboxes of tasks that ask for it share the network of this host')
+    .option('--unsafe-local', 'local only: consent to run without bubblewrap, as plain processes of this host')
+}
+
+export function jsonOption(description: string): Option {
+  return new Option('--json', description)
+}
+
+/** Names of flags as they stand in the options of an action. */
+export interface ProviderFlags {
+  readonly provider: string
+  readonly providerArg: readonly string[]
+  readonly localNetwork?: boolean
+  readonly unsafeLocal?: boolean
+}

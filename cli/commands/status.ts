@@ -1,0 +1,60 @@
+import type { Command } from 'commander'
+import { attachedJob } from '../attached-job.ts'
+import type { Job } from '../client-types.ts'
+import type { CommandContext } from '../context.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { progressLines } from '../progress-view.ts'
+import type { CommandHost } from '../run-cli.ts'
+
+const jobsListed = 20
+
+export function defineStatus(program: Command, host: CommandHost): void {
+  program
+    .command('status')
+    .argument('[job]', 'id of the job; without one, the latest jobs are listed')
+    .option('--json', 'as JSON')
+    .description('Shows how far a job is, or the latest jobs.')
+    .addHelpText('after', '\nExamples:\n  rollcall status\n  rollcall status nightly-7 --json\n')
+    .action(async (id: string | undefined, flags: { json?: boolean }) => {
+      const { context } = host
+      const json = flags.json === true
+      if (id === undefined) return host.exitWith(await listJobs({ json }, context))
+      host.exitWith(await attachedJob({ id, worker: 'shared' }, context, (job) => showJob(job, { json }, context)))
+    })
+}
+
+async function showJob(job: Job, { json }: { json: boolean }, { stdout }: CommandContext): Promise<number> {
+  const { status, running } = await job.progress()
+  if (json) {
+    stdout.write(`${JSON.stringify({ ...status, rollouts: running })}\n`)
+    return exitCodes.ok
+  }
+  const { columns } = stdout.size()
+  const view = { status, running, elapsedMs: undefined, doneBefore: 0, columns, rows: Infinity }
+  stdout.write(`Job ${job.id} is ${status.state}\n${progressLines(view).join('\n')}\n`)
+  if (job.uiUrl !== undefined) stdout.write(`Temporal UI: ${job.uiUrl}\n`)
+  return exitCodes.ok
+}
+
+async function listJobs({ json }: { json: boolean }, { environment, stdout }: CommandContext): Promise<number> {
+  const [{ openStore }, { listLatestJobs }] = await Promise.all([
+    import('../../store/open-store.ts'),
+    import('../../results/list-jobs.ts'),
+  ])
+  const jobs = await listLatestJobs(openStore(environment.storeUrl), jobsListed)
+  for (const job of jobs) stdout.write(`${json ? JSON.stringify(job) : jobLine(job)}\n`)
+  if (jobs.length === 0 && !json) stdout.write(`No job is in the store ${environment.storeUrl}.\n`)
+  return exitCodes.ok
+}
+
+function jobLine(job: {
+  job: string
+  finished: boolean
+  graded?: number
+  failed?: number
+  cancelled?: number
+}): string {
+  if (!job.finished) return `${job.job}  not finished: rollcall status ${job.job}`
+  const cancelled = job.cancelled ? `, ${job.cancelled} cancelled` : ''
+  return `${job.job}  finished: ${job.graded ?? 0} graded, ${job.failed ?? 0} failed${cancelled}`
+}

@@ -1,0 +1,22 @@
+import type { Command } from 'commander'
+import { attachedJob } from '../attached-job.ts'
+import { followJob } from '../follow-job.ts'
+import type { CommandHost } from '../run-cli.ts'
+
+export function defineWatch(program: Command, host: CommandHost): void {
+  program
+    .command('watch')
+    .argument('<job>', 'id of the job')
+    .description('Comes back to a job: shows its progress until it has ended, then its grades.')
+    .option('--jobs-dir <dir>', 'export results there as they come')
+    .option('--json', 'one JSON object per line: events, last the summary')
+    .addHelpText('after', '\nExample:\n  rollcall watch nightly-7\n\nCtrl-C stops watching; the job runs on.\n')
+    .action(async (id: string, flags: { jobsDir?: string; json?: boolean }) => {
+      const { context } = host
+      const { jobsDir } = flags
+      const following = { json: flags.json === true, onInterrupt: 'leave', ...(jobsDir ? { jobsDir } : {}) } as const
+      host.exitWith(
+        await attachedJob({ id, worker: 'own' }, context, (job) => followJob({ job, ...following }, context)),
+      )
+    })
+}

@@ -1,0 +1,38 @@
+import type { Command } from 'commander'
+import type { CommandContext } from '../context.ts'
+import { exitCodes } from '../exit-codes.ts'
+import type { CommandHost } from '../run-cli.ts'
+import { parseJobId } from '../run-options.ts'
+import { Interrupts } from '../signals.ts'
+
+interface WorkerFlags {
+  readonly job?: string
+}
+
+export function defineWorker(program: Command, host: CommandHost): void {
+  program
+    .command('worker')
+    .option('--job <id>', 'serve only this job, and end with it; `run` starts such a worker by itself')
+    .description('Serves jobs that were started with --no-worker, until SIGTERM. Any number may run, on any hosts.')
+    .addHelpText('after', '\nExample:\n  TEMPORAL_ADDRESS=temporal:7233 rollcall worker\n')
+    .action(async (flags: WorkerFlags) => host.exitWith(await work(flags, host.context)))
+}
+
+async function work(flags: WorkerFlags, { environment, stderr, signals, now }: CommandContext): Promise<number> {
+  const { runWorker } = await import('../../workers/run-worker.ts')
+  const stop = new AbortController()
+  const left = Promise.withResolvers<'left'>()
+  const cancel = () => {
+    stderr.write('Stopping: running turns are handed over to other workers. Ctrl-C again ends at once.\n')
+    stop.abort()
+  }
+  const interrupts = new Interrupts({ cancel, leave: () => left.resolve('left') }, now)
+  signals.listen((signal) => interrupts.receive(signal))
+  const working = runWorker({
+    ...environment,
+    ...(flags.job === undefined ? {} : { job: parseJobId(flags.job) }),
+    stop: stop.signal,
+    log: (line: string) => stderr.write(`${line}\n`),
+  })
+  return (await Promise.race([working, left.promise])) === 'left' ? exitCodes.interrupted : exitCodes.ok
+}

@@ -1,0 +1,46 @@
+import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { openStore } from '../../store/open-store.ts'
+import type { ClientEnvironment } from '../client-types.ts'
+import { reasonOf } from './findings.ts'
+import type { Finding } from './findings.ts'
+
+/** Below this, outputs and images soon fill the disk. */
+const lowBytes = 2 * 2 ** 30
+
+export async function examineStore({ storeUrl }: ClientEnvironment): Promise<Finding[]> {
+  const name = 'Store'
+  try {
+    await openStore(storeUrl).get('doctor/probe')
+    if (storeUrl.startsWith('file:')) await proveWritable(fileURLToPath(storeUrl))
+    return [{ name, state: 'ok', detail: storeUrl }]
+  } catch (error) {
+    const remedy = 'make it writable for this user, or set ROLLCALL_STORE to a file:// URL that is'
+    return [{ name, state: 'missing', detail: `${storeUrl} cannot be used: ${reasonOf(error)}`, remedy }]
+  }
+}
+
+/** Permission bits do not tell about read-only and full file systems; a folder made and removed does. */
+async function proveWritable(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  await rm(await mkdtemp(join(folder, '.doctor-')), { recursive: true })
+}
+
+export async function examineDisk({ stateDirectory }: ClientEnvironment): Promise<Finding[]> {
+  const name = 'Disk'
+  const { bavail, bsize } = await statfs(await existingFolder(stateDirectory))
+  const freeBytes = bavail * bsize
+  const detail = `${(freeBytes / 2 ** 30).toFixed(1)} GiB free for ${stateDirectory}`
+  if (freeBytes >= lowBytes) return [{ name, state: 'ok', detail }]
+  const remedy = 'free some space, or set ROLLCALL_STATE_DIR to a folder on a larger disk'
+  return [{ name, state: 'note', detail, remedy }]
+}
+
+async function existingFolder(folder: string): Promise<string> {
+  const found = await statfs(folder).then(
+    () => true,
+    () => false,
+  )
+  return found || dirname(folder) === folder ? folder : existingFolder(dirname(folder))
+}

@@ -1,0 +1,18 @@
+import process from 'node:process'
+import type { ClientEnvironment } from '../client-types.ts'
+import { examineDisk, examineStore } from './examine-disk.ts'
+import { examineDocker, examineLocal } from './examine-providers.ts'
+import { examineTemporal } from './examine-temporal.ts'
+import type { Finding } from './findings.ts'
+
+/** Looks at everything that jobs need; starts and changes nothing. */
+export async function examine(environment: ClientEnvironment): Promise<Finding[]> {
+  const examined = await Promise.all([
+    examineTemporal(environment),
+    examineStore(environment),
+    examineDisk(environment),
+    examineLocal(environment),
+    examineDocker(environment),
+  ])
+  return [{ name: 'Node', state: 'ok', detail: process.version }, ...examined.flat()]
+}

@@ -1,0 +1,46 @@
+import { createColors } from 'picocolors'
+import { escapeControls } from '../../results/terminal-text.ts'
+
+/** One thing that `rollcall doctor` looked at. */
+export interface Finding {
+  readonly name: string
+  /** `note`: worth knowing, nothing is missing. */
+  readonly state: 'ok' | 'note' | 'missing'
+  /** What is there, or what is wrong. */
+  readonly detail: string
+  /** What to do about it. */
+  readonly remedy?: string
+  /** Only this provider needs it. Default: everything does. */
+  readonly provider?: 'docker' | 'local'
+}
+
+/** Whether jobs can run: nothing is missing that all need, and nothing that `provider` (or else any one) needs. */
+export function isUsable(findings: readonly Finding[], provider?: 'docker' | 'local'): boolean {
+  const lacks = (name: Finding['provider']) =>
+    findings.some((finding) => finding.state === 'missing' && finding.provider === name)
+  const candidates = provider === undefined ? (['docker', 'local'] as const) : [provider]
+  return !lacks(undefined) && candidates.some((candidate) => !lacks(candidate))
+}
+
+export function formatFindings(findings: readonly Finding[], options: { color: boolean }): string {
+  const colors = createColors(options.color)
+  const marks = { ok: colors.green('ok     '), note: colors.yellow('note   '), missing: colors.red('missing') }
+  const nameColumns = Math.max(...findings.map((finding) => finding.name.length))
+  const lines = findings.flatMap((finding) => {
+    const name = finding.name.padEnd(nameColumns)
+    const line = `${marks[finding.state]}  ${name}  ${escapeControls(finding.detail)}`
+    const indent = ' '.repeat('missing'.length + 2 + nameColumns + 2)
+    return finding.remedy === undefined ? [line] : [line, `${indent}→ ${escapeControls(finding.remedy)}`]
+  })
+  return [...lines, '', verdict(findings)].join('\n')
+}
+
+function verdict(findings: readonly Finding[]): string {
+  const usable = (['local', 'docker'] as const).filter((provider) => isUsable(findings, provider))
+  if (usable.length === 0) return 'Jobs cannot run here yet.'
+  return `Jobs can run here with ${usable.map((provider) => `--provider ${provider}`).join(' and ')}.`
+}
+
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,48 @@
+import { formatReward, mainReward, meanOf } from '../results/summary.ts'
+import { escapeControls } from '../results/terminal-text.ts'
+import type { JobEvent } from '../protocol/events.ts'
+import { formatDuration } from './progress-view.ts'
+
+/** Turns events into plain lines, keeping count. */
+export class PlainProgress {
+  readonly #details = new Map<string, string>()
+  readonly #rewards: number[] = []
+  #total = 0
+  #ended = 0
+
+  /** @returns undefined for an event that gets no line */
+  line(event: JobEvent, elapsedMs: number): string | undefined {
+    const text = this.#text(event)
+    return text === undefined ? undefined : `[${formatDuration(elapsedMs)}] ${text}`
+  }
+
+  #text(event: JobEvent): string | undefined {
+    if (event.type === 'job') return this.#jobText(event)
+    if (event.type === 'grade') this.#noteGrade(event)
+    if (event.type === 'failure') this.#details.set(event.rollout, `${event.failure.code}: ${event.failure.message}`)
+    if (event.type !== 'rollout') return undefined
+    return event.state === 'started' ? `${escapeControls(event.rollout)} started` : this.#endedText(event)
+  }
+
+  #jobText(event: JobEvent & { type: 'job' }): string {
+    this.#total = event.total
+    const job = `job ${escapeControls(event.job)} ${event.state}`
+    return event.state === 'started' ? `${job}: ${event.total} rollouts` : job
+  }
+
+  #noteGrade(event: JobEvent & { type: 'grade' }): void {
+    const reward = mainReward(event.rewards)
+    if (reward === undefined) return
+    this.#rewards.push(reward)
+    this.#details.set(event.rollout, formatReward(reward))
+  }
+
+  #endedText(event: { readonly rollout: string; readonly state: string }): string {
+    this.#ended += 1
+    const detail = this.#details.get(event.rollout)
+    this.#details.delete(event.rollout)
+    const came = detail === undefined ? event.state : `${event.state} ${escapeControls(detail)}`
+    const mean = formatReward(meanOf(this.#rewards))
+    return `${escapeControls(event.rollout)} ${came} (${this.#ended}/${this.#total}, mean ${mean})`
+  }
+}

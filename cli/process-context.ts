@@ -1,0 +1,42 @@
+import { clientEnvironment } from './context.ts'
+import type { CommandContext, Output } from './context.ts'
+import type { Signals } from './signals.ts'
+
+/** The context of a real process. */
+export function processContext(process: NodeJS.Process): CommandContext {
+  return {
+    environment: clientEnvironment(process.env),
+    stdout: processOutput(process.stdout, process.env),
+    stderr: processOutput(process.stderr, process.env),
+    signals: processSignals(process),
+    now: Date.now,
+  }
+}
+
+/** A reader that has gone (`rollcall results x | head -1`) ends the output, not the command: a job may depend on it. */
+function processOutput(stream: NodeJS.WriteStream, env: Record<string, string | undefined>): Output {
+  stream.on('error', (error: Error & { code?: string }) => {
+    if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error
+  })
+  return {
+    stream,
+    isTTY: stream.isTTY === true,
+    color: stream.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
+    write: (text) => {
+      if (stream.writable) stream.write(text)
+    },
+    size: () => ({ columns: stream.columns || 80, rows: stream.rows || 24 }),
+  }
+}
+
+function processSignals(process: NodeJS.Process): Signals {
+  return {
+    listen: (handler) => {
+      const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+      for (const name of names) process.on(name, handler)
+      return () => {
+        for (const name of names) process.off(name, handler)
+      }
+    },
+  }
+}

@@ -1,0 +1,99 @@
+import { Command, CommanderError } from 'commander'
+import { defineCancel } from './commands/cancel.ts'
+import { defineDoctor } from './commands/doctor.ts'
+import { definePause, defineResume } from './commands/pause.ts'
+import { defineResults } from './commands/results.ts'
+import { defineRun } from './commands/run.ts'
+import { defineServer } from './commands/server.ts'
+import { defineStatus } from './commands/status.ts'
+import { defineValidate } from './commands/validate.ts'
+import { defineWatch } from './commands/watch.ts'
+import { defineWorker } from './commands/worker.ts'
+import type { CommandContext } from './context.ts'
+import { describeError } from './describe-error.ts'
+import { exitCodes } from './exit-codes.ts'
+import { rollcallVersion } from './version.ts'
+
+/** Adds one command to the program. Its action sets the exit code when it is not 0. */
+export type DefineCommand = (program: Command, host: CommandHost) => void
+
+export interface CommandHost {
+  readonly context: CommandContext
+  exitWith(code: number): void
+}
+
+const commands: readonly DefineCommand[] = [
+  defineRun,
+  defineStatus,
+  defineWatch,
+  defineResults,
+  defineCancel,
+  definePause,
+  defineResume,
+  defineValidate,
+  defineDoctor,
+  defineWorker,
+  defineServer,
+]
+
+/** Runs one command line and answers with the exit code; never throws. */
+export async function runCli(args: readonly string[], context: CommandContext): Promise<number> {
+  let exitCode: number = exitCodes.ok
+  const program = newProgram(context)
+  const host = { context, exitWith: (code: number) => void (exitCode = code) }
+  for (const define of commands) define(program, host)
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return exitCode
+  } catch (error) {
+    // Commander has printed its own message already.
+    if (error instanceof CommanderError) return isHelp(error) ? exitCodes.ok : exitCodes.usage
+    const described = describeError(error, { debug: Boolean(context.environment.env['ROLLCALL_DEBUG']) })
+    context.stderr.write(`${described.message}\n`)
+    return described.exitCode
+  }
+}
+
+/** `--help` and `--version`; `rollcall` alone shows the help too, but has not done anything. */
+function isHelp(error: CommanderError): boolean {
+  return error.code === 'commander.helpDisplayed' || error.code === 'commander.version'
+}
+
+function newProgram({ stdout, stderr }: CommandContext): Command {
+  return new Command('rollcall')
+    .description('Runs agent tasks as durable rollouts: every one ends exactly once, whatever dies meanwhile.')
+    .version(rollcallVersion)
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureHelp({ sortOptions: false, showGlobalOptions: false })
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      outputError: (text, write) => write(oneSentence(text)),
+      getOutHelpWidth: () => stdout.size().columns,
+      getErrHelpWidth: () => stderr.size().columns,
+      getOutHasColors: () => stdout.color,
+      getErrHasColors: () => stderr.color,
+    })
+    .addHelpText('after', examples)
+}
+
+/** Commander's `error: unknown option '--agnt'` and its suggestion as a sentence that says what to do. */
+function oneSentence(text: string): string {
+  const message = text
+    .trim()
+    .replace(/^error: /, '')
+    .replace(/\.$/, '')
+    .replaceAll('\n', ' ')
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}: see rollcall --help, or rollcall COMMAND --help\n`
+}
+
+const examples = `
+Examples:
+  rollcall run examples/tasks --provider local           grades of the bundled tasks, in bubblewrap sandboxes
+  rollcall run tasks -k 3 -n 8 --agent oracle            three attempts each, eight at a time, in Docker
+  rollcall watch JOB                                     comes back to a job
+  rollcall doctor                                        what is here, what is missing, what to do
+
+Exit codes: 0 all graded, 1 some rollouts failed, 2 bad input (nothing was started), 130 cancelled or left, 70 a bug.
+`

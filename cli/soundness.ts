@@ -1,0 +1,35 @@
+import type { JobSummary, SummaryRollout } from '../protocol/grade.ts'
+import { formatReward, mainReward } from '../results/summary.ts'
+import { escapeControls } from '../results/terminal-text.ts'
+
+export interface TaskSoundness {
+  readonly task: string
+  /** Empty for a sound task. */
+  readonly problems: readonly string[]
+}
+
+const expectedRewards = { oracle: 1, nop: 0 } as const
+
+/** Which tasks tell good from bad: those where oracle gets 1 and nop gets 0. */
+export function judgeSoundness(summary: JobSummary): TaskSoundness[] {
+  const tasks = Map.groupBy(summary.rollouts, (rollout) => rollout.task)
+  return [...tasks].map(([task, rollouts]) => ({ task, problems: problemsOf(rollouts) }))
+}
+
+export function formatSoundness(tasks: readonly TaskSoundness[]): string {
+  const unsound = tasks.filter((task) => task.problems.length > 0)
+  const lines = unsound.map(
+    ({ task, problems }) => `  ${escapeControls(task)}: ${problems.map(escapeControls).join('; ')}`,
+  )
+  const sound = `${tasks.length - unsound.length} of ${tasks.length} tasks are sound: oracle gets 1 and nop gets 0.`
+  return [sound, ...(unsound.length > 0 ? ['Not sound:', ...lines] : [])].join('\n')
+}
+
+function problemsOf(rollouts: readonly SummaryRollout[]): string[] {
+  return Object.entries(expectedRewards).flatMap(([agent, expected]) => {
+    const rollout = rollouts.find((one) => one.agent === agent)
+    if (rollout?.failure) return [`${agent} ${rollout.state} with ${rollout.failure.code}: ${rollout.failure.message}`]
+    const reward = rollout?.rewards && mainReward(rollout.rewards)
+    return reward === expected ? [] : [`${agent} gets ${formatReward(reward)} instead of ${expected}`]
+  })
+}
