@@ -62,7 +62,7 @@ export function isListening(paths: SandboxPaths): boolean {
 async function announce(control: string, name: string): Promise<void> {
   const fifo = openFifo(control, O_WRONLY)
   try {
-    for (const deadline = performance.now() + answerTimeoutMs; ; ) {
+    for (const deadline = performance.now() + answerTimeoutMs; ;) {
       // One write of a few bytes is atomic. The line end before it cuts off what a dying writer may have left.
       const written = tryWrite(fifo, `\nattach ${name}\n`)
       if (written || performance.now() > deadline) return
@@ -87,8 +87,10 @@ async function readGreeting(frames: Socket): Promise<void> {
   const timeout = AbortSignal.timeout(answerTimeoutMs)
   while (true) {
     const chunk: unknown = frames.read(greeting.length)
-    if (Buffer.isBuffer(chunk) && chunk.equals(greeting)) return
-    if (chunk !== null) throw new Error(`expected ${JSON.stringify(String(greeting))}, got ${JSON.stringify(String(chunk))}`)
+    if (Buffer.isBuffer(chunk)) {
+      if (chunk.equals(greeting)) return
+      throw new Error(`expected ${JSON.stringify(greeting.toString())}, got ${JSON.stringify(chunk.toString())}`)
+    }
     await nextChange(frames, timeout)
   }
 }

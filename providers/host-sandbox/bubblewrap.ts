@@ -24,13 +24,13 @@ const journalBytes = 64 * 1024 * 1024
  */
 export function bubblewrapArgv(bwrapPath: string, view: SandboxView): string[] {
   return [
-    ...[bwrapPath, '--unshare-user', '--uid', '0', '--gid', '0', '--disable-userns'],
-    ...['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try', '--hostname', view.name],
-    ...(view.hostNetwork ? [] : ['--unshare-net']),
-    ...['--cap-drop', 'ALL', ...capabilities.flatMap((name) => ['--cap-add', name])],
-    ...['--bind', view.paths.root, '/', '--dev', '/dev', '--proc', '/proc'],
-    ...view.binds.flatMap((bind) => [bind.readOnly ? '--ro-bind' : '--bind', bind.source, bind.target]),
-    ...['--perms', '0700', '--size', String(journalBytes), '--tmpfs', inside.journal],
-    ...['--clearenv', '--new-session', '--as-pid-1', '--chdir', '/', '--info-fd', '4', '--'],
-  ]
+    [bwrapPath, '--unshare-user', '--uid', '0', '--gid', '0', '--disable-userns'],
+    ['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try', '--hostname', view.name],
+    view.hostNetwork ? [] : ['--unshare-net'],
+    ['--cap-drop', 'ALL', ...capabilities.flatMap((name) => ['--cap-add', name])],
+    ['--bind', view.paths.root, '/', '--dev', '/dev', '--proc', '/proc'],
+    view.binds.flatMap((bind) => [bind.readOnly ? '--ro-bind' : '--bind', bind.source, bind.target]),
+    ['--perms', '0700', '--size', String(journalBytes), '--tmpfs', inside.journal],
+    ['--clearenv', '--new-session', '--as-pid-1', '--chdir', '/', '--info-fd', '4', '--'],
+  ].flat()
 }

@@ -1,13 +1,9 @@
-import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { pathsOf } from './paths.ts'
 import { prepareRoot } from './prepare-root.ts'
 import { errorCode, type SandboxRecord } from './record.ts'
-
-const run = promisify(execFile)
 
 /** Beginning of the names of directories that are being made or removed; no sandbox's name begins with a dot. */
 export const temporaryPrefixes = { making: '.making-', removing: '.removing-' } as const
@@ -30,7 +26,6 @@ export async function claim(order: Claim): Promise<'claimed' | 'taken'> {
   await mkdir(paths.directory, { recursive: true, mode: 0o700 })
   try {
     for (const directory of [paths.root, paths.output, paths.channels]) await mkdir(directory, { mode: 0o755 })
-    await run('mkfifo', ['-m', '600', paths.control])
     await prepareRoot(paths.root, order.record.name)
     await order.fill(paths.root)
     await writeFile(paths.record, `${JSON.stringify(order.record, null, 2)}\n`, { mode: 0o600 })

@@ -76,7 +76,8 @@ export function dockerfileProblem(line: number, value: string, reason: string): 
 function apply(instruction: Instruction, state: State): void {
   try {
     const handle = handlers[instruction.getKeyword()]
-    if (handle === undefined) throw new Refusal(`the local provider runs nothing while building, it honours ${honoured}`)
+    if (handle === undefined)
+      throw new Refusal(`the local provider runs nothing while building, it honours ${honoured}`)
     handle(instruction, state)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)

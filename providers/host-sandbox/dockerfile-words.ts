@@ -9,7 +9,7 @@ export type Variables = Readonly<Record<string, string>>
 export function expandWord(word: string, variables: Variables): string {
   let expanded = ''
   let quote: string | undefined
-  for (let at = 0; at < word.length; ) {
+  for (let at = 0; at < word.length;) {
     const character = word.charAt(at)
     if (character === quote || (quote === undefined && (character === '"' || character === "'"))) {
       quote = quote === undefined ? character : undefined

@@ -20,8 +20,11 @@ bind() { # ro|rw SOURCE TARGET
     mkdir -p "${3%/*}"
     [ -e "$3" ] || : >"$3"
   fi
-  mount --rbind "$2" "$3"
-  [ "$1" = rw ] || mount -o remount,bind,ro "$3"
+  if [ "$1" = rw ]; then
+    mount --rbind "$2" "$3"
+  else
+    mount -o rbind,ro "$2" "$3"
+  fi
 }
 
 mount --bind "$root" "$root"

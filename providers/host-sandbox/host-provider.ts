@@ -146,7 +146,9 @@ function matches(ownership: Ownership, labels: Partial<Ownership>): boolean {
 async function refuseProblems(policy: HostPolicy, spec: SandboxSpec): Promise<void> {
   const problems = await policy.check(spec)
   if (problems.length === 0) return
-  const lines = problems.map(({ field, value, expected }) => `${field}${value === undefined ? '' : ` (${value})`}: ${expected}`)
+  const lines = problems.map(
+    ({ field, value, expected }) => `${field}${value === undefined ? '' : ` (${value})`}: ${expected}`,
+  )
   throw new RollcallError('runtime-unsupported', `The ${policy.name} provider cannot honour ${lines.join('; ')}`)
 }
 

@@ -54,11 +54,14 @@ export async function hostSystem(): Promise<{ binds: Bind[]; links: { path: stri
     if (status?.isSymbolicLink()) links.push({ path, to: await readlink(path) })
     else if (status?.isDirectory()) binds.push({ source: path, target: path, readOnly: true })
   }
-  for (const path of systemSettings.map((name) => join('/etc', name))) {
-    const source = await realpath(path).catch(() => undefined)
-    if (source !== undefined) binds.push({ source, target: path, readOnly: true })
-  }
-  return { binds, links }
+  const settings = await Promise.all(systemSettings.map((name) => settingBind(join('/etc', name))))
+  return { binds: [...binds, ...settings.flat()], links }
+}
+
+/** Of a symbolic link (localtime, os-release), what it points to: the mount itself must not be one. */
+async function settingBind(path: string): Promise<Bind[]> {
+  const source = await realpath(path).catch(() => undefined)
+  return source === undefined ? [] : [{ source, target: path, readOnly: true }]
 }
 
 /** How names are looked up: only for sandboxes with the host's network. */

@@ -38,8 +38,10 @@ record_process() {
     mv process.json.new process.json
 }
 
-rm -f gate
-mkfifo gate || exit 74
+for fifo in gate channels/control; do
+  [ ! -e "$fifo" ] || rm -f "$fifo"
+done
+mkfifo gate channels/control || exit 74
 
 # Process 1 waits at the gate until it is on record. If the recorder dies, the gate's end of file ends process 1 too.
 # Descriptor 9, the lock, stays open in process 1 and here: whoever gets the lock knows that nothing runs any more.

@@ -29,7 +29,7 @@ export interface Launch {
 export async function launch(order: Launch): Promise<void> {
   const { paths } = order.view
   const launcher = startLauncher(order)
-  for (const deadline = performance.now() + order.startTimeoutMs; ; ) {
+  for (const deadline = performance.now() + order.startTimeoutMs; ;) {
     order.signal?.throwIfAborted()
     if (await isReady(paths)) return
     if (launcher.exitCode !== null && launcher.exitCode !== lockedExitCode) await explainEnd(paths, launcher.exitCode)
@@ -73,17 +73,18 @@ async function logTail(paths: SandboxPaths): Promise<string> {
 /** In a session of its own and without ties to this process, so that it outlives it. */
 function startLauncher(order: Launch): ChildProcess {
   const { paths } = order.view
+  const supervisor = supervisorArgv({
+    journalDir: inside.journal,
+    outputDir: inside.output,
+    lifetimeMs: order.lifetimeMs,
+    child: attachLoopArgv(order.workdir),
+  })
   const argv = [
-    ...[scriptPath('launch.sh'), paths.directory],
-    ...order.isolation.argv(order.view),
-    ...['/bin/sh', '-c', scriptText('process-one.sh'), paths.marker],
-    ...supervisorArgv({
-      journalDir: inside.journal,
-      outputDir: inside.output,
-      lifetimeMs: order.lifetimeMs,
-      child: attachLoopArgv(order.workdir),
-    }),
-  ]
+    [scriptPath('launch.sh'), paths.directory],
+    order.isolation.argv(order.view),
+    ['/bin/sh', '-c', scriptText('process-one.sh'), paths.marker],
+    supervisor,
+  ].flat()
   const launcher = spawn('/bin/sh', argv, {
     cwd: '/',
     detached: true,
@@ -103,7 +104,9 @@ function attachLoopArgv(workdir: string): string[] {
 
 /** As shell text; the last line proves that it is complete. */
 function sendEnvironment(channel: Writable, environment: Readonly<Record<string, string>>): void {
-  const exports = Object.entries(environment).map(([name, value]) => `export ${name}='${value.replaceAll("'", `'\\''`)}'`)
+  const exports = Object.entries(environment).map(
+    ([name, value]) => `export ${name}='${value.replaceAll("'", `'\\''`)}'`,
+  )
   // A launcher that has already ended (the lock was taken) does not read it.
   channel.on('error', () => {})
   channel.end([...exports, 'rollcall_environment=complete'].join('\n'))

@@ -1,5 +1,5 @@
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { hostSystem } from './host-system.ts'
 import { inside } from './paths.ts'
 
@@ -27,16 +27,17 @@ const ownDirectories: Readonly<Record<string, number>> = {
 
 /** Lays out `/` of a sandbox in an empty directory: its own directories and settings, and links into the host's /usr. */
 export async function prepareRoot(root: string, name: string): Promise<void> {
-  for (const [path, mode] of Object.entries(ownDirectories)) {
-    await mkdir(join(root, path), { recursive: true })
-    await chmod(join(root, path), mode)
-  }
+  await Promise.all(Object.entries(ownDirectories).map(([path, mode]) => makeOwnDirectory(join(root, path), mode)))
   const { links } = await hostSystem()
-  for (const link of links) await symlink(link.to, join(root, link.path))
-  for (const [path, text] of Object.entries(settingsFiles(name))) {
-    await mkdir(dirname(join(root, path)), { recursive: true })
-    await writeFile(join(root, path), text, { mode: 0o644 })
-  }
+  await Promise.all(links.map((link) => symlink(link.to, join(root, link.path))))
+  const files = Object.entries(settingsFiles(name))
+  await Promise.all(files.map(([path, text]) => writeFile(join(root, path), text, { mode: 0o644 })))
+}
+
+/** Set afterwards, since the worker's umask takes away from a mode given to mkdir. */
+async function makeOwnDirectory(path: string, mode: number): Promise<void> {
+  await mkdir(path, { recursive: true })
+  await chmod(path, mode)
 }
 
 /** The users of the host are none of the sandbox's business: it has its own. */

@@ -2,11 +2,12 @@ import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { RollcallError } from '../../protocol/failure.ts'
 import { temporaryPrefixes } from './claim.ts'
 import { process1Path } from './isolation.ts'
 import { sandboxPaths, scriptPath, type SandboxPaths } from './paths.ts'
-import { killMarked, killProcess } from './process-identity.ts'
+import { isAlive, killMarked, killProcess } from './process-identity.ts'
 import { errorCode, isMissing, readProcessIdentity } from './record.ts'
 
 /** remove.sh: something of the sandbox still holds its lock. */
@@ -29,6 +30,14 @@ export async function removeSandbox(home: string, name: string): Promise<void> {
   throw new RollcallError('provider-unavailable', `Sandbox ${name} could not be removed: something of it still runs`)
 }
 
+/** Ends everything in the sandbox and leaves its directory: what a crash does. Returns when it is dead. */
+export async function killSandbox(home: string, name: string): Promise<void> {
+  const identity = await readProcessIdentity(sandboxPaths(home, name))
+  if (identity === undefined) return
+  await killProcess(identity)
+  while (await isAlive(identity)) await delay(2)
+}
+
 /** Removes what workers left that died while they made or removed a sandbox, when it is older than an hour. */
 export async function removeLeftovers(home: string): Promise<void> {
   const names = await readdir(home).catch(() => [])
@@ -43,8 +52,13 @@ async function removeDirectory(home: string, paths: SandboxPaths, waitSeconds: n
   const trash = join(home, `${temporaryPrefixes.removing}${randomUUID()}`)
   const { code, stderr } = await runScript([scriptPath('remove.sh'), paths.directory, trash, String(waitSeconds)])
   if (code === stillRunningExitCode) return false
-  if (code === 0 && !(await exists(trash))) return true
-  throw new RollcallError('provider-unavailable', `${paths.directory} could not be removed (exit ${code}): ${stderr}`)
+  // Another process may have removed it at the same time.
+  const isGone = code === 0 || !(await exists(paths.directory))
+  if (isGone && !(await exists(trash))) return true
+  throw new RollcallError(
+    'provider-unavailable',
+    `${paths.directory} could not be removed (exit ${String(code)}): ${stderr}`,
+  )
 }
 
 function runScript(argv: string[]): Promise<{ code: unknown; stderr: string }> {

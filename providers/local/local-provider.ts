@@ -4,7 +4,8 @@ import type { SandboxSpec } from '../contract/runtime.ts'
 import { createHostProvider } from '../host-sandbox/host-provider.ts'
 import { bubblewrapIsolation, namespaceIsolation, type Isolation } from '../host-sandbox/isolation.ts'
 import { orderProblems } from '../host-sandbox/order.ts'
-import { localProblems, unenforcedLimits, type LocalConsent } from './check-local.ts'
+import { unenforcedLimits, unenforcedProblems, type Consent } from '../host-sandbox/unenforced.ts'
+
 import { bubblewrapAdvice } from './provision-bubblewrap.ts'
 
 export interface LocalProviderOptions {
@@ -26,7 +27,11 @@ export interface LocalProviderOptions {
  */
 export function createLocalProvider(options: LocalProviderOptions): Provider {
   const unsafe = options.unsafe ?? false
-  const consent = { allowNetwork: options.allowNetwork ?? false, ignoreLimits: options.ignoreLimits ?? false }
+  const consent = {
+    provider: 'local',
+    allowNetwork: options.allowNetwork ?? false,
+    ignoreLimits: options.ignoreLimits ?? false,
+  }
   const isolation = unsafe
     ? namespaceIsolation({ asRoot: process.getuid?.() === 0 })
     : bubblewrapIsolation(options.bwrapPath ?? 'bwrap')
@@ -38,7 +43,7 @@ export function createLocalProvider(options: LocalProviderOptions): Provider {
     isolation,
     check: async (spec) => [
       ...isolationProblems(await whyNot(), unsafe),
-      ...localProblems(spec, consent),
+      ...unenforcedProblems(spec, consent),
       ...(await orderProblems(spec)),
     ],
     hostNetwork: (spec) => consent.allowNetwork && spec.networkAsked && spec.network.mode === 'public',
@@ -81,7 +86,7 @@ function isolationProblems(reason: string | undefined, unsafe: boolean): Problem
 }
 
 /** For the lock file: what a reader of the results has to know about how sandboxes were kept. */
-function localNotes(spec: SandboxSpec, consent: LocalConsent & { unsafe: boolean }): string[] {
+function localNotes(spec: SandboxSpec, consent: Consent & { unsafe: boolean }): string[] {
   const limits = unenforcedLimits(spec).map(({ name, value }) => `${name} ${value}`)
   const notAsked = spec.network.mode === 'public' && !spec.networkAsked
   return [

@@ -19,7 +19,10 @@ export function bubblewrapAdvice(reason: string): string {
  */
 export async function provisionBubblewrap(onProgress: (line: string) => void): Promise<boolean> {
   if (await isInstalled()) return true
-  const hasApt = await access('/usr/bin/apt-get').then(() => true, () => false)
+  const hasApt = await access('/usr/bin/apt-get').then(
+    () => true,
+    () => false,
+  )
   if (process.getuid?.() !== 0 || !hasApt) {
     onProgress(`bubblewrap is missing; install it as root: ${command}`)
     return false
@@ -34,11 +37,20 @@ export async function provisionBubblewrap(onProgress: (line: string) => void): P
 }
 
 async function isInstalled(): Promise<boolean> {
-  return await run('bwrap', ['--version']).then(() => true, () => false)
+  return await run('bwrap', ['--version']).then(
+    () => true,
+    () => false,
+  )
 }
 
 async function tryApt(verb: ['install'] | ['update']): Promise<boolean> {
   const args = verb[0] === 'install' ? ['install', '-y', '--no-install-recommends', 'bubblewrap'] : ['update']
-  const options = { timeout: 300_000, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' } }
-  return await run('apt-get', args, options).then(() => true, () => false)
+  const options = {
+    timeout: 300_000,
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' },
+  }
+  return await run('apt-get', args, options).then(
+    () => true,
+    () => false,
+  )
 }
