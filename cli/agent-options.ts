@@ -1,4 +1,4 @@
-import type { AgentOption } from './client-types.ts'
+import type { AgentOption } from '../client/index.ts'
 import { badOption, parsePairs } from './parse-values.ts'
 
 /** What the command line says about one agent: `--agent` and the options that follow it. */

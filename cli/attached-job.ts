@@ -1,5 +1,4 @@
-import { loadClient } from './client-types.ts'
-import type { Job } from './client-types.ts'
+import type { Job } from '../client/index.ts'
 import type { CommandContext } from './context.ts'
 import { exitCodes } from './exit-codes.ts'
 import { leaveOnInterrupt } from './leave-on-interrupt.ts'
@@ -18,7 +17,8 @@ export async function attachedJob(
   const { environment, stderr } = context
   const id = parseJobId(target.id)
   const onProgress = (line: string) => stderr.write(`${line}\n`)
-  const attaching = async () => (await loadClient()).Job.attach(id, { environment, worker: target.worker, onProgress })
+  const attaching = async () =>
+    (await import('../client/index.ts')).Job.attach(id, { environment, worker: target.worker, onProgress })
   const job = await leaveOnInterrupt(attaching, context)
   if (job === undefined) return exitCodes.interrupted
   try {

@@ -1,7 +1,4 @@
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { cacheDirectory, stateDirectory } from '../protocol/directories.ts'
-import type { ClientEnvironment } from './client-types.ts'
+import type { ClientEnvironment } from '../client/index.ts'
 import type { Signals } from './signals.ts'
 
 /** One of the two output streams of a command. Writing to a reader that has gone away is not an error. */
@@ -24,11 +21,4 @@ export interface CommandContext {
   readonly signals: Signals
   /** Milliseconds since 1970. */
   readonly now: () => number
-}
-
-/** Where state, cache and store are, from the caller's environment. */
-export function clientEnvironment(env: Record<string, string | undefined>): ClientEnvironment {
-  const state = stateDirectory(env)
-  const storeUrl = env['ROLLCALL_STORE'] || pathToFileURL(join(state, 'store')).href
-  return { env, stateDirectory: state, cacheDirectory: cacheDirectory(env), storeUrl }
 }

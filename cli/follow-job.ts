@@ -1,7 +1,7 @@
 import type { JobEvent } from '../protocol/events.ts'
 import type { JobSummary } from '../protocol/grade.ts'
 import { BackgroundExport } from './background-export.ts'
-import type { Job } from './client-types.ts'
+import type { Job } from '../client/index.ts'
 import type { CommandContext } from './context.ts'
 import { exitCodes } from './exit-codes.ts'
 import { jsonDisplay, liveDisplay, plainDisplay } from './progress-display.ts'
@@ -9,8 +9,11 @@ import type { ProgressDisplay } from './progress-display.ts'
 import { printSummary } from './print-summary.ts'
 import { Interrupts } from './signals.ts'
 
+/** The part of a job that following needs. */
+export type FollowedJob = Pick<Job, 'id' | 'uiUrl' | 'store' | 'progress' | 'events' | 'result' | 'cancel'>
+
 export interface FollowOptions {
-  readonly job: Job
+  readonly job: FollowedJob
   readonly json: boolean
   /** Where rollouts are exported as they end. Default: nowhere. */
   readonly jobsDir?: string

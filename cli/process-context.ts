@@ -1,11 +1,11 @@
-import { clientEnvironment } from './context.ts'
+import { environmentOfProcess } from '../client/environment.ts'
 import type { CommandContext, Output } from './context.ts'
 import type { Signals } from './signals.ts'
 
 /** The context of a real process. */
 export function processContext(process: NodeJS.Process): CommandContext {
   return {
-    environment: clientEnvironment(process.env),
+    environment: environmentOfProcess(process.env),
     stdout: processOutput(process.stdout, process.env),
     stderr: processOutput(process.stderr, process.env),
     signals: processSignals(process),

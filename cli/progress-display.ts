@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { JobEvent } from '../protocol/events.ts'
-import type { Job } from './client-types.ts'
+import type { Job } from '../client/index.ts'
 import type { CommandContext } from './context.ts'
 import { PlainProgress } from './plain-progress.ts'
 import { endedCount, progressLines } from './progress-view.ts'
@@ -41,7 +41,7 @@ export function plainDisplay({ stderr, now }: CommandContext): ProgressDisplay {
 const redrawMs = 500
 
 /** Overall bar and running rollouts, drawn over themselves on the terminal that stderr is. */
-export async function liveDisplay(job: Job, context: CommandContext): Promise<ProgressDisplay> {
+export async function liveDisplay(job: Pick<Job, 'progress'>, context: CommandContext): Promise<ProgressDisplay> {
   const { createLogUpdate } = await import('log-update')
   const draw = createLogUpdate(context.stderr.stream)
   const ended = new AbortController()
@@ -62,7 +62,7 @@ export async function liveDisplay(job: Job, context: CommandContext): Promise<Pr
 }
 
 interface Drawing {
-  readonly job: Job
+  readonly job: Pick<Job, 'progress'>
   readonly context: CommandContext
   readonly draw: (text: string) => void
   readonly shown: { readonly notice?: string }

@@ -33,7 +33,7 @@ test('the overall line has bar, count, mean over graded rollouts, failures, time
 })
 
 test('a running rollout has one line with its phase or turn and its time', () => {
-  expect(progressLines(view).slice(1)).toEqual(['  a.oracle.1  opening sandbox  0:01', '  b.oracle.1  turn 4  1:01'])
+  expect(progressLines(view).slice(1)).toEqual(['  a.oracle.1  opening sandbox  0:01', '  b.oracle.1  turn 3  1:01'])
 })
 
 test('before anything is graded the mean is –, and there is no ETA', () => {

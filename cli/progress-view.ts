@@ -2,7 +2,7 @@ import { formatReward } from '../results/summary.ts'
 import { escapeControls } from '../results/terminal-text.ts'
 import type { JobStatus } from '../protocol/events.ts'
 import type { RolloutPhase } from '../protocol/names.ts'
-import type { RunningRollout } from './client-types.ts'
+import type { RunningRollout } from '../client/index.ts'
 
 /** How progress looks; pure, so that it can be tested without a terminal or a clock. */
 
@@ -65,7 +65,7 @@ function overallLine(view: ProgressView): string {
 }
 
 function rolloutLine(rollout: RunningRollout): string {
-  const phase = rollout.phase === 'turns' && rollout.turn > 0 ? `turn ${rollout.turn + 1}` : phaseTexts[rollout.phase]
+  const phase = rollout.phase === 'turns' && rollout.turn > 0 ? `turn ${rollout.turn}` : phaseTexts[rollout.phase]
   return `  ${escapeControls(rollout.rollout)}  ${phase}  ${formatDuration(rollout.sinceMs)}`
 }
 

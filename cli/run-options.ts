@@ -1,6 +1,6 @@
 import { jobIdPattern } from '../protocol/names.ts'
 import { providerNames } from '../workers/providers.ts'
-import type { AgentOption, RunOptions } from './client-types.ts'
+import type { AgentOption, RunOptions } from '../client/index.ts'
 import * as parse from './parse-values.ts'
 
 /** Options of `rollcall run` as they stand on the command line. */

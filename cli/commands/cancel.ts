@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { attachedJob } from '../attached-job.ts'
-import type { Job } from '../client-types.ts'
+import type { Job } from '../../client/index.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { leaveOnInterrupt } from '../leave-on-interrupt.ts'

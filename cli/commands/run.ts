@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import { AgentCollector } from '../agent-options.ts'
-import { loadClient } from '../client-types.ts'
-import type { Job } from '../client-types.ts'
+import type { Job } from '../../client/index.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { comeBack, followJob } from '../follow-job.ts'
@@ -89,7 +88,7 @@ async function run(
   const { environment, stderr } = context
   const onProgress = (line: string) => stderr.write(`${line}\n`)
   const starting = async () => {
-    const { Taskset } = await loadClient()
+    const { Taskset } = await import('../../client/index.ts')
     const loaded = await Taskset.load(taskset)
     return await loaded.run({ ...options, environment, onProgress })
   }

@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
-import { loadClient } from '../client-types.ts'
-import type { Job } from '../client-types.ts'
+import type { Job } from '../../client/index.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { followJob } from '../follow-job.ts'
@@ -50,7 +49,7 @@ async function validateByRunning(path: string, flags: ValidateFlags, context: Co
     environment: context.environment,
     onProgress: (line: string) => context.stderr.write(`${line}\n`),
   }
-  const starting = async () => (await (await loadClient()).Taskset.load(path)).run(options)
+  const starting = async () => (await (await import('../../client/index.ts')).Taskset.load(path)).run(options)
   const job = await leaveOnInterrupt(starting, context)
   if (job === undefined) return exitCodes.interrupted
   try {

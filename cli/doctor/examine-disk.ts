@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openStore } from '../../store/open-store.ts'
-import type { ClientEnvironment } from '../client-types.ts'
+import type { ClientEnvironment } from '../../client/index.ts'
 import { reasonOf } from './findings.ts'
 import type { Finding } from './findings.ts'
 

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { connectToDocker, describeConnection, dockerConnection } from '../../providers/docker/docker-connection.ts'
-import type { ClientEnvironment } from '../client-types.ts'
+import type { ClientEnvironment } from '../../client/index.ts'
 import { reasonOf } from './findings.ts'
 import type { Finding } from './findings.ts'
 

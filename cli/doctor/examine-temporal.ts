@@ -6,7 +6,7 @@ import { inspectBinary, temporalCliVersion } from '../../client/server/binary.ts
 import { serverStatus } from '../../client/server/server.ts'
 import { configuredTemporal } from '../../client/temporal-config.ts'
 import type { TemporalEndpoint } from '../../client/temporal-config.ts'
-import type { ClientEnvironment } from '../client-types.ts'
+import type { ClientEnvironment } from '../../client/index.ts'
 import { reasonOf } from './findings.ts'
 import type { Finding } from './findings.ts'
 

@@ -1,5 +1,5 @@
 import process from 'node:process'
-import type { ClientEnvironment } from '../client-types.ts'
+import type { ClientEnvironment } from '../../client/index.ts'
 import { examineDisk, examineStore } from './examine-disk.ts'
 import { examineDocker, examineLocal } from './examine-providers.ts'
 import { examineTemporal } from './examine-temporal.ts'

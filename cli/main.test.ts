@@ -1,0 +1,127 @@
+import { spawn } from 'node:child_process'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { beforeAll, afterAll, describe, expect, test } from 'vitest'
+import { rolloutResult } from '../results/fixtures/rollout-result.ts'
+import { summarizeResults } from '../results/summary.ts'
+import { createFileStore } from '../store/file-store.ts'
+import { jobKey, summaryKey } from '../store/keys.ts'
+
+const main = fileURLToPath(new URL('main.ts', import.meta.url))
+
+let home = ''
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'rollcall-main-'))
+})
+
+afterAll(() => rm(home, { recursive: true }))
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs the command as its own process, in a home of its own. */
+async function rollcall(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+  const child = spawn(process.execPath, [main, ...args], {
+    env: {
+      PATH: process.env['PATH'],
+      ROLLCALL_STATE_DIR: join(home, 'state'),
+      ROLLCALL_CACHE_DIR: join(home, 'cache'),
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
+  const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), exited])
+  return { code, stdout, stderr }
+}
+
+describe('bad input is one sentence on stderr, exit code 2 and nothing on stdout', () => {
+  const tasks = fileURLToPath(new URL('../examples/tasks', import.meta.url))
+  test.concurrent.each<[string[], string, Record<string, string>?]>([
+    [['rnu'], "Unknown command 'rnu' (Did you mean run?)"],
+    [['run', 'x', '--agnt', 'nop'], "Unknown option '--agnt' (Did you mean --agent?)"],
+    [['run'], "Missing required argument 'taskset'"],
+    [['run', '/no/such/folder', '--job', 'x'], 'Taskset "/no/such/folder" does not exist'],
+    [['run', tasks, '-k', 'many'], '--attempts is "many": expected a whole number from 1 to 1000'],
+    [['run', tasks, '--provider', 'dockre'], '--provider is "dockre": expected one of '],
+    [['run', tasks, '--local-network'], '--provider is "docker": expected local together with --local-network'],
+    [['run', tasks, '--job', 'a/b'], 'Job id is "a/b"'],
+    [['run', tasks, '--agent', 'orakle'], 'orakle'],
+    [['run', tasks], 'ftp://x', { ROLLCALL_STORE: 'ftp://x' }],
+    [['run', tasks], '127.0.0.1:1', { TEMPORAL_ADDRESS: '127.0.0.1:1' }],
+    [['watch', 'a b'], 'Job id is "a b"'],
+    [['results', 'nope'], 'Job "nope" is not in the store'],
+    [['status', 'nope'], 'nope'],
+    [['cancel', 'nope'], 'nope'],
+    [['validate', '/no/such/folder'], 'Taskset "/no/such/folder" does not exist'],
+    [['doctor', '--provider', 'podman'], '--provider is "podman": expected one of docker, local'],
+    [['server', 'strat'], "Unknown command 'strat' (Did you mean start?)"],
+  ])('rollcall %j', async (args, message, env) => {
+    const { code, stdout, stderr } = await rollcall(args, env)
+    expect(stderr).toContain(message)
+    expect(stderr).not.toMatch(/\n\s+at /)
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  })
+})
+
+test('all problems of a taskset come at once', async () => {
+  for (const task of ['one', 'two']) {
+    await mkdir(join(home, 'broken', task), { recursive: true })
+    await writeFile(join(home, 'broken', task, 'task.toml'), '[agent]\ntimeout_sec = "long"\n')
+  }
+  const { code, stderr } = await rollcall(['validate', join(home, 'broken')])
+  expect(code).toBe(2)
+  expect(stderr).toMatch(/^task one: agent\.timeout_sec is "long": expected /m)
+  expect(stderr).toMatch(/^task two: agent\.timeout_sec is "long": expected /m)
+})
+
+test('help and version are no errors', async () => {
+  expect(await rollcall(['--version'])).toEqual({ code: 0, stdout: '0.1.0\n', stderr: '' })
+  const help = await rollcall(['run', '--help'])
+  expect(help).toMatchObject({ code: 0, stderr: '' })
+  expect(help.stdout).toContain('Examples:')
+})
+
+test.each(['run', 'status', 'watch', 'results', 'cancel', 'pause', 'resume', 'validate', 'doctor', 'worker', 'server'])(
+  'the help of %s has an example',
+  async (command) => {
+    expect((await rollcall([command, '--help'])).stdout).toMatch(new RegExp(`Examples?:\\n  .*rollcall ${command}`))
+  },
+)
+
+test('results of a finished job are read from the store alone', async () => {
+  const storeFolder = join(home, 'state/store')
+  const store = createFileStore(storeFolder)
+  const results = [
+    rolloutResult({ task: 'a', rewards: { reward: 1 } }),
+    rolloutResult({ task: 'b', failure: { code: 'sandbox-lost', message: 'gone' } }),
+  ]
+  const summary = summarizeResults({ job: 'j', results })
+  await store.putOnce(jobKey('j'), Buffer.from('{}'))
+  await store.putOnce(summaryKey('j'), Buffer.from(JSON.stringify(summary)))
+  const printed = await rollcall(['results', 'j'])
+  expect(printed).toMatchObject({ code: 1, stderr: '' })
+  expect(printed.stdout).toContain('b.oracle.1: sandbox-lost')
+  expect(JSON.parse((await rollcall(['results', 'j', '--json'])).stdout)).toEqual(summary)
+  const elsewhere = await rollcall(['status'], { ROLLCALL_STORE: pathToFileURL(storeFolder).href })
+  expect(elsewhere).toMatchObject({ code: 0, stdout: 'j  finished: 1 graded, 1 failed\n' })
+})
+
+test('a reader that goes away is no crash', async () => {
+  const child = spawn(process.execPath, [main, '--help'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: '/usr/bin' },
+  })
+  child.stdout.destroy()
+  const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
+  expect(await text(child.stderr)).toBe('')
+  expect(await exited).toBe(0)
+})
