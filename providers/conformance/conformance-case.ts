@@ -9,29 +9,29 @@ export interface OpenSandbox {
   readonly sandbox: Sandbox
   readonly runner: Runner
   /** An exec id that this sandbox has not seen. */
-  nextId(): ExecId
+  readonly nextId: () => ExecId
   /** Runs a script under a fresh id; no timeout given means 30 s. */
-  run(script: string, options?: Partial<ExecRequest>): Promise<ExecResult>
+  readonly run: (script: string, options?: Partial<ExecRequest>) => Promise<ExecResult>
   /** Another worker's attachment to the same sandbox. */
-  attach(): Runner
+  readonly attach: () => Runner
   /** Cuts every connection of `runner` to the sandbox, as a failing network does. */
-  cut(): void
+  readonly cut: () => void
 }
 
 /** What a case may use. Everything opened through it is destroyed after the case. */
 export interface ConformanceContext {
   readonly provider: Provider
   /** A complete order: the harness's base, with what the case needs. */
-  makeSpec(overrides?: Partial<SandboxSpec>): SandboxSpec
-  makeOwnership(spec: SandboxSpec, overrides?: Partial<Ownership>): Ownership
+  readonly makeSpec: (overrides?: Partial<SandboxSpec>) => SandboxSpec
+  readonly makeOwnership: (spec: SandboxSpec, overrides?: Partial<Ownership>) => Ownership
   /** A sandbox name that nobody has used; what is created under it is destroyed after the case. */
-  uniqueName(): string
+  readonly uniqueName: () => string
   /** An order that has not been given to the provider yet, under a name of its own. */
-  makeRequest(overrides?: Partial<SandboxSpec>): CreateRequest
+  readonly makeRequest: (overrides?: Partial<SandboxSpec>) => CreateRequest
   /** A sandbox of the case's own. */
-  open(overrides?: Partial<SandboxSpec>): Promise<OpenSandbox>
+  readonly open: (overrides?: Partial<SandboxSpec>) => Promise<OpenSandbox>
   /** The sandbox that all cases share which neither end it nor leave anything in the way of others. */
-  shared(): Promise<OpenSandbox>
+  readonly shared: () => Promise<OpenSandbox>
 }
 
 export interface ConformanceCase {
@@ -40,12 +40,12 @@ export interface ConformanceCase {
   /** Without it the case is not run; instead the provider must refuse such an order by name. */
   readonly needs?: CapabilityNeed
   /** Throws when the provider does not conform. */
-  run(context: ConformanceContext): Promise<void>
+  readonly run: (context: ConformanceContext) => Promise<void>
 }
 
 /** Something that a provider may lack, if it says so. */
 export interface CapabilityNeed {
-  isMet(capabilities: Capabilities): boolean
+  readonly isMet: (capabilities: Capabilities) => boolean
   /** An order that a provider without the capability cannot honour … */
   readonly order: Partial<SandboxSpec>
   /** … and what the field is called that its `check` must name. */

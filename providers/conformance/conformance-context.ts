@@ -24,7 +24,7 @@ export const baseSpec: SandboxSpec = {
 
 export interface ConformanceHarness extends ConformanceContext {
   /** Destroys what cases have opened; with `all` also the shared sandbox. */
-  cleanUp(scope: 'case' | 'all'): Promise<void>
+  readonly cleanUp: (scope: 'case' | 'all') => Promise<void>
 }
 
 /** @param base The order that cases vary: image, imageMap and what else this provider needs. */
