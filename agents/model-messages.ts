@@ -16,9 +16,15 @@ what you leave behind counts. Check your result before you finish. Finish by cal
 answering without a tool call.`
 }
 
+/** Asks Anthropic to keep what it has read up to here: the next turn sends it again. Other services do so unasked. */
+const keepForNextTurn = { anthropic: { cacheControl: { type: 'ephemeral' } } }
+
 /** The conversation so far, rebuilt from the transcript: the same turns always give the same messages. */
 export function conversation({ task, transcript }: Pick<AgentInput, 'task' | 'transcript'>): ModelMessage[] {
-  return [{ role: 'user', content: task.instruction }, ...transcript.flatMap(turnMessages)]
+  const messages: ModelMessage[] = [{ role: 'user', content: task.instruction }, ...transcript.flatMap(turnMessages)]
+  return messages.map((message, at) =>
+    at === messages.length - 1 ? { ...message, providerOptions: keepForNextTurn } : message,
+  )
 }
 
 function turnMessages(turn: Turn): ModelMessage[] {

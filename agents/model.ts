@@ -67,13 +67,19 @@ function toolOf({ description, parameters }: ToolDescription) {
 
 function decisionOf(answer: Answer, name: string): Decision {
   const said = { ...(answer.text === '' ? {} : { message: answer.text }), usage: usageOf(answer.usage) }
-  if (answer.finishReason === 'error') {
-    throw new RollcallError('model-unavailable', `Model ${name} broke off its answer with an error`)
+  if (isBrokenOff(answer)) {
+    throw new RollcallError('model-unavailable', `Model ${name} broke off its answer (${answer.rawFinishReason})`)
   }
   if (answer.toolCalls.length > 0) return { ...said, calls: answer.toolCalls.map(callOf), mode: 'sequence' }
   // Cut off at the output limit is not done: an empty turn asks it to go on.
   if (answer.finishReason === 'length') return { ...said, calls: [] }
   return { ...said, done: true, reason: `the model ended with ${answer.finishReason}` }
+}
+
+/** Services also say so inside an answer that is a success by its status. */
+function isBrokenOff({ finishReason, text, toolCalls }: Answer): boolean {
+  const saysNothing = text === '' && toolCalls.length === 0
+  return finishReason === 'error' || (finishReason === 'other' && saysNothing)
 }
 
 const callArguments = z.record(z.string(), z.json())

@@ -94,7 +94,7 @@ async function askAgent(agent: Agent, module: ModuleReference, input: AgentInput
     return await agent.next(input)
   } catch (error) {
     if (input.signal.aborted) throw input.signal.reason
-    if (hasFailureCode(error)) throw new RollcallError(error.code, error.message, { cause: error })
+    if (hasFailureCode(error)) throw ownError(error)
     throw new RollcallError('agent-failed', `Agent ${nameOf(module)} threw: ${reasonOf(error)}`, { cause: error })
   }
 }
@@ -105,6 +105,11 @@ function hasFailureCode(error: unknown): error is RollcallError {
   return (
     error instanceof Error && error.name === 'RollcallError' && 'code' in error && allowed.includes(String(error.code))
   )
+}
+
+function ownError(error: RollcallError): RollcallError {
+  const { code, message, retryAfterMs } = error
+  return new RollcallError(code, message, { cause: error, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { basename, extname, resolve } from 'node:path'
 import { RollcallError } from '../protocol/failure.ts'
 import { bundleKey } from '../store/keys.ts'
+import { agentLabel } from './agent-label.ts'
 import type { AgentSpec } from './agent.ts'
 import { parseModelArguments } from './model-arguments.ts'
 import { parseModelName } from './model-name.ts'
@@ -47,23 +47,8 @@ export async function parseAgent(request: AgentRequest): Promise<ParsedAgent> {
   const kind = builtInKind(request.agent)
   if (kind === undefined) return parseModule(request, args)
   checkArguments(kind, args, request.model)
-  const label = labelOf(request, request.model === undefined ? kind : `${kind}-${request.model}`)
+  const label = agentLabel(request.label ?? (request.model === undefined ? kind : `${kind}-${request.model}`))
   return { spec: { kind, label, args, ...(request.model === undefined ? {} : { model: request.model }) } }
-}
-
-/** `['file=turns.yaml']` as a record. @throws RollcallError `configuration-invalid` */
-export function parseAgentArguments(list: readonly string[]): Record<string, string> {
-  const pairs = list.map((text) => {
-    const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? []
-    if (name === undefined || value === undefined) {
-      throw new RollcallError('configuration-invalid', `--agent-arg is ${JSON.stringify(text)}: expected name=value`)
-    }
-    return [name, value] as const
-  })
-  const names = pairs.map(([name]) => name)
-  const twice = names.find((name, at) => names.indexOf(name) !== at)
-  if (twice === undefined) return Object.fromEntries(pairs)
-  throw new RollcallError('configuration-invalid', `--agent-arg ${twice} is given twice: expected it once`)
 }
 
 function builtInKind(agent: string): BuiltIn | undefined {
@@ -100,7 +85,7 @@ async function parseModule(request: AgentRequest, args: Readonly<Record<string, 
   const bundle = await bundleAgent(resolve(request.directory, file))
   const exportName = exportOf(request.agent, bundle.exports, wanted)
   const key = bundleKey(bundle.hash)
-  const label = labelOf(request, exportName === 'agent' ? basename(file, extname(file)) : exportName)
+  const label = agentLabel(request.label ?? (exportName === 'agent' ? basename(file, extname(file)) : exportName))
   return {
     spec: { kind: 'module', label, args, module: { key, exportName, source: file } },
     bundle: { key, bytes: bundle.bytes },
@@ -138,22 +123,6 @@ async function readArgument(name: string, path: string): Promise<string> {
     const reason = error instanceof Error && 'code' in error ? String(error.code) : String(error)
     throw wrong(`--agent-arg ${name} is ${path}: expected a readable file (${reason})`)
   }
-}
-
-const longestLabel = 40
-
-/** A label out of `[a-z0-9-]`; a long one keeps a hash, so that two models do not become one. */
-function labelOf(request: AgentRequest, derived: string): string {
-  const text = request.label ?? derived
-  const slug = text
-    .replaceAll(/([a-z0-9])([A-Z])/g, '$1-$2')
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .replaceAll(/^-+|-+$/g, '')
-  if (slug === '') throw wrong(`label is ${JSON.stringify(text)}: expected letters and digits`)
-  if (slug.length <= longestLabel) return slug
-  const hash = createHash('sha256').update(text).digest('hex').slice(0, 6)
-  return `${slug.slice(0, longestLabel - 7).replace(/-$/, '')}-${hash}`
 }
 
 function wrong(message: string): RollcallError {

@@ -1,14 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import { parse, TomlError } from 'smol-toml'
 import { taskNamePattern } from '../protocol/names.ts'
 import type { Problem } from '../providers/contract/provider.ts'
 import type { ImageSource } from '../providers/contract/runtime.ts'
-import { harborTaskSchema } from './harbor-schema.ts'
 import type { HarborTaskFile } from './harbor-schema.ts'
-import { milliseconds, runtimeContradictions, runtimeOf } from './harbor-runtime.ts'
-import { unsupportedFields } from './harbor-unsupported.ts'
-import { problemsOfIssues, shownValue } from './problems.ts'
+import { milliseconds, runtimeOf } from './harbor-runtime.ts'
+import { shownValue } from './problems.ts'
+import { readTaskToml } from './read-task-toml.ts'
 import { listTaskFiles } from './task-files.ts'
 import type { TaskFile } from './task-files.ts'
 import { hashTask, hashTree } from './task-hash.ts'
@@ -86,43 +84,6 @@ function userOf(user: string | number | undefined): { user?: string } {
 /** TOML's dates become ISO text, so that metadata can be stored as JSON. */
 function plainJson(metadata: Record<string, unknown>): Record<string, unknown> {
   return JSON.parse(JSON.stringify(metadata)) as Record<string, unknown>
-}
-
-async function readTaskToml(root: string): Promise<{ file?: HarborTaskFile; problems: Problem[] }> {
-  const source = await readFile(join(root, 'task.toml'), 'utf8').catch(() => undefined)
-  if (source === undefined) return { problems: [{ field: 'task.toml', expected: 'a file that describes the task' }] }
-  const read = parseToml(source)
-  if ('problem' in read) return { problems: [read.problem] }
-  const parsed = harborTaskSchema.safeParse(read.value)
-  if (!parsed.success) {
-    return { problems: problemsOfIssues({ error: parsed.error, input: read.value, schema: harborTaskSchema }) }
-  }
-  const file = parsed.data
-  return { file, problems: [...versionProblems(file), ...unsupportedFields(file), ...runtimeContradictions(file)] }
-}
-
-function parseToml(source: string): { value: unknown } | { problem: Problem } {
-  try {
-    return { value: parse(source) }
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error
-    const reason = error.message.split('\n')[0]?.replace('Invalid TOML document: ', '')
-    const line = source.split('\n')[error.line - 1]?.trim() ?? ''
-    return {
-      problem: {
-        field: `task.toml:${error.line}:${error.column}`,
-        value: shownValue(line),
-        expected: `valid TOML (${reason ?? 'syntax error'})`,
-      },
-    }
-  }
-}
-
-/** The legacy root key `version` means the same as `schema_version`. */
-function versionProblems(file: HarborTaskFile): Problem[] {
-  if (file.version === undefined || file.schema_version === undefined || file.version === file.schema_version) return []
-  const expected = `the same as schema_version, which is ${shownValue(file.schema_version)}; remove the deprecated one`
-  return [{ field: 'version', value: shownValue(file.version), expected }]
 }
 
 function nameProblems(root: string): Problem[] {
