@@ -22,8 +22,8 @@ export interface ContainerLifecycle {
   readonly inspect: (name: string) => Promise<ContainerInspectInfo | undefined>
   /** Takes the container of that name over if it is the one asked for, starting it where nobody has yet. */
   readonly adopt: (request: CreateRequest) => Promise<FoundSandbox | undefined>
-  /** Creates and starts; one that is there already is adopted. */
-  readonly create: (request: CreateRequest, image: ResolvedImage) => Promise<FoundSandbox>
+  /** Creates and starts; one that is there already is adopted. Once it has begun, the signal changes nothing. */
+  readonly create: (request: CreateRequest, image: ResolvedImage, signal: AbortSignal) => Promise<FoundSandbox>
   /** Returns when it is verified gone. */
   readonly destroy: (name: string) => Promise<void>
   readonly list: (labels: Partial<Ownership>) => Promise<FoundSandbox[]>
@@ -60,8 +60,10 @@ export function createContainerLifecycle(docker: Docker): ContainerLifecycle {
     return toFoundSandbox(container)
   }
 
-  async function create(request: CreateRequest, image: ResolvedImage): Promise<FoundSandbox> {
+  async function create(request: CreateRequest, image: ResolvedImage, signal: AbortSignal): Promise<FoundSandbox> {
     await limit(async () => {
+      signal.throwIfAborted()
+      request.onProgress?.('starting')
       const options = containerOptions(request, image)
       try {
         await docker.createContainer(options)

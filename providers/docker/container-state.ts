@@ -2,6 +2,8 @@ import type { ContainerInfo, ContainerInspectInfo } from 'dockerode'
 import type { FoundSandbox } from '../contract/provider.ts'
 import { readOwnership, readPlace } from './docker-labels.ts'
 
+type EndState = Pick<ContainerInspectInfo['State'], 'Status' | 'Running' | 'Paused' | 'OOMKilled' | 'ExitCode'>
+
 /** The supervisor exits with it at the end of the lifetime, and for no other reason (runner/supervisor.sh). */
 const lifetimeExitCode = 0
 
@@ -41,7 +43,7 @@ export function isUnstarted(container: ContainerInspectInfo): boolean {
  * A paused container counts as running: whoever paused it can resume it. `OOMKilled` is set for good as soon as any
  * process inside was killed for memory, so it explains the end only together with the exit code of a kill.
  */
-export function lifeOf({ State }: ContainerInspectInfo): Pick<FoundSandbox, 'state' | 'reason'> {
+export function lifeOf({ State }: { State: EndState }): Pick<FoundSandbox, 'state' | 'reason'> {
   if (State.Running || State.Paused) return { state: 'running' }
   if (State.Status !== 'exited') return { state: 'dead', reason: 'unknown' }
   if (State.OOMKilled && State.ExitCode === 137) return { state: 'dead', reason: 'oom' }

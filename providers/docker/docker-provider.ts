@@ -7,7 +7,6 @@ import { checkSpec, type EngineFacts } from './docker-check.ts'
 import { connectToDocker, describeConnection, type DockerConnection } from './docker-connection.ts'
 import { dockerError } from './docker-errors.ts'
 import { createImageResolver } from './image-resolver.ts'
-import { untilAborted } from './once.ts'
 
 export interface DockerProviderOptions {
   readonly connection: DockerConnection
@@ -34,12 +33,11 @@ export function createDockerProvider(options: DockerProviderOptions): Provider {
   /** Adoption comes first, so that a sandbox that is there needs neither its image nor a registry. */
   async function createOrAdopt(request: CreateRequest): Promise<Sandbox> {
     const start = async (signal: AbortSignal) => {
+      signal.throwIfAborted()
       const adopted = await lifecycle.adopt(request)
       if (adopted !== undefined) return adopted
       const image = await images.resolve(request.spec, { onProgress: request.onProgress, signal })
-      signal.throwIfAborted()
-      request.onProgress?.('starting')
-      return lifecycle.create(request, image)
+      return lifecycle.create(request, image, signal)
     }
     const { name, id, image, workdir } = await withinStartTimeout(request, start)
     return { name, id, image, workdir }
@@ -73,20 +71,22 @@ export function createDockerProvider(options: DockerProviderOptions): Provider {
   }
 }
 
+/**
+ * Only waiting for an image is given up at the limit. A creation that has begun is seen through (the Engine answers or
+ * the call itself times out), so that whoever destroys the sandbox next destroys all there will ever be.
+ */
 async function withinStartTimeout<T>(request: CreateRequest, start: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { startTimeoutMs } = request.spec.limits
   const timeout = AbortSignal.timeout(startTimeoutMs)
   const signal = request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout])
   try {
-    return await untilAborted(start(signal), signal)
+    return await start(signal)
   } catch (error) {
-    if (!timeout.aborted || request.signal?.aborted) throw error
+    if (error !== timeout.reason) throw error
     throw new RollcallError(
       'sandbox-start-timeout',
       `Sandbox ${request.name} was not ready within ${startTimeoutMs} ms.`,
-      {
-        cause: error,
-      },
+      { cause: error },
     )
   }
 }
