@@ -115,6 +115,39 @@ test('results of a finished job are read from the store alone', async () => {
   expect(elsewhere).toMatchObject({ code: 0, stdout: 'j  finished: 1 graded, 1 failed\n' })
 })
 
+describe('doctor', () => {
+  const findingsOf = ({ stdout }: Ended) =>
+    stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+
+  test('looks at everything and starts nothing', async () => {
+    const doctor = await rollcall(['doctor', '--json'])
+    const names = findingsOf(doctor).map((finding) => finding.name)
+    expect(names).toEqual(expect.arrayContaining(['Node', 'Temporal', 'Store', 'Disk', 'bubblewrap', 'Docker']))
+    expect((await rollcall(['server', 'status'])).stdout).toContain('has not been started yet')
+  })
+
+  test('names what is missing and what to do, and exits with 1 when the chosen provider needs it', async () => {
+    const nothing = { PATH: '/nonexistent', DOCKER_HOST: 'unix:///nonexistent/docker.sock' }
+    const doctor = await rollcall(['doctor', '--provider', 'local', '--json'], nothing)
+    expect(doctor).toMatchObject({ code: 1, stderr: '' })
+    const missing = findingsOf(doctor).filter((finding) => finding.state === 'missing')
+    expect(missing.map((finding) => finding.name)).toEqual(['bubblewrap', 'Docker'])
+    for (const finding of missing) expect(finding.remedy).toBeTruthy()
+  })
+
+  test.each([
+    ['a store that cannot be written', { ROLLCALL_STORE: 'file:///dev/null/store' }, 'Store'],
+    ['a server that does not answer', { TEMPORAL_ADDRESS: '127.0.0.1:1' }, 'Temporal'],
+  ])('%s makes every provider unusable', async (_, env, name) => {
+    const doctor = await rollcall(['doctor', '--json'], env)
+    expect(doctor.code).toBe(1)
+    expect(findingsOf(doctor)).toContainEqual(expect.objectContaining({ name, state: 'missing' }))
+  })
+})
+
 test('a reader that goes away is no crash', async () => {
   const child = spawn(process.execPath, [main, '--help'], {
     stdio: ['ignore', 'pipe', 'pipe'],

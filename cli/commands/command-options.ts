@@ -1,4 +1,3 @@
-import { Option } from 'commander'
 import type { Command } from 'commander'
 
 /** Options that several commands share. */
@@ -14,10 +13,6 @@ export function addProviderOptions(command: Command): Command {
     .option('--provider-arg <key=value>', 'a setting of the provider (repeatable)', collect, [])
     .option('--local-network', 'local only: sandboxes of tasks that ask for it share the network of this host')
     .option('--unsafe-local', 'local only: consent to run without bubblewrap, as plain processes of this host')
-}
-
-export function jsonOption(description: string): Option {
-  return new Option('--json', description)
 }
 
 /** Names of flags as they stand in the options of an action. */

@@ -1,0 +1,191 @@
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { processesNaming, RollcallProcess, until } from './fixtures/rollcall-process.ts'
+import type { Ended } from './fixtures/rollcall-process.ts'
+
+/** The whole path on a real server with real workers and local sandboxes, as a user's shell sees it. */
+
+const examples = fileURLToPath(new URL('../examples/tasks', import.meta.url))
+const hello = join(examples, 'hello')
+
+let home = ''
+let env: Record<string, string | undefined> = {}
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'rollcall-e2e-'))
+  const { TEMPORAL_ADDRESS: _, ...inherited } = process.env
+  env = { ...inherited, ROLLCALL_STATE_DIR: join(home, 'state') }
+  await writeTask('slow', { solution: 'echo begun; sleep 600', tests: 'echo 1 > /logs/verifier/reward.txt' })
+  await writeTask('silent', { solution: 'true', tests: 'true' })
+})
+
+afterAll(async () => {
+  await rollcall(['server', 'stop'])
+  await rm(home, { recursive: true, force: true })
+})
+
+async function writeTask(name: string, scripts: { solution: string; tests: string }): Promise<void> {
+  const folder = join(home, name)
+  for (const part of ['environment', 'solution', 'tests']) await mkdir(join(folder, part), { recursive: true })
+  const shell = (script: string) => `#!/bin/bash\n${script}\n`
+  await writeFile(join(folder, 'instruction.md'), 'A task of a test.\n')
+  await writeFile(join(folder, 'task.toml'), 'schema_version = "1.4"\n[environment]\nnetwork_mode = "no-network"\n')
+  await writeFile(join(folder, 'environment/Dockerfile'), 'FROM debian:12\nWORKDIR /app\n')
+  await writeFile(join(folder, 'solution/solve.sh'), shell(scripts.solution))
+  await writeFile(join(folder, 'tests/test.sh'), shell(scripts.tests))
+}
+
+function start(args: readonly string[]): RollcallProcess {
+  return new RollcallProcess(args, env)
+}
+
+function rollcall(args: readonly string[]): Promise<Ended> {
+  return start(args).ended
+}
+
+/** `run` on the local provider with an export of its own. */
+function run(taskset: string, args: readonly string[]): RollcallProcess {
+  return start(['run', taskset, '--provider', 'local', '--jobs-dir', join(home, 'jobs'), ...args])
+}
+
+async function exported(...path: string[]): Promise<unknown> {
+  return JSON.parse(await readFile(join(home, 'jobs', ...path), 'utf8'))
+}
+
+test('all examples are graded 1 for oracle: exit code 0, events as JSON lines, the last the summary', async () => {
+  const { code, stdout, stderr } = await run(examples, ['--job', 'all', '--json']).ended
+  expect(stderr).toContain('Job all started')
+  const lines = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  const summary = lines.at(-1)
+  const tasks = await readdir(examples)
+  expect(summary).toMatchObject({ type: 'summary', job: 'all', mean: 1, graded: tasks.length, failed: 0 })
+  expect(summary.rollouts.map((rollout: { id: string }) => rollout.id)).toContain('all.hello.oracle.1')
+  expect(summary).toEqual(await exported('all', 'summary.json'))
+  expect(lines[0]).toMatchObject({ version: 1, type: 'job', state: 'started', total: tasks.length })
+  expect(lines.filter((line) => line.type === 'grade')).toHaveLength(tasks.length)
+  expect(code).toBe(0)
+  expect((await readdir(join(home, 'jobs/all'))).toSorted()).toEqual(
+    ['config.json', 'lock.json', 'result.json', 'summary.json', ...tasks.map((task) => `${task}.oracle.1`)].toSorted(),
+  )
+})
+
+test('the export of a rollout has the result, the trace and the output of every command', async () => {
+  await run(hello, ['--job', 'one']).ended
+  const folder = join(home, 'jobs/one/hello.oracle.1')
+  expect(await exported('one/hello.oracle.1/result.json')).toMatchObject({
+    task_name: 'hello',
+    trial_name: 'hello.oracle.1',
+    verifier_result: { rewards: { reward: 1 } },
+    exception_info: null,
+  })
+  expect((await readFile(join(folder, 'verifier/reward.txt'), 'utf8')).trim()).toBe('1')
+  const trace = (await readFile(join(folder, 'trace.jsonl'), 'utf8')).trimEnd().split('\n')
+  const lines = trace.map((line) => JSON.parse(line))
+  const execs = lines.filter((line) => line.type === 'exec')
+  expect(execs.length).toBeGreaterThan(0)
+  expect(new Set(execs.map((exec) => exec.id)).size).toBe(execs.length)
+  const files: readonly string[] = await readdir(join(folder, 'execs')).catch(() => [])
+  for (const exec of execs) {
+    expect(exec.startedAt).toMatch(/^\d{4}-\d\d-\d\dT/)
+    expect(files.includes(`${exec.id}.stdout`)).toBe(exec.stdoutBytes > 0)
+  }
+  expect(lines.at(-1)).toMatchObject({ type: 'grade', rewards: { reward: 1 } })
+})
+
+test('the same job again comes back to it; with other options it is refused, naming the difference', async () => {
+  const first = await run(hello, ['--job', 'again', '--json']).ended
+  const second = await run(hello, ['--job', 'again', '--json']).ended
+  expect(second).toMatchObject({ code: 0, stderr: expect.stringContaining('was started before') })
+  expect(second.stdout.trimEnd().split('\n').at(-1)).toBe(first.stdout.trimEnd().split('\n').at(-1))
+  const third = await run(hello, ['--job', 'again', '-k', '2']).ended
+  expect(third).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/attempts was 1 and is now 2/) })
+})
+
+test('a rollout without a reward has failed: exit code 1, named apart, and no mean', async () => {
+  const { code, stdout } = await run(join(home, 'silent'), ['--job', 'silent']).ended
+  expect(code).toBe(1)
+  expect(stdout).toContain('silent.oracle.1: reward-missing (who must act: grader)')
+  const summary = await exported('silent/summary.json')
+  expect(summary).toMatchObject({ graded: 0, failed: 1, rollouts: [{ failure: { code: 'reward-missing' } }] })
+  expect(summary).not.toHaveProperty('mean')
+})
+
+test('--detach returns at once with the id; watch comes back and ends like run', async () => {
+  const detached = await run(hello, ['--job', 'detached', '--detach', '--json']).ended
+  expect(detached.code).toBe(0)
+  expect(JSON.parse(detached.stdout)).toMatchObject({ type: 'detached', job: 'detached' })
+  const watched = await rollcall(['watch', 'detached', '--json'])
+  expect(watched.code).toBe(0)
+  expect(JSON.parse(watched.stdout.trimEnd().split('\n').at(-1) ?? '')).toMatchObject({ type: 'summary', graded: 1 })
+})
+
+test('Ctrl-C cancels the job, says so, waits for the teardown and ends with 130', async () => {
+  const running = run(join(home, 'slow'), ['--job', 'interrupted'])
+  await running.says('slow.oracle.1 started')
+  running.signal('SIGINT')
+  await running.says('Cancelling: waiting for the sandboxes to be removed')
+  expect((await running.ended).code).toBe(130)
+  expect(await exported('interrupted/summary.json')).toMatchObject({ graded: 0, failed: 0, cancelled: 1 })
+  expect(await processesNaming('sleep 600')).toEqual([])
+})
+
+test('Ctrl-C twice leaves the job, which goes on cancelling; status and results know it', async () => {
+  const running = run(join(home, 'slow'), ['--job', 'left'])
+  await running.says('slow.oracle.1 started')
+  running.signal('SIGINT')
+  await running.says('Cancelling')
+  await until(async () => {
+    running.signal('SIGINT')
+    return await Promise.race([running.ended.then(() => true), Promise.resolve(false)])
+  })
+  expect((await running.ended).code).toBe(130)
+  expect((await rollcall(['watch', 'left'])).code).toBe(130)
+  expect((await rollcall(['status', 'left', '--json'])).stdout).toContain('"state":"cancelled"')
+})
+
+test('SIGKILL of the command stops nothing; cancel ends the job, pause and resume work before', async () => {
+  const running = run(join(home, 'slow'), ['--job', 'killed'])
+  await running.says('slow.oracle.1 started')
+  running.signal('SIGKILL')
+  await running.ended
+  expect((await rollcall(['pause', 'killed'])).stdout).toContain('is paused')
+  expect((await rollcall(['status', 'killed', '--json'])).stdout).toContain('"state":"paused"')
+  expect((await rollcall(['resume', 'killed', '-n', '2'])).stdout).toContain('goes on')
+  expect((await rollcall(['status', 'killed', '--json'])).stdout).toContain('"concurrency":2')
+  const cancelled = await rollcall(['cancel', 'killed'])
+  expect(cancelled).toMatchObject({ code: 0, stdout: expect.stringContaining('0 graded, 0 failed, 1 cancelled') })
+})
+
+test('a reader that goes away does not end the job or change the exit code', async () => {
+  const running = run(hello, ['--job', 'unread', '--json'])
+  await running.says('"type":"job"')
+  running.closeStdout()
+  expect((await running.ended).code).toBe(0)
+  expect(await exported('unread/summary.json')).toMatchObject({ graded: 1 })
+})
+
+test('validate --run finds the examples’ simplest task sound and a silent one not', async () => {
+  const sound = await rollcall(['validate', hello, '--run', '--provider', 'local'])
+  expect(sound).toMatchObject({ code: 0, stdout: expect.stringContaining('1 of 1 tasks are sound') })
+  const unsound = await rollcall(['validate', join(home, 'silent'), '--run', '--provider', 'local'])
+  expect(unsound).toMatchObject({ code: 1, stdout: expect.stringContaining('oracle failed with reward-missing') })
+})
+
+test('what only planning can find out is exit code 2 and one sentence', async () => {
+  const { code, stdout, stderr } = await run(hello, ['--job', 'wrong', '--provider-arg', 'colour=red']).ended
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  expect(stderr).toContain('Provider local has no setting "colour"')
+  expect(stderr).not.toMatch(/\n\s+at /)
+})
+
+test('when all jobs have ended their workers end and no sandbox is left', async () => {
+  await until(async () => (await processesNaming(join(home, 'state'))).every((line) => line.includes('start-dev')))
+  const left = await processesNaming('sleep 600')
+  expect(left).toEqual([])
+})
