@@ -8,6 +8,15 @@ import type { ModelProvider } from './model-name.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
 
+export interface ModelConnection {
+  readonly model: LanguageModel
+  /** What one answer may be long where the user says nothing; absent: the service's own limit. */
+  readonly maxOutputTokens?: number
+}
+
+/** Anthropic wants a limit, and the AI SDK sets a very low one for models that it does not know. */
+const anthropicOutputTokens = 16_000
+
 interface Endpoint {
   readonly baseURL: string
   readonly apiKey: string | undefined
@@ -49,19 +58,21 @@ const settings: Readonly<Record<ModelProvider, ProviderSettings>> = {
 export function connectModel(
   name: string,
   { env, fetch }: { env: Environment; fetch?: typeof globalThis.fetch },
-): LanguageModel {
+): ModelConnection {
   const { provider, model } = parseModelName(name)
   const { baseURL, apiKey } = endpointOf(provider, env)
   const requests = fetch === undefined ? {} : { fetch }
   switch (provider) {
     // The chat protocol, since every turn sends the whole conversation and nothing is kept with the service.
     case 'openai':
-      return createOpenAI({ baseURL, apiKey: apiKey ?? '', ...requests }).chat(model)
-    case 'anthropic':
-      return createAnthropic({ baseURL: withVersionPath(baseURL), apiKey: apiKey ?? '', ...requests })(model)
+      return { model: createOpenAI({ baseURL, apiKey: apiKey ?? '', ...requests }).chat(model) }
+    case 'anthropic': {
+      const anthropic = createAnthropic({ baseURL: withVersionPath(baseURL), apiKey: apiKey ?? '', ...requests })
+      return { model: anthropic(model), maxOutputTokens: anthropicOutputTokens }
+    }
     case 'openai-compatible': {
       const key = apiKey === undefined ? {} : { apiKey }
-      return createOpenAICompatible({ name: 'openai-compatible', baseURL, ...key, ...requests })(model)
+      return { model: createOpenAICompatible({ name: 'openai-compatible', baseURL, ...key, ...requests })(model) }
     }
   }
 }

@@ -224,6 +224,7 @@ test('a model that speaks Anthropic’s messages protocol works the same', async
   })
   expect(server.requests[0]?.path).toBe('/v1/messages')
   expect(server.requests[0]?.headers['x-api-key']).toBe('key-1')
+  expect(server.requests[0]?.body['max_tokens']).toBe(16_000)
   expect(server.requests[1]?.body['messages']).toMatchObject([
     { role: 'user' },
     {

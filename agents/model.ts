@@ -5,6 +5,7 @@ import { RollcallError } from '../protocol/failure.ts'
 import type { Agent, AgentInput, Call, Decision, JsonValue, ToolDescription, Usage } from './agent.ts'
 import { parseModelArguments } from './model-arguments.ts'
 import type { ModelArguments } from './model-arguments.ts'
+import type { ModelConnection } from './model-connection.ts'
 import { modelError } from './model-errors.ts'
 import { conversation, systemPrompt } from './model-messages.ts'
 
@@ -13,10 +14,10 @@ import { conversation, systemPrompt } from './model-messages.ts'
  * recorded. Done when the model calls no tool or has called `submit`.
  */
 export function createModelAgent(
-  model: LanguageModel,
+  { model, ...defaults }: ModelConnection,
   { name, args }: { name: string; args: Readonly<Record<string, string>> },
 ): Agent {
-  const settings = parseModelArguments(args)
+  const settings = { ...defaults, ...parseModelArguments(args) }
   return {
     name: 'model',
     version: name,
