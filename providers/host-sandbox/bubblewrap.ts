@@ -21,10 +21,11 @@ const journalBytes = 64 * 1024 * 1024
  * bubblewrap's command line up to `--`. Deliberately without `--die-with-parent`: the sandbox outlives its worker.
  * Process 1 inside is ours (`--as-pid-1`), because bubblewrap's own stays until the last daemon has ended, which would
  * let daemons outlive the supervisor and its lifetime cap. A user namespace also for root: real root could leave.
+ * Without `--disable-userns`, which would take ports below 1024 away: the network would belong to the outer namespace.
  */
 export function bubblewrapArgv(bwrapPath: string, view: SandboxView): string[] {
   return [
-    [bwrapPath, '--unshare-user', '--uid', '0', '--gid', '0', '--disable-userns'],
+    [bwrapPath, '--unshare-user', '--uid', '0', '--gid', '0'],
     ['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try', '--hostname', view.name],
     view.hostNetwork ? [] : ['--unshare-net'],
     ['--cap-drop', 'ALL', ...capabilities.flatMap((name) => ['--cap-add', name])],

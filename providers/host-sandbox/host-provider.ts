@@ -1,4 +1,5 @@
 import { mkdir, readdir } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import { RollcallError } from '../../protocol/failure.ts'
 import type {
   Capabilities,
@@ -18,7 +19,7 @@ import { launch } from './launch.ts'
 import { imageSentence, orderBinds, readOrder, type ReadOrder } from './order.ts'
 import { sandboxPaths, type SandboxPaths } from './paths.ts'
 import { readOrMakePlace } from './place.ts'
-import { isAlive } from './process-identity.ts'
+import { isAlive, isOfThisBoot } from './process-identity.ts'
 import { readIfThere, readProcessIdentity, readRecord, type SandboxRecord } from './record.ts'
 import { removeLeftovers, removeSandbox } from './remove.ts'
 
@@ -124,11 +125,23 @@ async function find(home: string, name: string): Promise<FoundSandbox | undefine
   return { ...sandbox, state: 'dead', reason: await deathReason(paths) }
 }
 
-/** The supervisor ends with 0 when the lifetime is over, and otherwise only when something ends it. */
+/**
+ * The supervisor ends with 0 when the lifetime is over, and otherwise only when something ends it. The launcher writes
+ * that down a moment after the death; if it has died too, nobody will.
+ */
 async function deathReason(paths: SandboxPaths): Promise<'lifetime' | 'exited' | 'unknown'> {
-  const exitCode = (await readIfThere(paths.ended))?.trim()
-  if (!exitCode) return 'unknown'
-  return exitCode === '0' ? 'lifetime' : 'exited'
+  for (let waitMs = 1; waitMs < 300; waitMs *= 2) {
+    const exitCode = (await readIfThere(paths.ended))?.trim()
+    if (exitCode) return exitCode === '0' ? 'lifetime' : 'exited'
+    if (!(await mayJustHaveEnded(paths))) break
+    await delay(waitMs)
+  }
+  return 'unknown'
+}
+
+async function mayJustHaveEnded(paths: SandboxPaths): Promise<boolean> {
+  const identity = await readProcessIdentity(paths)
+  return identity !== undefined && (await isOfThisBoot(identity))
 }
 
 async function list(home: string, labels: Partial<Ownership>): Promise<FoundSandbox[]> {

@@ -46,9 +46,13 @@ mkfifo gate channels/control || exit 74
 # Process 1 waits at the gate until it is on record. If the recorder dies, the gate's end of file ends process 1 too.
 # Descriptor 9, the lock, stays open in process 1 and here: whoever gets the lock knows that nothing runs any more.
 {
+  umask 022
   "$@" 4>&1 >>run.log 2>&1 <gate
   echo $? >ended
 } | {
   exec 8<>gate 9>&-
   record_process && printf '%s\n' "$environment" >&8
+  exec 8>&-
+  # bubblewrap goes on writing after that line, and would die of a closed pipe.
+  while read -r line; do :; done
 }

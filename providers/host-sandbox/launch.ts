@@ -9,6 +9,7 @@ import { process1Path, type Isolation, type SandboxView } from './isolation.ts'
 import { inside, scriptPath, scriptText, type SandboxPaths } from './paths.ts'
 import { isAlive } from './process-identity.ts'
 import { readProcessIdentity } from './record.ts'
+import { closingDescriptors, strayDescriptors } from './stray-descriptors.ts'
 
 export interface Launch {
   readonly isolation: Isolation
@@ -28,7 +29,7 @@ export interface Launch {
  */
 export async function launch(order: Launch): Promise<void> {
   const { paths } = order.view
-  const launcher = startLauncher(order)
+  const launcher = startLauncher(order, await strayDescriptors())
   for (const deadline = performance.now() + order.startTimeoutMs; ;) {
     order.signal?.throwIfAborted()
     if (await isReady(paths)) return
@@ -71,7 +72,7 @@ async function logTail(paths: SandboxPaths): Promise<string> {
 }
 
 /** In a session of its own and without ties to this process, so that it outlives it. */
-function startLauncher(order: Launch): ChildProcess {
+function startLauncher(order: Launch, strays: readonly number[]): ChildProcess {
   const { paths } = order.view
   const supervisor = supervisorArgv({
     journalDir: inside.journal,
@@ -79,13 +80,14 @@ function startLauncher(order: Launch): ChildProcess {
     lifetimeMs: order.lifetimeMs,
     child: attachLoopArgv(order.workdir),
   })
-  const argv = [
-    [scriptPath('launch.sh'), paths.directory],
+  const [program = '', ...argv] = [
+    closingDescriptors(strays),
+    ['/bin/sh', scriptPath('launch.sh'), paths.directory],
     order.isolation.argv(order.view),
     ['/bin/sh', '-c', scriptText('process-one.sh'), paths.marker],
     supervisor,
   ].flat()
-  const launcher = spawn('/bin/sh', argv, {
+  const launcher = spawn(program, argv, {
     cwd: '/',
     detached: true,
     env: { PATH: process1Path },

@@ -9,7 +9,7 @@ const ownDirectories: Readonly<Record<string, number>> = {
   '/logs': 0o755,
   '/solution': 0o755,
   '/tests': 0o755,
-  '/etc': 0o755,
+  '/etc/ssl': 0o755,
   '/home': 0o755,
   '/mnt': 0o755,
   '/opt': 0o755,

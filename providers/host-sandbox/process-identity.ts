@@ -13,11 +13,16 @@ export type ProcessIdentity = z.infer<typeof processIdentitySchema>
 
 /** Whether that very process still runs. A zombie does not. */
 export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
-  if ((await bootId()) !== identity.bootId) return false
+  if (!(await isOfThisBoot(identity))) return false
   const stat = await readProcess(identity.pid, 'stat')
   if (stat === undefined) return false
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return !['Z', 'X'].includes(fields[0] ?? 'X') && Number(fields[19]) === identity.startTicks
+}
+
+/** Whether the machine has not been restarted since. */
+export async function isOfThisBoot(identity: ProcessIdentity): Promise<boolean> {
+  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim() === identity.bootId
 }
 
 /** Kills that very process; gone already is fine. */
@@ -40,10 +45,6 @@ async function hasArgument(pid: number, argument: string): Promise<boolean> {
 
 async function readProcess(pid: number, file: 'stat' | 'cmdline'): Promise<string | undefined> {
   return await readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => undefined)
-}
-
-async function bootId(): Promise<string> {
-  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
 }
 
 function kill(pid: number): void {

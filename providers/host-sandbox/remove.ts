@@ -44,7 +44,7 @@ export async function removeLeftovers(home: string): Promise<void> {
   const prefixes = Object.values(temporaryPrefixes)
   for (const name of names.filter((entry) => prefixes.some((prefix) => entry.startsWith(prefix)))) {
     const status = await stat(join(home, name)).catch(() => undefined)
-    if (status && Date.now() - status.ctimeMs > 3_600_000) await removeDirectory(home, sandboxPaths(home, name), 0)
+    if (status && Date.now() - status.mtimeMs > 3_600_000) await removeDirectory(home, sandboxPaths(home, name), 0)
   }
 }
 
