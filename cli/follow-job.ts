@@ -33,13 +33,13 @@ export async function followJob(options: FollowOptions, context: CommandContext)
   const stopListening = context.signals.listen((signal) => interrupts.receive(signal))
   try {
     const followed = await Promise.race([left.promise, followToEnd(options, display)])
-    await display.close()
+    display.close()
     if (followed) return await printEnd(followed, options, context)
     context.stderr.write(`${comeBack(job.id)}\n`)
     return exitCodes.interrupted
   } finally {
     stopListening()
-    await display.close()
+    display.close()
   }
 }
 

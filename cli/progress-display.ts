@@ -11,7 +11,7 @@ export interface ProgressDisplay {
   /** A line that stays to be seen while the job goes on. */
   notice(text: string): void
   /** Removes what only made sense while the job ran. */
-  close(): Promise<void>
+  close(): void
 }
 
 /** One JSON object per line on stdout, for scripts; notices go to stderr. */
@@ -19,7 +19,7 @@ export function jsonDisplay({ stdout, stderr }: CommandContext): ProgressDisplay
   return {
     event: (event) => stdout.write(`${JSON.stringify(event)}\n`),
     notice: (text) => stderr.write(`${text}\n`),
-    close: async () => {},
+    close: () => {},
   }
 }
 
@@ -33,7 +33,7 @@ export function plainDisplay({ stderr, now }: CommandContext): ProgressDisplay {
       if (line !== undefined) stderr.write(`${line}\n`)
     },
     notice: (text) => stderr.write(`${text}\n`),
-    close: async () => {},
+    close: () => {},
   }
 }
 
@@ -46,15 +46,15 @@ export async function liveDisplay(job: Pick<Job, 'progress'>, context: CommandCo
   const draw = createLogUpdate(context.stderr.stream)
   const ended = new AbortController()
   const shown: { notice?: string } = {}
-  const drawing = drawUntil({ job, context, draw, shown, ended: ended.signal })
+  // Not waited for at the end: a server that does not answer must not keep a person who leaves.
+  void drawUntil({ job, context, draw, shown, ended: ended.signal })
   return {
     event: () => {},
     notice: (text) => {
       shown.notice = text
     },
-    close: async () => {
+    close: () => {
       ended.abort()
-      await drawing
       draw.clear()
       draw.done()
     },

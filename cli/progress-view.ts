@@ -28,7 +28,7 @@ const phaseTexts: Readonly<Record<RolloutPhase, string>> = {
   done: 'done',
 }
 
-const barColumns = 20
+const wideColumns = 80
 /** Bar, "… and n more", notice, and one line that the cursor stands on. */
 const linesBesideRollouts = 4
 
@@ -49,6 +49,7 @@ export function progressLines(view: ProgressView): string[] {
 function overallLine(view: ProgressView): string {
   const { status } = view
   const done = endedCount(status)
+  const barColumns = view.columns < wideColumns ? 10 : 20
   const filled = status.total === 0 ? 0 : Math.floor((done / status.total) * barColumns)
   const bar = '█'.repeat(filled) + '░'.repeat(barColumns - filled)
   const eta = etaMs(view)
