@@ -10,7 +10,7 @@ manifest() {
   done | LC_ALL=C sort
 }
 reward=0
-(manifest) > /tmp/found-manifest.txt 2>&1
-diff /tests/expected-manifest.txt /tmp/found-manifest.txt && reward=1
+found=$(manifest 2>&1)
+diff /tests/expected-manifest.txt - <<< "$found" && reward=1
 mkdir -p /logs/verifier
 echo "$reward" > /logs/verifier/reward.txt

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Rewards: `valid` and `errors` are the shares of valid and of wrong expressions that are answered rightly; `reward` is
 # 1 only when both are 1. Operands are drawn here, so that no table of answers helps.
-rpn() { timeout 5 /app/rpn "$1" 2> /tmp/rpn-stderr < /dev/null; }
+stderr=$(mktemp)
+rpn() { timeout 5 /app/rpn "$1" 2> "$stderr" < /dev/null; }
 draw() { echo $((RANDOM % 999 + 1)); }
 
 valid=0 valid_total=0
@@ -29,7 +30,7 @@ refuse() { # expression
   errors_total=$((errors_total + 1))
   local out code
   out=$(rpn "$1"); code=$?
-  if [ "$code" -eq 1 ] && [ -z "$out" ] && [ "$(wc -l < /tmp/rpn-stderr)" -eq 1 ] && grep -q '^error:' /tmp/rpn-stderr; then
+  if [ "$code" -eq 1 ] && [ -z "$out" ] && [ "$(wc -l < "$stderr")" -eq 1 ] && grep -q '^error:' "$stderr"; then
     errors=$((errors + 1))
   else
     echo "NOT REFUSED $1: [$out] exit $code"
