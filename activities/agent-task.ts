@@ -9,6 +9,7 @@ export function agentTask(task: Task, workdir: string): AgentTask {
     name: task.name,
     instruction: task.instruction,
     workdir,
+    ...(task.agent.timeoutMs === undefined ? {} : { timeoutMs: task.agent.timeoutMs }),
     files: task.files,
     solutionEnv: task.solution.env,
     readText: async (path) =>

@@ -15,7 +15,7 @@ import { packTree } from '../tasks/task-tree.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import { leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
-import type { StoredGrade, StoredOpening } from './records.ts'
+import type { StoredGrade, StoredOpening } from '../store/records.ts'
 import { execScope } from './sandbox-name.ts'
 import { getJson, putJsonOnce } from './stored-json.ts'
 

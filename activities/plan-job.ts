@@ -5,6 +5,7 @@ import { rolloutName } from '../protocol/names.ts'
 import type { Problem } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import { planKey } from '../store/keys.ts'
+import { agentTask } from './agent-task.ts'
 import type { JobContext } from './job-context.ts'
 import { resolveSpec } from './resolve-spec.ts'
 import type { ActivityServices } from './services.ts'
@@ -26,6 +27,7 @@ export async function planJob(
 ): Promise<PlanResult> {
   await assertSharedStore(context, input.proofKey)
   const specs = await resolveSpecs(context)
+  await assertAgentsFit(context)
   await assertHonourable(context, specs)
   assertSecrets(specs, services)
   const plan = await putJsonOnce<StoredPlan>(context.store, planKey(input.job), {
@@ -60,6 +62,15 @@ async function resolveSpecs(context: JobContext): Promise<TaskSpec[]> {
   return tasks.flatMap((task) =>
     agents.map((agent) => ({ task: task.name, spec: resolveSpec({ task, agent, options }) })),
   )
+}
+
+/** @throws RollcallError `agent-invalid` with every task that an agent cannot work on */
+async function assertAgentsFit(context: JobContext): Promise<void> {
+  const agents = await Promise.all(context.options.agents.map(({ label }) => context.agent(label)))
+  const tasks = await Promise.all(context.options.tasks.map(({ name }) => context.task(name)))
+  const checks = tasks.flatMap((task) => agents.map((agent) => agent.check?.(agentTask(task, '/')) ?? []))
+  const problems = [...new Set((await Promise.all(checks)).flat())]
+  if (problems.length > 0) throw new RollcallError('agent-invalid', problems.join('\n'))
 }
 
 /** @throws RollcallError `runtime-unsupported` with every field of every task that the provider cannot honour */

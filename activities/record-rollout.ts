@@ -12,7 +12,7 @@ import { artifactsKey, resultKey, rolloutPrefix, traceKey } from '../store/keys.
 import type { Store } from '../store/store.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext } from './job-context.ts'
-import type { StoredAnswer, StoredGrade, StoredOpening, StoredTurnResult } from './records.ts'
+import type { StoredAnswer, StoredGrade, StoredOpening, StoredTurnResult } from '../store/records.ts'
 import { execScope } from './sandbox-name.ts'
 import { getJson, putJsonOnce } from './stored-json.ts'
 

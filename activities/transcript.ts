@@ -2,7 +2,7 @@ import type { Turn } from '../agents/agent.ts'
 import { answerKey, turnResultKey } from '../store/keys.ts'
 import type { RolloutPlace } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
-import type { StoredAnswer, StoredTurnResult } from './records.ts'
+import type { StoredAnswer, StoredTurnResult } from '../store/records.ts'
 import { getJson } from './stored-json.ts'
 
 /** How many turns are looked up at the same time. */

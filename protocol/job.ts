@@ -62,7 +62,7 @@ export const jobOptionsSchema = z.object({
     /** For tasks that state no agent timeout. */
     agentTimeoutMs: z.number().int().min(1),
   }),
-  sandboxLoss: z.object({ policy: z.enum(['fail', 'restart']), maxIncarnations: z.number().int().min(1).max(10) }),
+  sandboxLoss: z.object({ policy: z.enum(['fail', 'restart']), maxIncarnations: z.number().int().min(1).max(9) }),
   gradingAttempts: z.number().int().min(1).max(3),
   keep: z.enum(['never', 'on-failure', 'always']),
   parentJob: z.string().optional(),

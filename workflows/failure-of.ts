@@ -1,4 +1,10 @@
-import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, isCancellation, TimeoutFailure } from '@temporalio/workflow'
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  ChildWorkflowFailure,
+  isCancellation,
+  TimeoutFailure,
+} from '@temporalio/workflow'
 import { isFailureCode } from '../protocol/failure.ts'
 import type { Failure, FailureCode } from '../protocol/failure.ts'
 
@@ -17,7 +23,8 @@ const timeoutCodes: Readonly<Record<string, FailureCode>> = {
  */
 export function failureOf(error: unknown): Failure {
   if (isCancellation(error)) return { code: 'cancelled', message: 'The job was cancelled.' }
-  if (error instanceof ApplicationFailure && isFailureCode(error.type)) return { code: error.type, message: error.message }
+  if (error instanceof ApplicationFailure && isFailureCode(error.type))
+    return { code: error.type, message: error.message }
   if (error instanceof ActivityFailure) return failureOfActivity(error)
   if (error instanceof ChildWorkflowFailure) return { code: 'internal', message: messageOf(error) }
   throw error

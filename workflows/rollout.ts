@@ -6,7 +6,14 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow'
-import type { AgentEnd, GradeResult, Lease, OpenedRollout, RolloutOutcome, RolloutPolicy } from '../protocol/activities.ts'
+import type {
+  AgentEnd,
+  GradeResult,
+  Lease,
+  OpenedRollout,
+  RolloutOutcome,
+  RolloutPolicy,
+} from '../protocol/activities.ts'
 import type { Failure } from '../protocol/failure.ts'
 import { isGradingFailure } from '../protocol/failure.ts'
 import type { RolloutPhase } from '../protocol/names.ts'
@@ -100,18 +107,23 @@ class Rollout {
   async finish(ending: Ending): Promise<RolloutOutcome> {
     const { agentEnd, gradingAttempts, phases, startedAt, opened } = this.progress
     this.show('record')
-    const lost = ending.state === 'failed' && (ending.failure.code === 'sandbox-lost' || ending.failure.code === 'host-lost')
+    const lost =
+      ending.state === 'failed' && (ending.failure.code === 'sandbox-lost' || ending.failure.code === 'host-lost')
     try {
-      const outcome = await callActivity('recordRollout', { ...activityOptions.recordRollout, summary: ending.state }, {
-        ...this.ref(),
-        ...ending,
-        ...(agentEnd === undefined ? {} : { agentEnd }),
-        ...(opened === undefined || lost ? {} : { lease: opened.lease }),
-        phase: this.progress.phase + 1,
-        gradingAttempts,
-        startedAt,
-        phases,
-      })
+      const outcome = await callActivity(
+        'recordRollout',
+        { ...activityOptions.recordRollout, summary: ending.state },
+        {
+          ...this.ref(),
+          ...ending,
+          ...(agentEnd === undefined ? {} : { agentEnd }),
+          ...(opened === undefined || lost ? {} : { lease: opened.lease }),
+          phase: this.progress.phase + 1,
+          gradingAttempts,
+          startedAt,
+          phases,
+        },
+      )
       this.publish(outcome)
       return outcome
     } finally {

@@ -24,12 +24,10 @@ export class Segment {
   readonly endedNames: string[] = []
   private readonly window: RolloutWindow<PlannedRollout>
   private readonly input: SegmentInput
-  private readonly onEnded: () => Promise<void> | void
 
   constructor(input: SegmentInput, control: WindowControl, onEnded: () => Promise<void> | void = () => {}) {
     this.input = input
-    this.onEnded = onEnded
-    this.window = new RolloutWindow(control, (rollout) => this.runOne(rollout))
+    this.window = new RolloutWindow(control, { work: (rollout) => this.runOne(rollout), onEnded })
   }
 
   drain(rollouts: AsyncIterable<PlannedRollout> | Iterable<PlannedRollout>): Promise<void> {
@@ -51,7 +49,6 @@ export class Segment {
   private async runOne(rollout: PlannedRollout): Promise<void> {
     this.count(await this.outcomeOf(rollout))
     this.endedNames.push(rollout.name)
-    await this.onEnded()
   }
 
   private async outcomeOf(rollout: PlannedRollout): Promise<RolloutOutcome> {

@@ -2,10 +2,10 @@ import {
   CancellationScope,
   ChildWorkflowCancellationType,
   condition,
-  getExternalWorkflowHandle,
   ParentClosePolicy,
   startChild,
 } from '@temporalio/workflow'
+import type { ChildWorkflowHandle } from '@temporalio/workflow'
 import { shardWorkflowId } from '../protocol/names.ts'
 import { failureOf } from './failure-of.ts'
 import { windowSignal } from './messages.ts'
@@ -29,6 +29,7 @@ export class Shards {
   readonly tally: Tally = { graded: 0, failed: 0, cancelled: 0, rewardSum: 0 }
   readonly entries: { workflowId: string; ended: boolean }[] = []
   private readonly grants = new ShardGrants()
+  private readonly started = new Map<number, ChildWorkflowHandle<typeof shardWorkflow>>()
   private readonly input: SegmentInput
   private readonly control: WindowControl
 
@@ -57,9 +58,8 @@ export class Shards {
   /** Tells the filling shard what it may use now; one that has just ended needs no telling. */
   windowChanged(): void {
     const shard = this.grants.current()
-    if (shard === undefined) return
-    const handle = getExternalWorkflowHandle(shardWorkflowId(this.input.job, shard))
-    handle.signal(windowSignal, this.window()).catch(() => undefined)
+    const handle = shard === undefined ? undefined : this.started.get(shard)
+    handle?.signal(windowSignal, this.window()).catch(() => undefined)
   }
 
   private window(): WindowControl {
@@ -72,12 +72,16 @@ export class Shards {
     this.grants.begin(part.shard)
     try {
       const handle = await startChild<typeof shardWorkflow>('shardWorkflow', this.childOptions(entry.workflowId, part))
+      this.started.set(part.shard, handle)
+      // What changed while it was starting could not reach it.
+      this.windowChanged()
       this.add(await handle.result())
     } catch (error) {
       // A shard that was cancelled or terminated ends without a tally; the summary counts from the stored results.
       failureOf(error)
     } finally {
       entry.ended = true
+      this.started.delete(part.shard)
       this.grants.end(part.shard)
       this.windowChanged()
     }

@@ -11,11 +11,19 @@ export class RolloutWindow<Item> {
   readonly active = new Set<Item>()
   private readonly control: WindowControl
   private readonly work: (item: Item) => Promise<void>
+  private readonly onEnded: () => Promise<void> | void
 
-  /** @param work must settle every failure of the item itself; what it throws is a bug */
-  constructor(control: WindowControl, work: (item: Item) => Promise<void>) {
+  /**
+   * @param lanes.work must settle every failure of the item itself; what it throws is a bug
+   * @param lanes.onEnded called when an item is no longer in flight
+   */
+  constructor(
+    control: WindowControl,
+    lanes: { work: (item: Item) => Promise<void>; onEnded: () => Promise<void> | void },
+  ) {
     this.control = control
-    this.work = work
+    this.work = lanes.work
+    this.onEnded = lanes.onEnded
   }
 
   /**
@@ -41,6 +49,7 @@ export class RolloutWindow<Item> {
     } finally {
       this.active.delete(item)
     }
+    await this.onEnded()
   }
 }
 

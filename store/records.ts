@@ -4,7 +4,7 @@ import type { Failure } from '../protocol/failure.ts'
 import type { OpenedRollout } from '../protocol/activities.ts'
 import type { ExecRecord } from '../results/trace.ts'
 
-/** What the activities store, by key (store/keys.ts); each is written once. */
+/** What the objects of a rollout hold, by key (keys.ts); each is written once, by an activity. */
 
 /** `answerKey`: the agent's answer of a turn, stored before it is acted on. */
 export interface StoredAnswer {

@@ -1,0 +1,73 @@
+import type { Client, WorkflowHandle } from '@temporalio/client'
+import type { JobStatus } from '../protocol/events.ts'
+import type { JobSummary } from '../protocol/grade.ts'
+import { mainReward } from '../results/summary.ts'
+import { endedQuery, segmentQuery, statusQuery } from '../workflows/messages.ts'
+import type { JobWorkflowStatus, SegmentStatus } from '../workflows/messages.ts'
+
+/** Names are paged: a shard has hundreds. */
+const pageSize = 1_000
+
+/** A workflow that runs rollouts itself: the job, or one of its shards. */
+export interface SegmentView extends SegmentStatus {
+  readonly workflowId: string
+}
+
+export interface JobView {
+  readonly status: JobStatus
+  readonly segments: readonly SegmentView[]
+}
+
+/** Asks a running job, and its shards, where they are. Needs a worker that answers. */
+export async function viewJob(client: Client, job: string): Promise<JobView> {
+  const own = await client.workflow.getHandle(job).query(statusQuery)
+  const segments = own.shards.length === 0 ? [{ ...own, workflowId: job }] : await viewShards(client, own)
+  return { status: statusOf({ job, own, segments }), segments }
+}
+
+/** Names of rollouts of a segment that have ended, from an offset, in the order in which they ended. */
+export async function endedSince(client: Client, segment: SegmentView, from: number): Promise<readonly string[]> {
+  if (segment.ended <= from) return []
+  return await client.workflow.getHandle(segment.workflowId).query(endedQuery, from, pageSize)
+}
+
+async function viewShards(client: Client, own: JobWorkflowStatus): Promise<SegmentView[]> {
+  return await Promise.all(
+    own.shards.map(async ({ workflowId }) => {
+      const handle: WorkflowHandle = client.workflow.getHandle(workflowId)
+      return { ...(await handle.query(segmentQuery)), workflowId }
+    }),
+  )
+}
+
+function statusOf(view: { job: string; own: JobWorkflowStatus; segments: readonly SegmentView[] }): JobStatus {
+  const sum = (count: (segment: SegmentView) => number) => view.segments.reduce((total, each) => total + count(each), 0)
+  return {
+    job: view.job,
+    state: view.own.state,
+    total: view.own.total,
+    graded: sum(({ tally }) => tally.graded),
+    failed: sum(({ tally }) => tally.failed),
+    cancelled: sum(({ tally }) => tally.cancelled),
+    running: sum(({ running }) => running.length),
+    concurrency: view.own.concurrency,
+    rewardSum: sum(({ tally }) => tally.rewardSum),
+  }
+}
+
+/** The status of a job that is over, from its stored summary. */
+export function statusOfSummary(summary: JobSummary, concurrency: number): JobStatus {
+  const rewards = summary.rollouts.map(({ rewards: each }) => (each === undefined ? undefined : mainReward(each)))
+  return {
+    job: summary.job,
+    // Only a cancelled job leaves cancelled rollouts.
+    state: summary.cancelled > 0 ? 'cancelled' : 'completed',
+    total: summary.rollouts.length,
+    graded: summary.graded,
+    failed: summary.failed,
+    cancelled: summary.cancelled,
+    running: 0,
+    concurrency,
+    rewardSum: rewards.reduce<number>((total, reward) => total + (reward ?? 0), 0),
+  }
+}

@@ -1,0 +1,124 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { mkdir, open, readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { extname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { RollcallError } from '../protocol/failure.ts'
+import { jobTaskQueue } from '../protocol/names.ts'
+import type { TemporalConnection } from './connect.ts'
+import type { ClientEnvironment } from './environment.ts'
+
+/** A poller that has not asked for longer than a long poll takes is gone. */
+const pollerGoneAfterMs = 90_000
+/** A worker that ends sooner than this after its start has a reason that starting another will not mend. */
+const diedAtOnceMs = 5_000
+const restartDelayMs = 500
+
+/**
+ * A job's own worker: a detached process with the caller's environment, on the job's queue. It outlives this client;
+ * while this client watches the job, a worker that dies is replaced. Two at the same time do no harm: both serve.
+ */
+export class JobWorker {
+  /** Rejects when a worker cannot be started. */
+  readonly failed: Promise<never>
+  private readonly job: string
+  private readonly environment: ClientEnvironment
+  private fail: (error: Error) => void = () => {}
+  private watching = true
+  private child: ChildProcess | undefined
+
+  constructor(job: string, environment: ClientEnvironment) {
+    this.job = job
+    this.environment = environment
+    this.failed = new Promise((_, reject) => (this.fail = reject))
+    // Whoever is not waiting for the job must not crash because of its worker.
+    this.failed.catch(() => undefined)
+  }
+
+  /** Starts one unless one polls already. */
+  async ensure(temporal: TemporalConnection): Promise<void> {
+    if (!(await isPolled(temporal, jobTaskQueue(this.job)))) await this.start()
+  }
+
+  async start(): Promise<void> {
+    const log = await openLog(this.logPath())
+    const startedAt = Date.now()
+    const { env, stateDirectory, cacheDirectory, storeUrl } = this.environment
+    const config = JSON.stringify({ job: this.job, stateDirectory, cacheDirectory, storeUrl })
+    const main = fileURLToPath(new URL(`../workers/main${extname(import.meta.url)}`, import.meta.url))
+    const child = spawn(process.execPath, [main, config], {
+      detached: true,
+      stdio: ['ignore', log.fd, log.fd],
+      env: Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined)),
+    })
+    this.child = child
+    child.unref()
+    child.once('error', (error) => this.fail(error))
+    child.once('exit', () => void this.replace(startedAt))
+    await log.close()
+  }
+
+  /** Stops watching; the worker goes on. */
+  letGo(): void {
+    this.watching = false
+    this.child?.removeAllListeners('exit')
+  }
+
+  /** Ends a worker that has nothing to serve, because the start of its job failed. */
+  stop(): void {
+    this.letGo()
+    this.child?.kill('SIGTERM')
+  }
+
+  private async replace(startedAt: number): Promise<void> {
+    if (!this.watching) return
+    if (Date.now() - startedAt < diedAtOnceMs) {
+      const lines = (await readFile(this.logPath(), 'utf8')).trimEnd().split('\n').slice(-5)
+      this.fail(
+        new RollcallError(
+          'configuration-invalid',
+          `The job's worker ended as soon as it was started; its log ${this.logPath()} ends with: ${lines.join(' | ')}`,
+        ),
+      )
+      return
+    }
+    await delay(restartDelayMs)
+    if (this.watching) await this.start()
+  }
+
+  private logPath(): string {
+    return join(this.environment.stateDirectory, 'workers', `${this.job}.log`)
+  }
+}
+
+async function openLog(path: string) {
+  await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
+  return await open(path, 'a', 0o600)
+}
+
+/** Whether a living worker asks for the queue's tasks. The server remembers dead ones for minutes. */
+export async function isPolled(temporal: TemporalConnection, taskQueue: string): Promise<boolean> {
+  const { pollers } = await temporal.connection.workflowService.describeTaskQueue({
+    namespace: temporal.namespace,
+    taskQueue: { name: taskQueue },
+    taskQueueType: 1,
+  })
+  return pollers.some(({ identity, lastAccessTime }) => {
+    const lastSeenMs = Number(lastAccessTime?.seconds ?? 0) * 1_000
+    return Date.now() - lastSeenMs < pollerGoneAfterMs && !isDeadHere(identity ?? '')
+  })
+}
+
+/** A worker's identity is `pid@host`: of one on this host it can be told whether it lives. */
+function isDeadHere(identity: string): boolean {
+  const [, pid, host] = /^(\d+)@(.*)$/.exec(identity) ?? []
+  if (pid === undefined || host !== hostname()) return false
+  try {
+    process.kill(Number(pid), 0)
+    return false
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ESRCH'
+  }
+}

@@ -1,0 +1,124 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { isGrpcServiceError, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client'
+import type { WorkflowHandle } from '@temporalio/client'
+import { ActivityFailure, ApplicationFailure, CancelledFailure, TerminatedFailure } from '@temporalio/common'
+import { isFailureCode, RollcallError } from '../protocol/failure.ts'
+import type { ClientEnvironment } from './environment.ts'
+import type { TemporalConnection } from './connect.ts'
+import type { JobLook } from './job-events.ts'
+import { endedSince, viewJob } from './job-view.ts'
+import type { JobView } from './job-view.ts'
+import type { JobWorker } from './job-worker.ts'
+import { resolveTemporal } from './temporal-config.ts'
+
+const grpcCancelled = 1
+const grpcDeadlineExceeded = 4
+const grpcUnavailable = 14
+const tryAgainAfterMs = 500
+
+/** How a job's workflow ended. */
+export type JobEnding =
+  | { readonly state: 'completed' | 'cancelled' }
+  | { readonly state: 'failed'; readonly error: RollcallError }
+
+/** A job that Temporal knows, with this client's connection and, where it has one of its own, its worker. */
+export class LiveJob {
+  readonly handle: WorkflowHandle
+  readonly worker: JobWorker | undefined
+  /** Settles when the job's workflow has closed. */
+  readonly ending: Promise<JobEnding>
+  private readonly temporal: TemporalConnection
+  private readonly environment: ClientEnvironment
+  private readonly onProgress: (line: string) => void
+  private readonly counts = new Map<string, number>()
+  private closed = false
+
+  constructor(at: {
+    id: string
+    temporal: TemporalConnection
+    worker: JobWorker | undefined
+    environment: ClientEnvironment
+    onProgress: (line: string) => void
+  }) {
+    this.temporal = at.temporal
+    this.worker = at.worker
+    this.environment = at.environment
+    this.onProgress = at.onProgress
+    this.handle = at.temporal.client.workflow.getHandle(at.id)
+    this.ending = this.untilEnded()
+    this.ending.catch(() => undefined)
+  }
+
+  view(): Promise<JobView> {
+    return this.persistently(() => viewJob(this.temporal.client, this.handle.workflowId))
+  }
+
+  /** What is running, and what has ended since this client last looked. */
+  async look(): Promise<JobLook> {
+    const { status, segments } = await this.view()
+    const ended: string[] = []
+    for (const segment of segments) {
+      const from = this.counts.get(segment.workflowId) ?? 0
+      const names = await this.persistently(() => endedSince(this.temporal.client, segment, from))
+      this.counts.set(segment.workflowId, from + names.length)
+      ended.push(...names)
+    }
+    return { state: status.state, total: status.total, running: segments.flatMap(({ running }) => running), ended }
+  }
+
+  /** Repeats a call while the server is away, starting the embedded one again where it has died. */
+  async persistently<Result>(call: () => Promise<Result>): Promise<Result> {
+    for (;;) {
+      try {
+        return await call()
+      } catch (error) {
+        if (this.closed || !isPassing(error)) throw error
+        this.onProgress('the Temporal server does not answer; trying again')
+      }
+      await delay(tryAgainAfterMs)
+      if (this.temporal.embedded) await resolveTemporal({ ...this.environment, onProgress: this.onProgress })
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    this.worker?.letGo()
+    await this.temporal.close()
+  }
+
+  private async untilEnded(): Promise<JobEnding> {
+    try {
+      await this.persistently(() => this.handle.result())
+      return { state: 'completed' }
+    } catch (error) {
+      return endingOf(error, this.handle.workflowId)
+    } finally {
+      this.worker?.letGo()
+    }
+  }
+}
+
+function endingOf(error: unknown, job: string): JobEnding {
+  if (error instanceof WorkflowNotFoundError) return { state: 'failed', error: jobLost(job) }
+  if (!(error instanceof WorkflowFailedError)) throw error
+  if (error.cause instanceof CancelledFailure) return { state: 'cancelled' }
+  if (error.cause instanceof TerminatedFailure) return { state: 'failed', error: jobLost(job) }
+  const cause = error.cause instanceof ActivityFailure ? error.cause.cause : error.cause
+  const code = cause instanceof ApplicationFailure && isFailureCode(cause.type) ? cause.type : 'internal'
+  return { state: 'failed', error: new RollcallError(code, cause?.message ?? error.message) }
+}
+
+/** An unfinished job that Temporal no longer knows, or that was terminated. */
+export function jobLost(job: string): RollcallError {
+  return new RollcallError(
+    'job-lost',
+    `Job ${job} is unfinished, and Temporal no longer runs it (terminated, or its server's database is gone): ` +
+      'its results so far are in the store; start it again under another --job',
+  )
+}
+
+function isPassing(error: unknown): boolean {
+  const cause = error instanceof Error && !isGrpcServiceError(error) ? error.cause : error
+  if (!isGrpcServiceError(cause)) return false
+  return [grpcCancelled, grpcDeadlineExceeded, grpcUnavailable].includes(Number(cause.code))
+}

@@ -1,0 +1,108 @@
+import type { Decision } from '../agents/agent.ts'
+import type { JobEvent } from '../protocol/events.ts'
+import type { RolloutResult } from '../protocol/grade.ts'
+import type { RolloutPhase } from '../protocol/names.ts'
+import { resultKey, rolloutPrefix } from '../store/keys.ts'
+import type { Store } from '../store/store.ts'
+import type { StoredAnswer, StoredTurnResult } from '../store/records.ts'
+
+type WithoutEnvelope<Event> = Event extends unknown ? Omit<Event, 'version' | 'cursor' | 'job'> : never
+
+/** An event before it gets its cursor. */
+export type BareEvent = WithoutEnvelope<JobEvent>
+
+/**
+ * One rollout's events, read out of the store as its objects appear. They are only ever appended, so `read` gives the
+ * same sequence from the start in any process, and the count of events is a cursor.
+ */
+export class RolloutEvents {
+  private readonly store: Store
+  private readonly job: string
+  private readonly rollout: string
+  private readonly seen = new Set<string>()
+  private begun = false
+
+  constructor(at: { store: Store; job: string; rollout: string }) {
+    this.store = at.store
+    this.job = at.job
+    this.rollout = at.rollout
+  }
+
+  /** What has been added since the last call. */
+  async read(): Promise<BareEvent[]> {
+    const prefix = rolloutPrefix(this.job, this.rollout)
+    const fresh = (await this.store.list(prefix)).filter((key) => isEventful(key) && !this.seen.has(key))
+    const events: BareEvent[] = []
+    if (!this.begun) events.push({ type: 'rollout', rollout: this.rollout, state: 'started', phase: 'open' })
+    this.begun = true
+    // Keys sort by incarnation, phase and turn, an answer before its result, and the rollout's own result last.
+    for (const key of fresh) {
+      this.seen.add(key)
+      events.push(...(await this.eventsOf(key)))
+    }
+    return events
+  }
+
+  private async eventsOf(key: string): Promise<BareEvent[]> {
+    const bytes = await this.store.get(key)
+    if (bytes === undefined) return []
+    const parsed: unknown = JSON.parse(bytes.toString())
+    const turn = Number(/(\d+)\.(?:answer|result)\.json$/.exec(key)?.[1])
+    if (key.endsWith('.answer.json')) return [this.turnEvent(turn, parsed as StoredAnswer)]
+    if (key === resultKey(this.job, this.rollout)) return this.endEvents(parsed as RolloutResult)
+    const answer = await this.store.get(key.replace(/\.result\.json$/, '.answer.json'))
+    if (answer === undefined) return []
+    const { decision } = JSON.parse(answer.toString()) as StoredAnswer
+    return this.callEvents(turn, { decision, results: (parsed as StoredTurnResult).results })
+  }
+
+  private turnEvent(turn: number, { decision }: StoredAnswer): BareEvent {
+    const calls = 'calls' in decision ? decision.calls.length : 0
+    const message = decision.message === undefined ? {} : { message: decision.message }
+    return { type: 'turn', rollout: this.rollout, turn, calls, ...message }
+  }
+
+  private callEvents(
+    turn: number,
+    { decision, results }: { decision: Decision; results: StoredTurnResult['results'] },
+  ): BareEvent[] {
+    const calls = 'calls' in decision ? decision.calls : []
+    return calls.flatMap((call, index) => {
+      const result = results[index]
+      return result === undefined ? [] : [{ type: 'call', rollout: this.rollout, turn, call, result }]
+    })
+  }
+
+  private endEvents({ rewards, failure, state }: RolloutResult): BareEvent[] {
+    const { rollout } = this
+    return [
+      ...(rewards === undefined ? [] : [{ type: 'grade', rollout, rewards } as const]),
+      ...(failure === undefined ? [] : [{ type: 'failure', rollout, failure } as const]),
+      { type: 'rollout', rollout, state },
+    ]
+  }
+}
+
+function isEventful(key: string): boolean {
+  return /\/turns\/\d+\.(answer|result)\.json$|\/[^/]+\/result\.json$/.test(key)
+}
+
+/** Where a running rollout is, from what it has stored so far. */
+export async function rolloutProgress(at: {
+  store: Store
+  job: string
+  rollout: string
+}): Promise<{ phase: RolloutPhase; turn: number }> {
+  const prefix = rolloutPrefix(at.job, at.rollout)
+  const keys = (await at.store.list(prefix)).map((key) => key.slice(prefix.length))
+  const answers = keys.filter((key) => key.endsWith('.answer.json')).length
+  const results = keys.filter((key) => key.endsWith('.result.json')).length
+  return { phase: phaseOf(keys, { answers, results }), turn: answers }
+}
+
+function phaseOf(keys: readonly string[], turns: { answers: number; results: number }): RolloutPhase {
+  if (keys.includes('result.json')) return 'release'
+  if (keys.some((key) => key.endsWith('/grade.json'))) return 'record'
+  if (keys.some((key) => key.includes('/verifier/'))) return 'grade'
+  return keys.some((key) => key.endsWith('/opened.json')) || turns.answers > 0 ? 'turns' : 'open'
+}

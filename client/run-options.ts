@@ -1,0 +1,49 @@
+import type { RuntimeOverrides } from '../protocol/job.ts'
+import type { ClientEnvironment } from './environment.ts'
+
+/** An agent by name or file (`./my-agent.ts#export`), or with its settings. */
+export type AgentOption =
+  | string
+  | {
+      readonly agent: string
+      readonly args?: Readonly<Record<string, string>>
+      readonly model?: string
+      /** Unique within the job. Default: derived from agent and model. */
+      readonly label?: string
+    }
+
+export interface RunOptions {
+  /** Default `oracle`. */
+  readonly agent?: AgentOption | readonly AgentOption[]
+  /** Default `docker`. */
+  readonly provider?: string | { readonly name: string; readonly options?: Readonly<Record<string, string>> }
+  /** Attempts per task and agent. Default 1. */
+  readonly attempts?: number
+  /** Rollouts at the same time. Default 4. */
+  readonly concurrency?: number
+  /** Default `<taskset>-<UTC time>-<4 characters>`. The same id with the same options attaches. */
+  readonly job?: string
+  /** Over the task's own runtime, field by field; `null` clears. */
+  readonly runtime?: RuntimeOverrides
+  /** Image names to replace, also in FROM lines. */
+  readonly imageMap?: Readonly<Record<string, string>>
+  /** Default 200. */
+  readonly maxTurns?: number
+  /** Input plus output tokens per rollout, where the agent reports usage. Default: no limit. */
+  readonly maxTokens?: number
+  /** For tasks that state no agent timeout. Default 1 h. */
+  readonly agentTimeoutMs?: number
+  /** What happens when a sandbox dies. Default `fail`. */
+  readonly sandboxLoss?: { readonly policy: 'fail' | 'restart'; readonly maxIncarnations?: number }
+  /** How often tests without a usable reward are run at most. Default 1, at most 3. */
+  readonly gradingAttempts?: number
+  /** Default `never`. */
+  readonly keep?: 'never' | 'on-failure' | 'always'
+  /** `own`: a detached worker for this job, with the caller's environment; `shared`: workers that run already. */
+  readonly worker?: 'own' | 'shared'
+  readonly onProgress?: (line: string) => void
+  /** Default: from the process. */
+  readonly environment?: ClientEnvironment
+}
+
+export interface AttachOptions extends Pick<RunOptions, 'environment' | 'onProgress' | 'worker'> {}

@@ -1,0 +1,90 @@
+import { RollcallError } from '../protocol/failure.ts'
+import type { Provider } from '../providers/contract/provider.ts'
+import type { WorkerConfig } from './config.ts'
+
+type Options = Readonly<Record<string, string>>
+type Config = Pick<WorkerConfig, 'env' | 'stateDirectory'>
+type Factory = (options: Options, config: Config) => Promise<Provider>
+
+/** Every provider by name, with the settings it takes. An adapter is loaded only when it is used. */
+const providers: Readonly<Record<string, { settings: readonly string[]; create: Factory }>> = {
+  local: { settings: ['network', 'unsafe', 'limits'], create: createLocal },
+  docker: { settings: ['socket'], create: createDocker },
+  fake: { settings: ['faults', 'instant'], create: createFake },
+}
+
+export const providerNames = Object.keys(providers)
+
+/** One provider per name and settings, however many ask. */
+export interface Providers {
+  provider(name: string, options: Options): Promise<Provider>
+  close(): Promise<void>
+}
+
+export function createProviders(config: Config): Providers {
+  const made = new Map<string, Promise<Provider>>()
+  return {
+    provider: (name, options) => {
+      const key = JSON.stringify([name, Object.entries(options).toSorted(([a], [b]) => a.localeCompare(b))])
+      const provider = made.get(key) ?? createProvider({ name, options }, config)
+      made.set(key, provider)
+      return provider
+    },
+    close: async () => {
+      const settled = await Promise.allSettled(made.values())
+      for (const result of settled) if (result.status === 'fulfilled') await result.value.close()
+    },
+  }
+}
+
+async function createProvider(wanted: { name: string; options: Options }, config: Config): Promise<Provider> {
+  const entry = providers[wanted.name]
+  if (entry === undefined) {
+    throw new RollcallError(
+      'configuration-invalid',
+      `Provider is ${JSON.stringify(wanted.name)}: expected one of ${providerNames.join(', ')}`,
+    )
+  }
+  const unknown = Object.keys(wanted.options).find((name) => !entry.settings.includes(name))
+  if (unknown !== undefined) {
+    throw new RollcallError(
+      'configuration-invalid',
+      `Provider ${wanted.name} has no setting ${JSON.stringify(unknown)}: expected one of ${entry.settings.join(', ')}`,
+    )
+  }
+  return await entry.create(wanted.options, config)
+}
+
+async function createLocal(options: Options, { stateDirectory }: Config): Promise<Provider> {
+  const { createLocalProvider } = await import('../providers/local/local-provider.ts')
+  return createLocalProvider({
+    stateDirectory,
+    allowNetwork: flag(options, 'network'),
+    unsafe: flag(options, 'unsafe'),
+    ignoreLimits: choice(options, 'limits', ['enforce', 'ignore']) === 'ignore',
+  })
+}
+
+async function createDocker(options: Options, { stateDirectory, env }: Config): Promise<Provider> {
+  const { createDockerProvider } = await import('../providers/docker/docker-provider.ts')
+  const { dockerConnection } = await import('../providers/docker/docker-connection.ts')
+  return createDockerProvider({ connection: dockerConnection(options['socket'] ?? env['DOCKER_HOST']), stateDirectory })
+}
+
+async function createFake(options: Options, { stateDirectory }: Config): Promise<Provider> {
+  const { createFakeProvider } = await import('../providers/fake/fake-provider.ts')
+  return createFakeProvider({ stateDirectory, instant: flag(options, 'instant') })
+}
+
+function flag(options: Options, name: string): boolean {
+  return choice(options, name, ['true', 'false']) === 'true'
+}
+
+function choice(options: Options, name: string, allowed: readonly string[]): string | undefined {
+  const value = options[name]
+  if (value === undefined || allowed.includes(value)) return value
+  throw new RollcallError(
+    'configuration-invalid',
+    `Provider setting ${name} is ${JSON.stringify(value)}: expected ${allowed.join(' or ')}`,
+  )
+}

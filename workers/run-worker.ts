@@ -1,0 +1,134 @@
+import { Client } from '@temporalio/client'
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker'
+import { createActivities } from '../activities/create-activities.ts'
+import type { ActivityServices } from '../activities/services.ts'
+import { loadAgent } from '../agents/load-agent.ts'
+import { namespaceUuid } from '../client/connect.ts'
+import { resolveTemporal } from '../client/temporal-config.ts'
+import type { TemporalEndpoint } from '../client/temporal-config.ts'
+import { jobTaskQueue, sharedTaskQueue } from '../protocol/names.ts'
+import { openStore } from '../store/open-store.ts'
+import { timing } from '../workflows/timing.ts'
+import type { WorkerConfig } from './config.ts'
+import { untilJobIsOver } from './job-watch.ts'
+import { createProviders } from './providers.ts'
+import type { Providers } from './providers.ts'
+import { versions } from './versions.ts'
+import { workflowBundlePath } from './workflow-bundle.ts'
+
+/** After polling has stopped, turns that end by themselves may do so before they are handed over. */
+const handoverAfterMs = 200
+/** Steps that are not handed over (record, release) get this long after SIGTERM. */
+const shutdownGraceMs = 30_000
+/** Rollouts in flight are bounded by the job's concurrency; the rest is room for release and record. */
+const maxActivities = 500
+/** More would be replayed from history when they wake; each costs about half a megabyte. */
+const maxCachedWorkflows = 1_000
+
+export interface WorkerOptions extends WorkerConfig {
+  /** Serves only this job, and ends with it. Without it: the shared queue, until a signal. */
+  readonly job?: string
+  readonly log: (line: string) => void
+  /** Ends the worker like SIGTERM does: polling stops, running turns are handed over, no command is stopped. */
+  readonly stop?: AbortSignal
+}
+
+/** Runs a worker until it is told to stop, or its job is over. Started twice, both serve. */
+export async function runWorker(options: WorkerOptions): Promise<void> {
+  // The process's signals are ours: the SDK's own handling would cancel activities before they can be handed over.
+  Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('WARN') })
+  const endpoint = await resolveTemporal({ ...options, onProgress: options.log })
+  const connection = await connectWorker(endpoint)
+  const providers = createProviders(options)
+  try {
+    const client = new Client({ connection, namespace: endpoint.namespace })
+    await serve({ options, endpoint, connection, client, providers })
+  } finally {
+    await providers.close()
+    await connection.close()
+  }
+}
+
+interface Serving {
+  readonly options: WorkerOptions
+  readonly endpoint: TemporalEndpoint
+  readonly connection: NativeConnection
+  readonly client: Client
+  readonly providers: Providers
+}
+
+async function serve({ options, endpoint, connection, client, providers }: Serving): Promise<void> {
+  const handover = new AbortController()
+  const { activities, close } = createActivities(
+    await services({ options, client, providers, handover: handover.signal }),
+  )
+  const worker = await Worker.create({
+    connection,
+    namespace: endpoint.namespace,
+    taskQueue: options.job === undefined ? sharedTaskQueue : jobTaskQueue(options.job),
+    workflowBundle: { codePath: await workflowBundlePath(options.cacheDirectory) },
+    activities,
+    maxConcurrentActivityTaskExecutions: maxActivities,
+    maxHeartbeatThrottleInterval: timing.maxHeartbeatThrottleIntervalMs,
+    stickyQueueScheduleToStartTimeout: timing.stickyQueueScheduleToStartMs,
+    maxCachedWorkflows,
+    shutdownGraceTime: shutdownGraceMs,
+  })
+  options.log(`serving ${worker.options.taskQueue} on ${endpoint.address}`)
+  const running = worker.run()
+  await Promise.race([running, untilOver({ options, client, providers })])
+  if (worker.getState() === 'RUNNING') worker.shutdown()
+  options.log('shutting down')
+  setTimeout(() => handover.abort(), handoverAfterMs)
+  await running
+  close()
+}
+
+/** Resolves at a stop signal, or when the worker's own job has nothing left. */
+function untilOver({ options, client, providers }: Pick<Serving, 'options' | 'client' | 'providers'>): Promise<void> {
+  const { stop = new AbortController().signal, job, log } = options
+  const stopped = new Promise<void>((resolve) => {
+    if (stop.aborted) resolve()
+    stop.addEventListener('abort', () => resolve(), { once: true })
+  })
+  if (job === undefined) return stopped
+  return Promise.race([stopped, untilJobIsOver({ job, client, providers, storeUrl: options.storeUrl, log, stop })])
+}
+
+async function services(at: {
+  options: WorkerOptions
+  client: Client
+  providers: Providers
+  handover: AbortSignal
+}): Promise<ActivityServices> {
+  const { env, cacheDirectory } = at.options
+  return {
+    openStore,
+    provider: (name, options) => at.providers.provider(name, options),
+    loadAgent: (spec, readBundle) => loadAgent(spec, { env, readBundle, cacheDirectory }),
+    secrets: (names) => secretsFrom(env, names),
+    namespace: await namespaceUuid(at.client),
+    cacheDirectory,
+    handover: at.handover,
+    versions: await versions(),
+  }
+}
+
+function secretsFrom(env: WorkerConfig['env'], names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = env[name]
+      return value === undefined ? [] : [[name, value]]
+    }),
+  )
+}
+
+async function connectWorker(endpoint: TemporalEndpoint): Promise<NativeConnection> {
+  const { address, tls, apiKey, metadata } = endpoint
+  return await NativeConnection.connect({
+    address,
+    ...(tls === undefined ? {} : { tls }),
+    ...(apiKey === undefined ? {} : { apiKey }),
+    ...(metadata === undefined ? {} : { metadata }),
+  })
+}

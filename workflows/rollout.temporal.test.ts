@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto'
+import { Context } from '@temporalio/activity'
+import { expect, test } from 'vitest'
+import type { Activities } from '../protocol/activities.ts'
+import { failing, policy, scriptedActivities } from '../testing/scripted-activities.ts'
+import { useTemporal } from '../testing/temporal.ts'
+import type { RolloutInput, rolloutWorkflow } from './rollout.ts'
+
+const temporal = useTemporal({ dynamicConfig: { 'limit.historyCount.suggestContinueAsNew': '60' } })
+
+async function run(script: Parameters<typeof scriptedActivities>[0], input: Partial<RolloutInput> = {}) {
+  const { activities, calls } = scriptedActivities(script)
+  const taskQueue = randomUUID()
+  const worker = await temporal.worker(activities, taskQueue)
+  const { client } = temporal.environment()
+  const workflowId = randomUUID()
+  const outcome = await worker.runUntil(
+    client.workflow.execute<typeof rolloutWorkflow>('rolloutWorkflow', {
+      taskQueue,
+      workflowId,
+      args: [{ job: 'j', storeUrl: 'file:///none', rollout: 'task-0.oracle.1', policy, searchable: true, ...input }],
+    }),
+  )
+  return { outcome, calls, workflowId }
+}
+
+const wholeLife = ['openRollout', 'runTurns', 'gradeRollout', 'recordRollout', 'releaseSandbox']
+
+test('a rollout is opened, worked on, graded, recorded and released', async () => {
+  const { outcome, calls } = await run({})
+  expect(outcome).toEqual({ state: 'graded', reward: 1 })
+  expect(calls).toEqual(wholeLife)
+})
+
+test('a worker that shuts down hands the turns over, and no attempt is burnt', async () => {
+  let handedOver = 0
+  const attempts: number[] = []
+  const { calls } = await run({
+    runTurns: async ({ turn }) => {
+      attempts.push(Context.current().info.attempt)
+      handedOver += 1
+      if (handedOver === 1) return { handedOver: true }
+      return { turn: turn + 1, end: 'done' }
+    },
+  })
+  expect(calls.filter((name) => name === 'runTurns')).toHaveLength(2)
+  expect(attempts).toEqual([1, 1])
+})
+
+test('a sandbox that could not be opened is released all the same', async () => {
+  const { outcome, calls } = await run({ openRollout: async () => failing('image-build-failed') })
+  expect(outcome).toEqual({ state: 'failed', code: 'image-build-failed' })
+  expect(calls).toEqual(['openRollout', 'recordRollout', 'releaseSandbox'])
+})
+
+test('a lost sandbox fails the rollout when the policy is fail', async () => {
+  const { outcome, calls } = await run({ runTurns: async () => failing('sandbox-lost') })
+  expect(outcome).toEqual({ state: 'failed', code: 'sandbox-lost' })
+  expect(calls).toEqual(['openRollout', 'runTurns', 'recordRollout', 'releaseSandbox'])
+})
+
+test('a rollout whose sandbox is lost twice is graded in the third sandbox', async () => {
+  const released: number[] = []
+  const turns: Activities['runTurns'] = async ({ incarnation, turn, phase }) => {
+    expect([turn, phase]).toEqual([0, 1])
+    return incarnation < 3 ? failing('sandbox-lost') : { turn: 1, end: 'done' }
+  }
+  const { outcome } = await run(
+    { runTurns: turns, releaseSandbox: async ({ incarnations }) => void released.push(incarnations) },
+    { policy: { ...policy, sandboxLoss: { policy: 'restart', maxIncarnations: 3 } } },
+  )
+  expect(outcome).toEqual({ state: 'graded', reward: 1 })
+  expect(released).toEqual([3])
+})
+
+test('a lost sandbox is not replaced for ever', async () => {
+  const { outcome, calls } = await run(
+    { gradeRollout: async () => failing('sandbox-lost') },
+    { policy: { ...policy, sandboxLoss: { policy: 'restart', maxIncarnations: 2 } } },
+  )
+  expect(outcome).toEqual({ state: 'failed', code: 'sandbox-lost' })
+  expect(calls.filter((name) => name === 'openRollout')).toHaveLength(2)
+})
+
+test('a grading failure is graded again in the same sandbox, with a phase of its own', async () => {
+  const phases: number[] = []
+  const { outcome } = await run(
+    {
+      gradeRollout: async ({ phase, attempt }) => {
+        phases.push(phase)
+        return attempt < 3 ? failing('reward-missing') : { rewards: { reward: 0.5 }, integrity: 'clean' }
+      },
+    },
+    { policy: { ...policy, gradingAttempts: 3 } },
+  )
+  expect(outcome).toEqual({ state: 'graded', reward: 0.5 })
+  expect(phases).toEqual([2, 3, 4])
+})
+
+test('a tampered grade is never graded again', async () => {
+  const { outcome, calls } = await run(
+    { gradeRollout: async () => failing('grade-tampered') },
+    { policy: { ...policy, gradingAttempts: 3 } },
+  )
+  expect(outcome).toEqual({ state: 'failed', code: 'grade-tampered' })
+  expect(calls.filter((name) => name === 'gradeRollout')).toHaveLength(1)
+})
+
+test('a long rollout goes on as new with its sandbox, its turns and its owner', async () => {
+  const owners = new Set<string>()
+  const runs = new Set<string>()
+  const { outcome, calls, workflowId } = await run({
+    runTurns: async ({ turn, owner }) => {
+      owners.add(owner)
+      runs.add(Context.current().info.workflowExecution?.runId ?? '')
+      return turn >= 25 ? { turn: turn + 1, end: 'done' } : { turn: turn + 1 }
+    },
+  })
+  expect(outcome).toEqual({ state: 'graded', reward: 1 })
+  expect(calls.filter((name) => name === 'runTurns')).toHaveLength(26)
+  expect(calls.filter((name) => name === 'openRollout')).toHaveLength(1)
+  expect(calls.filter((name) => name === 'releaseSandbox')).toHaveLength(1)
+  expect(owners.size).toBe(1)
+  expect(runs.size).toBeGreaterThan(1)
+  expect(workflowId).toBeTruthy()
+})
+
+test('a rollout that is cancelled in its turns is recorded as cancelled and released', async () => {
+  const { activities, calls } = scriptedActivities({
+    runTurns: async () => {
+      const context = Context.current()
+      const ticking = setInterval(() => context.heartbeat(), 200)
+      return await context.cancelled.finally(() => clearInterval(ticking))
+    },
+  })
+  const taskQueue = randomUUID()
+  const worker = await temporal.worker(activities, taskQueue)
+  const { client } = temporal.environment()
+  await worker.runUntil(async () => {
+    const handle = await client.workflow.start<typeof rolloutWorkflow>('rolloutWorkflow', {
+      taskQueue,
+      workflowId: randomUUID(),
+      args: [{ job: 'j', storeUrl: 'file:///none', rollout: 'task-0.oracle.1', policy, searchable: true }],
+    })
+    await expect.poll(() => calls.includes('runTurns'), { timeout: 20_000 }).toBe(true)
+    await handle.cancel()
+    expect(await handle.result()).toEqual({ state: 'cancelled', code: 'cancelled' })
+  })
+  expect(calls).toEqual(['openRollout', 'runTurns', 'recordRollout', 'releaseSandbox'])
+})
