@@ -4,7 +4,7 @@ import type { Container, ContainerInspectInfo } from 'dockerode'
 import pLimit from 'p-limit'
 import { RollcallError } from '../../protocol/failure.ts'
 import type { CreateRequest, FoundSandbox, Ownership } from '../contract/provider.ts'
-import { containerOptions } from './container-options.ts'
+import { containerOptions, startedMark } from './container-options.ts'
 import { describeEnd, isUnstarted, lifeOf, nameOf, toFoundSandbox, toRunningSandbox } from './container-state.ts'
 import { dockerError, isConflict, isNotFound } from './docker-errors.ts'
 import { labelFilter, readOwnership } from './docker-labels.ts'
@@ -31,6 +31,8 @@ export interface ContainerLifecycle {
 
 export function createContainerLifecycle(docker: Docker): ContainerLifecycle {
   const limit = pLimit(lifecycleCallsAtOnce)
+  /** Ids of images that a container of this process has run the supervisor from. */
+  const provenImages = new Set<string>()
 
   async function inspect(name: string): Promise<ContainerInspectInfo | undefined> {
     try {
@@ -73,9 +75,33 @@ export function createContainerLifecycle(docker: Docker): ContainerLifecycle {
       }
       await start(request.name)
     })
+    if (!provenImages.has(image.id)) {
+      await proveStart(request.name)
+      provenImages.add(image.id)
+    }
     const sandbox = await adopt(request)
     if (sandbox?.state === 'running') return sandbox
     throw new RollcallError('sandbox-lost', `Container ${request.name} was gone right after its start.`)
+  }
+
+  /**
+   * The Engine calls a container started when its init runs, which only then finds out whether the image has a shell.
+   * Asked once per image, since it takes as long as the start of the shell.
+   */
+  async function proveStart(name: string): Promise<void> {
+    for (;;) {
+      const container = await inspect(name)
+      if (container === undefined) return
+      const hasNoShell = lifeOf(container).state === 'dead' && [126, 127].includes(container.State.ExitCode)
+      if (hasNoShell) {
+        throw new RollcallError(
+          'sandbox-create-failed',
+          `Image ${container.Image}: expected a POSIX sh and mkdir in it.`,
+        )
+      }
+      if (lifeOf(container).state === 'dead' || (await hasFile(docker.getContainer(name), startedMark))) return
+      await wait(5)
+    }
   }
 
   /** Starting one that runs already is no error for the Engine. */
@@ -83,7 +109,7 @@ export function createContainerLifecycle(docker: Docker): ContainerLifecycle {
     try {
       await docker.getContainer(name).start()
     } catch (error) {
-      throw dockerError(`start the container ${name} (its image must have a POSIX sh)`, error)
+      throw dockerError(`start the container ${name}`, error)
     }
   }
 
@@ -113,6 +139,16 @@ export function createContainerLifecycle(docker: Docker): ContainerLifecycle {
   }
 
   return { find, inspect, adopt, create, destroy, list }
+}
+
+async function hasFile(container: Container, path: string): Promise<boolean> {
+  try {
+    await container.infoArchive({ path })
+    return true
+  } catch (error) {
+    if (isNotFound(error)) return false
+    throw dockerError(`look at ${path} in the container ${container.id}`, error)
+  }
 }
 
 /** @returns false when another removal is under way. */

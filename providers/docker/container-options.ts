@@ -14,8 +14,11 @@ const journalMiB = 16
 const defaultPids = 4096
 const bytesPerMiB = 1024 * 1024
 
+/** On the container's own disk: made when its main process begins. */
+export const startedMark = '/.rollcall/started'
+
 /** Main process's exit code when its container is started a second time. */
-export const startedTwiceExitCode = 75
+const startedTwiceExitCode = 75
 
 export function placeOf(spec: SandboxSpec, image: ResolvedImage): SandboxPlace {
   const user = spec.user ?? image.user
@@ -58,7 +61,7 @@ function mainProcess(spec: SandboxSpec, image: ResolvedImage): string[] {
   const child = imageCommand(image)
   const { lifetimeMs } = spec.limits
   const supervisor = supervisorArgv({ ...runnerPlaces, lifetimeMs, ...(child && { child }) })
-  const guard = `mkdir /.rollcall/started || exit ${startedTwiceExitCode}; exec "$@"`
+  const guard = `mkdir ${startedMark} || exit ${startedTwiceExitCode}; exec "$@"`
   return ['sh', '-c', guard, 'rollcall', ...supervisor]
 }
 

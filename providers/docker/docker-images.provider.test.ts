@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { eventually, succeeded } from '../conformance/expectations.ts'
 import { createDockerProvider } from './docker-provider.ts'
@@ -38,7 +39,7 @@ test('an entrypoint that ends at once ends nothing else', async () => {
 })
 
 test('a Dockerfile is built once, however many rollouts and workers ask at the same time', async () => {
-  const image = await docker.writeContext({ Dockerfile: 'FROM python:3.12-slim\nRUN sleep 1; date +%s%N >/when\n' })
+  const image = await docker.writeContext({ Dockerfile: `FROM python:3.12-slim\nRUN sleep 1; echo ${randomUUID()}\n` })
   const other = createDockerProvider({ connection: docker.connection, stateDirectory: `${docker.directory}/state` })
   const builders: string[] = []
   const create = async (provider: typeof other, worker: string) => {
@@ -118,7 +119,7 @@ test('an image without sh is refused with that reason', async () => {
 })
 
 test('who waits too long for a build is told so; the build goes on and is found by the next attempt', async () => {
-  const image = await docker.writeContext({ Dockerfile: 'FROM python:3.12-slim\nRUN sleep 2\n' })
+  const image = await docker.writeContext({ Dockerfile: `FROM python:3.12-slim\nRUN sleep 2; echo ${randomUUID()}\n` })
   const limits = { ...docker.makeSpec().limits, startTimeoutMs: 500 }
   await expect(docker.open({ image, limits })).rejects.toMatchObject({ code: 'sandbox-start-timeout' })
   const lines: string[] = []
