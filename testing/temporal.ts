@@ -28,19 +28,28 @@ export function useTemporal(options: { dynamicConfig?: Readonly<Record<string, s
 
   return {
     environment: current,
-    worker: async (activities, taskQueue = 'test') =>
-      await Worker.create({
-        connection: current().nativeConnection,
-        taskQueue,
-        workflowBundle: { codePath: await workflowBundlePath(cacheDirectory(process.env)) },
-        activities,
-        maxHeartbeatThrottleInterval: timing.maxHeartbeatThrottleIntervalMs,
-        stickyQueueScheduleToStartTimeout: timing.stickyQueueScheduleToStartMs,
-      }),
+    worker: (activities, taskQueue = 'test') => createWorker(current(), activities, taskQueue),
   }
 }
 
-async function startServer(dynamicConfig: Readonly<Record<string, string>>): Promise<TestWorkflowEnvironment> {
+/** A worker with the real workflows and the given activities. */
+export async function createWorker(
+  environment: TestWorkflowEnvironment,
+  activities: Partial<Activities>,
+  taskQueue: string,
+): Promise<Worker> {
+  return await Worker.create({
+    connection: environment.nativeConnection,
+    taskQueue,
+    workflowBundle: { codePath: await workflowBundlePath(cacheDirectory(process.env)) },
+    activities,
+    maxHeartbeatThrottleInterval: timing.maxHeartbeatThrottleIntervalMs,
+    stickyQueueScheduleToStartTimeout: timing.stickyQueueScheduleToStartMs,
+  })
+}
+
+/** A real Temporal server in memory, with the embedded server's settings. */
+export async function startServer(dynamicConfig: Readonly<Record<string, string>>): Promise<TestWorkflowEnvironment> {
   const binary = await findTemporal({
     cacheDirectory: cacheDirectory(process.env),
     env: process.env,

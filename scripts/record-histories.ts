@@ -1,0 +1,121 @@
+/**
+ * Records the histories that `workflows/replay.test.ts` replays: `node scripts/record-histories.ts`. Run it in the same
+ * commit as a change that is guarded by a patch id; histories of earlier versions stay, named by version.
+ */
+import { mkdir, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { Context } from '@temporalio/activity'
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js'
+import { policy, failing, scriptedActivities } from '../testing/scripted-activities.ts'
+import { createWorker, startServer } from '../testing/temporal.ts'
+
+const version = 'v1'
+const folder = fileURLToPath(new URL('../workflows/histories/', import.meta.url))
+
+type Script = Parameters<typeof scriptedActivities>[0]
+
+const rolloutInput = { job: 'j', storeUrl: 'file:///none', rollout: 'task-0.oracle.1', policy, searchable: false }
+const jobInput = (job: string, taskQueue: string) => ({
+  job,
+  storeUrl: 'file:///none',
+  taskQueue,
+  concurrency: 2,
+  proofKey: 'proof',
+  searchable: false,
+})
+
+const restart = { ...policy, gradingAttempts: 2, sandboxLoss: { policy: 'restart' as const, maxIncarnations: 2 } }
+
+let lost = false
+let ungraded = false
+let handedOver = false
+
+/** Every shape of history that must keep replaying. */
+const recordings: {
+  name: string
+  workflow: string
+  script: Script
+  args: (id: string) => unknown[]
+  cancelWhen?: string
+}[] = [
+  { name: 'rollout-happy', workflow: 'rolloutWorkflow', script: {}, args: () => [rolloutInput] },
+  {
+    name: 'rollout-retried',
+    workflow: 'rolloutWorkflow',
+    script: {
+      runTurns: async ({ turn }) => {
+        if (!handedOver) return { handedOver: (handedOver = true) }
+        return lost ? { turn: turn + 1, end: 'done' as const } : ((lost = true), failing('sandbox-lost'))
+      },
+      gradeRollout: async () => {
+        if (ungraded) return { rewards: { reward: 1 }, integrity: 'clean' as const }
+        ungraded = true
+        return failing('reward-missing')
+      },
+    },
+    args: () => [{ ...rolloutInput, policy: restart }],
+  },
+  {
+    name: 'rollout-cancelled',
+    workflow: 'rolloutWorkflow',
+    script: { runTurns: untilCancelled },
+    args: () => [rolloutInput],
+    cancelWhen: 'runTurns',
+  },
+  {
+    name: 'rollout-continued-as-new',
+    workflow: 'rolloutWorkflow',
+    script: {
+      runTurns: async ({ turn }) => (turn > 12 ? { turn: turn + 1, end: 'done' as const } : { turn: turn + 1 }),
+    },
+    args: () => [rolloutInput],
+  },
+  { name: 'job-happy', workflow: 'jobWorkflow', script: { rollouts: 3 }, args: (id) => [jobInput(id, id)] },
+  {
+    name: 'job-sharded',
+    workflow: 'jobWorkflow',
+    script: { rollouts: 5 },
+    args: (id) => [{ ...jobInput(id, id), shardSize: 2 }],
+  },
+  {
+    name: 'job-cancelled',
+    workflow: 'jobWorkflow',
+    script: { rollouts: 2, runTurns: untilCancelled },
+    args: (id) => [jobInput(id, id)],
+    cancelWhen: 'runTurns',
+  },
+]
+
+async function untilCancelled(): Promise<never> {
+  const context = Context.current()
+  const ticking = setInterval(() => context.heartbeat(), 200)
+  return await context.cancelled.finally(() => clearInterval(ticking))
+}
+
+const environment = await startServer({ 'limit.historyCount.suggestContinueAsNew': '40' })
+await mkdir(folder, { recursive: true })
+for (const recording of recordings) await record(recording)
+await environment.teardown()
+
+async function record({ name, workflow, script, args, cancelWhen }: (typeof recordings)[number]): Promise<void> {
+  const { activities, calls } = scriptedActivities(script)
+  const worker = await createWorker(environment, activities, name)
+  await worker.runUntil(async () => {
+    const { workflow: client } = environment.client
+    const handle = await client.start(workflow, { workflowId: name, taskQueue: name, args: args(name) })
+    while (cancelWhen !== undefined && !calls.includes(cancelWhen)) await environment.sleep(50)
+    if (cancelWhen !== undefined) await handle.cancel()
+    await handle.result().catch((error: unknown) => {
+      if (cancelWhen === undefined) throw error
+    })
+    await save(name, handle.firstExecutionRunId)
+    const latest = await client.getHandle(name).describe()
+    if (latest.runId !== handle.firstExecutionRunId) await save(`${name}-2`, latest.runId, name)
+  })
+}
+
+async function save(file: string, runId: string, workflowId = file): Promise<void> {
+  const history = await environment.client.workflow.getHandle(workflowId, runId).fetchHistory()
+  await writeFile(`${folder}${file}.${version}.json`, `${historyToJSON(history)}\n`)
+  console.log(`${file}.${version}.json: ${history.events?.length} events`)
+}
