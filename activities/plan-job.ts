@@ -68,7 +68,7 @@ async function resolveSpecs(context: JobContext): Promise<TaskSpec[]> {
 async function assertAgentsFit(context: JobContext): Promise<void> {
   const agents = await Promise.all(context.options.agents.map(({ label }) => context.agent(label)))
   const tasks = await Promise.all(context.options.tasks.map(({ name }) => context.task(name)))
-  const checks = tasks.flatMap((task) => agents.map((agent) => agent.check?.(agentTask(task, '/')) ?? []))
+  const checks = tasks.flatMap((task) => agents.map(async (agent) => (await agent.check?.(agentTask(task, '/'))) ?? []))
   const problems = [...new Set((await Promise.all(checks)).flat())]
   if (problems.length > 0) throw new RollcallError('agent-invalid', problems.join('\n'))
 }

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import { parseAgent } from '../agents/parse-agent.ts'
 import type { ParsedAgent } from '../agents/parse-agent.ts'
 import { RollcallError } from '../protocol/failure.ts'

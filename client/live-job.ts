@@ -120,5 +120,5 @@ export function jobLost(job: string): RollcallError {
 function isPassing(error: unknown): boolean {
   const cause = error instanceof Error && !isGrpcServiceError(error) ? error.cause : error
   if (!isGrpcServiceError(cause)) return false
-  return [grpcCancelled, grpcDeadlineExceeded, grpcUnavailable].includes(Number(cause.code))
+  return [grpcCancelled, grpcDeadlineExceeded, grpcUnavailable].includes(cause.code)
 }
