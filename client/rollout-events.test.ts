@@ -1,0 +1,65 @@
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { createFileStore } from '../store/file-store.ts'
+import { answerKey, openedKey, resultKey, turnResultKey } from '../store/keys.ts'
+import type { Store } from '../store/store.ts'
+import type { JobLook } from './job-events.ts'
+import { jobEvents } from './job-events.ts'
+import { RolloutEvents, rolloutProgress } from './rollout-events.ts'
+
+const at = { job: 'j', rollout: 'a.oracle.1', incarnation: 1, phase: 1 }
+
+async function emptyStore(): Promise<Store> {
+  return createFileStore(await mkdtemp(join(tmpdir(), 'rollcall-events-')))
+}
+
+const put = (store: Store, key: string, value: unknown) => store.putOnce(key, Buffer.from(JSON.stringify(value)))
+
+const call = { tool: 'bash', args: { command: 'true' } }
+const result = { tool: 'bash', ok: true, output: '', outcome: 'exited', exitCode: 0 }
+
+async function putTurn(store: Store, turn: number): Promise<void> {
+  await put(store, answerKey({ ...at, turn }), { decision: { calls: [call] }, startedAt: '' })
+  await put(store, turnResultKey({ ...at, turn }), { results: [result], execs: [] })
+}
+
+test('a rollout’s events appear as its objects do, each once', async () => {
+  const store = await emptyStore()
+  const events = new RolloutEvents({ store, ...at })
+  expect((await events.read()).map(({ type }) => type)).toEqual(['rollout'])
+  await put(store, openedKey(at), {})
+  await putTurn(store, 0)
+  expect((await events.read()).map(({ type }) => type)).toEqual(['turn', 'call'])
+  await put(store, answerKey({ ...at, turn: 1 }), { decision: { done: true }, startedAt: '' })
+  expect((await events.read()).map(({ type }) => type)).toEqual(['turn'])
+  await put(store, resultKey(at.job, at.rollout), { state: 'graded', rewards: { reward: 1 } })
+  expect((await events.read()).map(({ type }) => type)).toEqual(['grade', 'rollout'])
+  expect(await events.read()).toEqual([])
+})
+
+test('the phase of a running rollout is what it has stored so far', async () => {
+  const store = await emptyStore()
+  expect(await rolloutProgress({ store, ...at })).toEqual({ phase: 'open', turn: 0 })
+  await put(store, openedKey(at), {})
+  await putTurn(store, 0)
+  expect(await rolloutProgress({ store, ...at })).toEqual({ phase: 'turns', turn: 1 })
+  await put(store, resultKey(at.job, at.rollout), {})
+  expect((await rolloutProgress({ store, ...at })).phase).toBe('release')
+})
+
+test('events go on right after a cursor, in another process', async () => {
+  const store = await emptyStore()
+  await put(store, 'jobs/j/plan.json', { rollouts: [{ name: at.rollout, task: 'a', agent: 'oracle', attempt: 1 }] })
+  await putTurn(store, 0)
+  await put(store, resultKey(at.job, at.rollout), { state: 'graded', rewards: { reward: 1 } })
+  const over: JobLook = { state: 'completed', total: 1, running: [], ended: [] }
+  const source = { job: 'j', store, look: async () => over, wait: async () => {} }
+  const all = await Array.fromAsync(jobEvents(source, undefined))
+  expect(all.map(({ type }) => type)).toEqual(['rollout', 'turn', 'call', 'grade', 'rollout', 'job'])
+  for (const [index, event] of all.entries()) {
+    const rest = await Array.fromAsync(jobEvents(source, event.cursor))
+    expect(rest).toEqual(all.slice(index + 1))
+  }
+})
