@@ -55,7 +55,7 @@ export interface SandboxSpec {
   readonly resources: Resources
   readonly limits: Limits
   readonly network: Network
-  /** True when the task itself asked for the network; a stated default counts as not asking. */
+  /** True when the task or the job names the network itself; Harbor’s unstated default counts as not asking. */
   readonly networkAsked: boolean
   readonly env: Readonly<Record<string, string>>
   /** Names only; the provider's adapter gets the values from its `secrets` argument. */
