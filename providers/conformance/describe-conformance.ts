@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { afterAll, afterEach, beforeAll, describe, test } from 'vitest'
 import type { Provider } from '../contract/provider.ts'
 import type { SandboxSpec } from '../contract/runtime.ts'
-import type { ConformanceCase, ConformanceContext } from './conformance-case.ts'
 import { conformanceCases } from './conformance-cases.ts'
 import { createConformanceHarness, type ConformanceHarness } from './conformance-context.ts'
+import { assertStillDeviates, runConformanceCase } from './run-case.ts'
 
 /** A case that a provider is known to fail. */
 export interface KnownDeviation {
@@ -46,8 +46,8 @@ export function describeConformance(title: string, options: ConformanceOptions):
 
     for (const conformanceCase of conformanceCases) {
       const reason = deviations.get(conformanceCase.name)
-      if (reason === undefined) test(conformanceCase.name, () => runCase(conformanceCase, harness))
-      else test(`${conformanceCase.name} – still not: ${reason}`, () => stillDeviates(conformanceCase, harness))
+      if (reason === undefined) test(conformanceCase.name, () => runConformanceCase(conformanceCase, harness))
+      else test(`${conformanceCase.name} – still not: ${reason}`, () => assertStillDeviates(conformanceCase, harness))
     }
 
     test('every known deviation is a case of this suite', () => {
@@ -58,22 +58,4 @@ export function describeConformance(title: string, options: ConformanceOptions):
       )
     })
   })
-}
-
-async function runCase({ needs, run }: ConformanceCase, context: ConformanceContext): Promise<void> {
-  if (needs === undefined || needs.isMet(context.provider.capabilities)) return run(context)
-  const problems = await context.provider.check(context.makeSpec(needs.order))
-  const fields = problems.map((problem) => problem.field)
-  assert.ok(
-    fields.includes(needs.field),
-    `the provider lacks the capability, but its check does not refuse ${needs.field}`,
-  )
-}
-
-async function stillDeviates(conformanceCase: ConformanceCase, context: ConformanceContext): Promise<void> {
-  const failed = await runCase(conformanceCase, context).then(
-    () => false,
-    () => true,
-  )
-  assert.ok(failed, 'This no longer deviates: remove it from the list of known deviations.')
 }

@@ -24,13 +24,18 @@ export function exitedWith(result: ExecResult, code: number): void {
   assert.deepEqual(result.outcome, { type: 'exited', code })
 }
 
+/** The code of a RollcallError, or what else was thrown, as text. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+}
+
 /** The promise fails with a RollcallError of this code; returns its message. */
 export async function failsWith(code: FailureCode, promise: Promise<unknown>): Promise<string> {
   try {
     await promise
   } catch (error) {
     assert.ok(error instanceof Error, 'an Error was expected')
-    assert.equal('code' in error ? error.code : undefined, code, error.stack)
+    assert.equal(codeOf(error), code, error.stack)
     return error.message
   }
   assert.fail(`expected a failure with code ${code}, but it went through`)

@@ -6,12 +6,15 @@ import { RollcallError } from '../../protocol/failure.ts'
 import type { CreateRequest, FoundSandbox, Ownership } from '../contract/provider.ts'
 import { containerOptions, startedMark } from './container-options.ts'
 import { describeEnd, isUnstarted, lifeOf, nameOf, toFoundSandbox, toRunningSandbox } from './container-state.ts'
-import { dockerError, isConflict, isNotFound } from './docker-errors.ts'
+import { dockerError, isAlreadyDone, isConflict, isNotFound } from './docker-errors.ts'
 import { labelFilter, readOwnership } from './docker-labels.ts'
 import type { ResolvedImage } from './image-resolver.ts'
 
 /** More creations, starts and removals at once than this make each of them slower and nothing faster. */
 const lifecycleCallsAtOnce = 4
+
+/** How long a name may be taken by nothing that can be inspected. */
+const conflictTimeoutMs = 30_000
 
 /** How long a removal may take until it is called a failure of the Engine. */
 const removalTimeoutMs = 60_000
@@ -66,22 +69,13 @@ export function createContainerLifecycle(docker: Docker): ContainerLifecycle {
     await limit(async () => {
       signal.throwIfAborted()
       request.onProgress?.('starting')
-      const options = containerOptions(request, image)
-      try {
-        await docker.createContainer(options)
-      } catch (error) {
-        if (isConflict(error)) return
-        throw dockerError(`create the container ${request.name}`, error)
-      }
-      await start(request.name)
+      if (await createContainer(containerOptions(request, image))) await start(request.name)
     })
-    if (!provenImages.has(image.id)) {
-      await proveStart(request.name)
-      provenImages.add(image.id)
-    }
     const sandbox = await adopt(request)
-    if (sandbox?.state === 'running') return sandbox
-    throw new RollcallError('sandbox-lost', `Container ${request.name} was gone right after its start.`)
+    if (sandbox === undefined) throw new RollcallError('sandbox-lost', `Container ${request.name} was removed at once.`)
+    if (!provenImages.has(image.id)) await proveStart(request.name)
+    provenImages.add(image.id)
+    return sandbox
   }
 
   /**
@@ -91,25 +85,37 @@ export function createContainerLifecycle(docker: Docker): ContainerLifecycle {
   async function proveStart(name: string): Promise<void> {
     for (;;) {
       const container = await inspect(name)
-      if (container === undefined) return
-      const hasNoShell = lifeOf(container).state === 'dead' && [126, 127].includes(container.State.ExitCode)
-      if (hasNoShell) {
-        throw new RollcallError(
-          'sandbox-create-failed',
-          `Image ${container.Image}: expected a POSIX sh and mkdir in it.`,
-        )
-      }
-      if (lifeOf(container).state === 'dead' || (await hasFile(docker.getContainer(name), startedMark))) return
+      if (container === undefined) throw new RollcallError('sandbox-lost', `Container ${name} was removed at once.`)
+      if (lifeOf(container).state === 'dead') throw lost(container)
+      if (await hasFile(docker.getContainer(name), startedMark)) return
       await wait(5)
     }
   }
 
-  /** Starting one that runs already is no error for the Engine. */
+  /**
+   * @returns false when the name is taken. The Engine reserves a name before the container can be inspected, and frees
+   * it after its removal, so between the two there is a moment in which it is neither free nor found.
+   */
+  async function createContainer(options: Docker.ContainerCreateOptions & { name: string }): Promise<boolean> {
+    const deadline = Date.now() + conflictTimeoutMs
+    for (;;) {
+      try {
+        await docker.createContainer(options)
+        return true
+      } catch (error) {
+        if (!isConflict(error) || Date.now() > deadline)
+          throw dockerError(`create the container ${options.name}`, error)
+        if ((await inspect(options.name)) !== undefined) return false
+        await wait(10)
+      }
+    }
+  }
+
   async function start(name: string): Promise<void> {
     try {
       await docker.getContainer(name).start()
     } catch (error) {
-      throw dockerError(`start the container ${name}`, error)
+      if (!isAlreadyDone(error)) throw dockerError(`start the container ${name}`, error)
     }
   }
 
@@ -183,6 +189,10 @@ function refuseForeign(container: ContainerInspectInfo, wanted: Ownership): void
   )
 }
 
+/** A main process that could not even be started says so with its exit code; the supervisor has no such code. */
 export function lost(container: ContainerInspectInfo): RollcallError {
+  if ([126, 127].includes(container.State.ExitCode)) {
+    return new RollcallError('sandbox-create-failed', `Image ${container.Image}: expected a POSIX sh and mkdir in it.`)
+  }
   return new RollcallError('sandbox-lost', `Container ${nameOf(container)} ${describeEnd(container)}.`)
 }

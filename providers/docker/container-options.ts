@@ -34,7 +34,10 @@ export function placeOf(spec: SandboxSpec, image: ResolvedImage): SandboxPlace {
  *
  * @throws `secret-missing` when `spec.secrets` names one without a value.
  */
-export function containerOptions(request: CreateRequest, image: ResolvedImage): ContainerCreateOptions {
+export function containerOptions(
+  request: CreateRequest,
+  image: ResolvedImage,
+): ContainerCreateOptions & { name: string } {
   const { spec } = request
   const place = placeOf(spec, image)
   return {

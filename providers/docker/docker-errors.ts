@@ -9,6 +9,11 @@ export function isNotFound(error: unknown): boolean {
   return statusOf(error) === 404
 }
 
+/** 304: the container has been started, or stopped, already. */
+export function isAlreadyDone(error: unknown): boolean {
+  return statusOf(error) === 304
+}
+
 export function isConflict(error: unknown): boolean {
   return statusOf(error) === 409
 }
