@@ -10,7 +10,8 @@ remaining=60
 until temporal operator cluster health >/dev/null 2>&1; do
   remaining=$((remaining - 1))
   if [ "$remaining" -eq 0 ]; then
-    echo "no Temporal server answers at $TEMPORAL_ADDRESS" >&2
+    echo "no Temporal server answers at $TEMPORAL_ADDRESS:" >&2
+    temporal operator cluster health
     exit 1
   fi
   sleep 1

@@ -3,11 +3,10 @@
  * answers, builds the Temporal server and the test images. Elsewhere it says what is missing and goes on. Safe to run
  * at any time, also twice at once; the second run takes a second. `node scripts/provision.ts` runs it by itself.
  */
-import { access } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
 import { execa } from 'execa'
 import { findTemporal } from '../client/server/binary.ts'
 import { cacheDirectory } from '../protocol/directories.ts'
+import { describeFailure, installPackages, isOnPath, isRootOnDebian } from './debian.ts'
 import { dockerSocket, ensureDockerd } from './dockerd.ts'
 import { ensureTestImages } from './test-images.ts'
 
@@ -38,44 +37,18 @@ export async function provision(): Promise<Provisioned> {
 }
 
 async function installPrograms(): Promise<void> {
-  const missing = await missingPrograms()
-  if (missing.length === 0) return say('all programs are installed')
-  const packages = missing.map((name) => programs[name])
-  const command = `apt-get install -y --no-install-recommends ${packages.join(' ')}`
-  if (!(await isRootOnDebian())) return say(`missing ${missing.join(', ')}; on Debian: ${command}`)
-  say(`installing ${packages.join(', ')}`)
-  const env = { DEBIAN_FRONTEND: 'noninteractive' }
-  const failure = await failureOf(async () => {
-    await execa('apt-get', ['update', '-q'], { env })
-    await execa('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...packages], { env })
-  })
-  if (failure !== undefined) say(`"${command}" failed: ${failure}`)
-}
-
-async function missingPrograms(): Promise<(keyof typeof programs)[]> {
   const names = Object.keys(programs) as (keyof typeof programs)[]
   const present = await Promise.all(names.map(isOnPath))
-  return names.filter((_, index) => !present[index])
-}
-
-async function isOnPath(name: string): Promise<boolean> {
-  // Root's daemons are in sbin folders, which a CI's PATH does not always name.
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin']
-  const found = folders.map((folder) =>
-    access(join(folder, name)).then(
-      () => true,
-      () => false,
+  const missing = names.filter((_, index) => !present[index])
+  if (missing.length === 0) return say('all programs are installed')
+  say(`missing: ${missing.join(', ')}`)
+  const failure = await failureOf(() =>
+    installPackages(
+      missing.map((name) => programs[name]),
+      say,
     ),
   )
-  return (await Promise.all(found)).includes(true)
-}
-
-async function isRootOnDebian(): Promise<boolean> {
-  if (process.getuid?.() !== 0) return false
-  return access('/etc/debian_version').then(
-    () => true,
-    () => false,
-  )
+  if (failure !== undefined) say(failure)
 }
 
 async function provisionTemporal(): Promise<void> {
@@ -100,14 +73,8 @@ async function failureOf(work: () => Promise<void>): Promise<string | undefined>
     await work()
     return undefined
   } catch (error) {
-    return error instanceof Error ? ('shortMessage' in error ? describe(error) : error.message) : String(error)
+    return describeFailure(error)
   }
-}
-
-/** A failed program's last words say more than its exit code. */
-function describe(error: Error): string {
-  const said = 'stderr' in error && typeof error.stderr === 'string' ? error.stderr.trim().split('\n').at(-1) : ''
-  return said || error.message
 }
 
 function say(line: string): void {

@@ -31,6 +31,7 @@ process.exitCode = counts.failed > 0 || counts.passed === 0 || incomplete ? 1 : 
 console.log(totals(counts))
 
 async function runVitest(chosen: readonly string[]): Promise<TestCounts> {
+  if (chosen.length === 0) return { passed: 0, failed: 0, skipped: [] }
   const folder = await mkdtemp(join(tmpdir(), 'rollcall-test-'))
   const report = join(folder, 'report.json')
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]

@@ -2,7 +2,6 @@ import { createWriteStream } from 'node:fs'
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
-import type { ReadableStream } from 'node:stream/web'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { extract } from 'tar-stream'
@@ -54,7 +53,7 @@ async function request(url: URL): Promise<Readable> {
     const signal = AbortSignal.any([abort.signal, AbortSignal.timeout(transferWithinMs)])
     const response = await fetch(url, { signal })
     if (!response.ok || !response.body) throw new Error(`${url.host} answers ${response.status}`)
-    return Readable.fromWeb(response.body as ReadableStream)
+    return Readable.from(response.body)
   } catch (error) {
     if (abort.signal.aborted) throw new Error(`${url.host} does not answer`, { cause: error })
     throw new Error(reasonOf(error, url), { cause: error })

@@ -22,7 +22,7 @@ async function checkHealth(address: string, timeoutMs: number): Promise<boolean>
     const answer = await connection.withDeadline(Date.now() + timeoutMs, () =>
       connection.healthService.check({ service }),
     )
-    return answer.status === serving
+    return Number(answer.status) === serving
   } finally {
     await connection.close()
   }

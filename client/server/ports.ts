@@ -61,7 +61,8 @@ export async function answersOn(port: number, timeoutMs: number): Promise<boolea
   })
 }
 
-async function freePort(): Promise<number> {
+/** A port that nothing listens on now, and that no outgoing connection will take. */
+export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < attempts; attempt += 1) {
     const port = randomInt(lowestPort, highestPort + 1)
     if (await isFree(port)) return port
