@@ -79,7 +79,8 @@ async function assertNamespace(client: Client, endpoint: TemporalEndpoint): Prom
     await client.workflowService.describeNamespace({ namespace })
   } catch (error) {
     // Credentials that may use a namespace need not be allowed to describe it; then its first use will tell.
-    if (!isGrpcServiceError(error) || Number(error.code) !== grpcNotFound) return
+    const code: number | undefined = isGrpcServiceError(error) ? error.code : undefined
+    if (code !== grpcNotFound) return
     throw new RollcallError(
       'configuration-invalid',
       `The Temporal server at ${address} has no namespace ${namespace}: set TEMPORAL_NAMESPACE, or create it with ` +

@@ -136,5 +136,5 @@ function isRefusal(error: unknown): boolean {
 }
 
 function codeOf(error: unknown): number | undefined {
-  return isGrpcServiceError(error) ? Number(error.code) : undefined
+  return isGrpcServiceError(error) ? error.code : undefined
 }

@@ -22,7 +22,8 @@ async function checkHealth(address: string, timeoutMs: number): Promise<boolean>
     const answer = await connection.withDeadline(Date.now() + timeoutMs, () =>
       connection.healthService.check({ service }),
     )
-    return Number(answer.status) === serving
+    const status: number = answer.status
+    return status === serving
   } finally {
     await connection.close()
   }
