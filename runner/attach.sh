@@ -1,0 +1,354 @@
+# One attachment: sh -c TEXT rollcall JOURNALDIR OUTPUTDIR USER WORKDIR. Requests on stdin, one line each, made of a
+# function's name and single-quoted arguments; frames on stdout. The first line is the nonce that begins every frame.
+# read takes no byte more than the line, so that dd finds announced bytes untouched; a partial line is never run.
+_J=$1 _O=$2 _user=$3 _dir=$4
+exec 2>/dev/null
+_um=$(umask)
+umask 077
+IFS= read -r _N || exit 0
+
+# fatal REASON: this attachment cannot serve, and says so
+fatal() {
+  read -r _x <&8
+  printf '%s F %s\n%s E\n%s .\n' "$_N" "$1" "$_N" "$_N"
+  exit 1
+}
+
+# path NAME: where a program is, also for shells that answer with the bare name of an applet -> _x
+path() {
+  _x=$(command -v "$1") || _x=
+  case $_x in '' | /*) return ;; esac
+  _rest=$PATH:
+  while [ -n "$_rest" ]; do
+    [ -x "${_rest%%:*}/$1" ] && _x=${_rest%%:*}/$1 && return
+    _rest=${_rest#*:}
+  done
+}
+
+# lookup USER[:GROUP] -> _uid _gid _home _name; fails when there is none. As in Docker, a number needs no entry.
+lookup() {
+  _uid= _gid= _home=/ _name= _want=${1%%:*}
+  while IFS=: read -r _a _x _b _c _x _h _x; do
+    if [ "$_a" = "$_want" ] || [ "$_b" = "$_want" ]; then
+      _name=$_a _uid=$_b _gid=$_c _home=$_h
+      break
+    fi
+  done </etc/passwd
+  if [ -z "$_uid" ]; then
+    case $_want in '' | *[!0-9]*) return 1 ;; esac
+    _uid=$_want _gid=0
+  fi
+  case $1 in
+    *:*[!0-9]*)
+      _want=${1#*:} _gid=
+      while IFS=: read -r _a _x _b _x; do
+        [ "$_a" = "$_want" ] && _gid=$_b
+      done </etc/group
+      [ -n "$_gid" ]
+      ;;
+    *:?*) _gid=${1#*:} ;;
+  esac
+}
+
+# ooms -> _ooms: how often the out-of-memory killer has struck in this sandbox
+ooms() {
+  _ooms=0
+  [ -n "$_cgroup" ] || return
+  while read -r _x _y; do
+    [ "$_x" = oom_kill ] && _ooms=$_y
+  done <"$_cgroup"
+}
+
+# answer SCOPE NAME STATE CODE STARTED ENDED OOM: a frame without output
+answer() {
+  read -r _x <&8
+  printf '%s R %s %s %s %s %s %s %s\n%s E\n%s .\n' "$_N" "$@" "$_N" "$_N"
+  echo >&8
+}
+
+# reply SCOPE NAME STATE CODE STARTED ENDED OOM: a frame with the command's output. The token in the FIFO keeps frames
+# whole; who is killed holding it leaves pings unanswered, and the worker attaches anew. Files that were removed
+# meanwhile make an empty answer: such a frame ends in ! and does not count.
+reply() {
+  _out=$_O/$1/$2 _more=
+  read -r _x <&8
+  if [ -s "$_out.out" ]; then
+    _more=1
+    printf '%s R %s %s %s %s %s %s %s\n' "$_N" "$@"
+    cat "$_out.out"
+  fi
+  if [ -s "$_out.err" ]; then
+    [ -n "$_more" ] || printf '%s R %s %s %s %s %s %s %s\n' "$_N" "$@"
+    printf '%s E\n' "$_N"
+    cat "$_out.err"
+    _more=2
+  fi
+  _x=.
+  acked "$1" "$2" && _x=!
+  case $_more in
+    '') printf '%s R %s %s %s %s %s %s %s\n%s E\n%s %s\n' "$_N" "$@" "$_N" "$_N" $_x ;;
+    1) printf '%s E\n%s %s\n' "$_N" "$_N" $_x ;;
+    2) printf '%s %s\n' "$_N" $_x ;;
+  esac
+  echo >&8
+}
+
+# acked SCOPE NAME: whether the id lies below the acknowledged mark
+acked() {
+  _b=${2#*-}
+  for _f in "$_J/$1/.a"/*; do
+    _f=${_f##*/}
+    case $_f in *-*) ;; *) return 1 ;; esac
+    [ "${2%%-*}" -lt "${_f%-*}" ] && return
+    [ "${2%%-*}" = "${_f%-*}" ] && [ "${_b%%-*}" -lt "${_f#*-}" ] && return
+  done
+  return 1
+}
+
+# follow SCOPE NAME: answers for a command that somebody else has started
+follow() {
+  _i=0
+  while ! load "$_J/$1/$2"; do
+    if acked "$1" "$2"; then
+      answer "$1" "$2" a 0 0 0 0
+      return
+    fi
+    [ -e "$_J/$1/$2" ] || return 1
+    # A claim that stays empty is of a supervisor that died between making it and filling it.
+    _gone=
+    if [ -z "$_owner" ]; then
+      [ $_i -gt 50 ] && _gone=1
+    elif ! owned; then
+      load "$_J/$1/$2" && break
+      _gone=1
+    fi
+    if [ -n "$_gone" ]; then
+      reply "$1" "$2" l gone "${_began:-0}" "${_began:-0}" 0
+      return
+    fi
+    kill -0 $$ || exit 0
+    _i=$((_i + 1))
+    if [ $_i -lt 20 ]; then sleep 0.02; else sleep 0.1; fi
+  done
+  if acked "$1" "$2"; then
+    answer "$1" "$2" a 0 0 0 0
+  elif [ "$_state" = e ]; then
+    answer "$1" "$2" e "$_code" 0 0 0
+  else
+    reply "$1" "$2" "$_state" "$_code" "$_began" "$_ended" "$_oom"
+  fi
+}
+
+# start SCOPE NAME SHELL USER CWD TIMEOUT STDIN SCRIPTFILE SCRIPT [NAME=VALUE…]: the supervisor of one command
+start() {
+  trap : PIPE HUP TERM
+  _me=$_pid _born=$_start _as=
+  if [ -n "$4" ]; then
+    if ! lookup "$4"; then
+      answer "$1" "$2" e user 0 0 0
+      return
+    fi
+    [ "$_uid" = "$_self" ] || _as=1
+    if [ -n "$_as" ] && [ "$_self" != 0 ]; then
+      answer "$1" "$2" e switch 0 0 0
+      return
+    fi
+  fi
+  [ -d "$_J/$1/.a" ] && [ -d "$_O/$1" ] || mkdir -p "$_J/$1/.a" "$_O/$1"
+  now
+  _began=$_u _deadline=$((_u + $6)) _c=$_J/$1/$2 _o=$_O/$1/$2 _claimed=0
+  set -C
+  {
+    _claimed=1
+    printf '%-5s %-9s %-17s %-3s .\n.\n%s %s %s %s\n' - - - - $_me $_born $_began $_deadline || _claimed=2
+  } >"$_c"
+  set +C
+  case $_claimed in
+    0)
+      if [ -e "$_c" ]; then
+        follow "$1" "$2" || start "$@"
+      else
+        answer "$1" "$2" l full 0 0 0
+      fi
+      return
+      ;;
+    2)
+      rm -f "$_c"
+      answer "$1" "$2" l full 0 0 0
+      return
+      ;;
+  esac
+  if acked "$1" "$2"; then
+    rm -f "$_c"
+    answer "$1" "$2" a 0 0 0 0
+    return
+  fi
+  printf 'd %s %s\n' "$1/$2" $_deadline 1<>"$_J/wake"
+  ooms
+  _before=$_ooms _state=e _code=output _oom=0
+  {
+    _state=x
+    (become "$@" 2>&4 4>&-)
+    _code=$?
+  } 3<"${7:-/dev/null}" 9<"${8:-/dev/null}" >|"$_o.out" 4>|"$_o.err"
+  now
+  _ended=$_u
+  if [ "$_code" != 0 ]; then
+    ooms
+    [ "$_ooms" = "$_before" ] || _oom=1
+    if [ "$_code" = 137 ]; then
+      { read -r _x; read -r _why; } <"$_c"
+      [ "$_why" = . ] || _state=$_why
+    fi
+  fi
+  printf '%-5s %-9s %-17s %-3s !\n' $_state $_code $_ended $_oom 1<>"$_c"
+  if [ $_state = e ]; then
+    answer "$1" "$2" e output 0 0 0
+  else
+    reply "$1" "$2" $_state $_code $_began $_ended $_oom
+  fi
+}
+
+# become: as start; becomes the command. Its stderr is the command's.
+become() {
+  {
+    [ -z "$7$8" ] || rm -f ${7:+"$7"} ${8:+"$8"}
+    echo 1000 >/proc/self/oom_score_adj
+  } 2>/dev/null
+  umask "$_um"
+  cd "${5:-$_dir}" || exit 1
+  unset OLDPWD
+  export ROLLCALL_EXEC="$1/$2"
+  _shell=$_sh _s=$9
+  [ "$3" = bash ] && [ -n "$_bash" ] && _shell=$_bash
+  if [ -n "$8" ]; then
+    _s='__r=$(cat <&9); exec 9<&-; eval "unset __r; $__r"'
+  else
+    exec 9<&-
+  fi
+  shift 9
+  [ $# = 0 ] || set -- "$_env" "$@"
+  set -- "$@" "$_shell" -c "$_s"
+  [ -z "$_as" ] || switch "$@"
+  exec $_setsid "$@" <&3 3<&- 8<&-
+}
+
+# switch ARG…: becomes the command as the user that was looked up
+switch() {
+  export HOME="$_home" USER="${_name:-$_uid}" LOGNAME="${_name:-$_uid}"
+  if [ -n "$_name" ]; then _groups=--init-groups; else _groups=--clear-groups; fi
+  if [ -n "$_setpriv" ]; then
+    exec $_setsid setpriv "--reuid=$_uid" "--regid=$_gid" $_groups "$@" <&3 3<&- 8<&-
+  fi
+  exec $_setsid su -m -s "$_sh" -c 'exec "$0" "$@"' -- "${_name:-$_uid}" "$@" <&3 3<&- 8<&-
+}
+
+# stop REQUEST SCOPE [NAME]
+stop() {
+  trap : PIPE HUP TERM
+  _all=
+  for _f in "$_J/$2"/${3:-*}; do
+    [ -f "$_f" ] && ! load "$_f" && _all="$_all $2/${_f##*/}"
+  done
+  [ -n "$_all" ] && finish s $_all
+  say G "$1"
+}
+
+# say TYPE REQUEST
+say() {
+  read -r _x <&8
+  printf '%s %s %s\n%s E\n%s .\n' "$_N" "$1" "$2" "$_N" "$_N"
+  echo >&8
+}
+
+hello() {
+  path tar
+  _tar=$_x
+  read -r _x <&8
+  printf '%s H %s %s -%s\n%s\n%s E\n%s .\n' "$_N" "$1" "$_self" "${_bash:+b}${_tar:+t}" "$_dir" "$_N" "$_N"
+  echo >&8
+}
+
+# forget SCOPE PHASE BATCH: removes what lies below the mark, lower marks included; not what still runs
+forget() {
+  _scope=$1 _phase=$2 _batch=$3
+  set --
+  for _f in "$_J/$_scope/.a"/*-* "$_J/$_scope"/[0-9]*; do
+    _id=${_f##*/}
+    _y=${_id#*-}
+    _y=${_y%%-*}
+    [ "${_id%%-*}" -lt "$_phase" ] || { [ "${_id%%-*}" = "$_phase" ] && [ "$_y" -lt "$_batch" ]; } || continue
+    case $_id in
+      *-*-*)
+        load "$_f" || ! owned || continue
+        set -- "$@" "$_f" "$_O/$_scope/$_id.out" "$_O/$_scope/$_id.err"
+        ;;
+      *) set -- "$@" "$_f" ;;
+    esac
+    [ $# -lt 500 ] || { rm -f "$@"; set --; }
+  done
+  [ $# = 0 ] || rm -f "$@"
+}
+
+# Requests.
+
+# x: as start, but with the numbers of inputs for STDIN and SCRIPTFILE. Without the main process nobody keeps deadlines.
+x() {
+  [ -d "/proc/$_owner" ] || fatal supervisor
+  bg run "$@"
+}
+run() {
+  _1=$1 _2=$2 _3=$3 _4=$4 _5=$5 _6=$6 _7=${7:+$_O/in.$$.$7} _8=${8:+$_O/in.$$.$8}
+  shift 8
+  start "$_1" "$_2" "$_3" "$_4" "$_5" "$_6" "$_7" "$_8" "$@"
+  for _f in "$_7" "$_8"; do
+    [ -z "$_f" ] || [ ! -e "$_f" ] || rm -f "$_f"
+  done
+}
+# p INPUT BLOCKS REST: takes BLOCKS * 64 KiB + REST bytes off stdin. After a failed write the place in the stream is
+# lost, and what follows must not be taken for requests.
+p() {
+  { [ "$2" = 0 ] || dd bs=65536 count="$2" iflag=fullblock; } >"$_O/in.$$.$1" || fatal "input $1"
+  { [ "$3" = 0 ] || dd bs="$3" count=1 iflag=fullblock; } >>"$_O/in.$$.$1" || fatal "input $1"
+}
+# a SCOPE PHASE BATCH: everything before it is recorded. A new file each, so that nobody can lower the mark.
+a() {
+  [ -d "$_J/$1/.a" ] && [ -d "$_O/$1" ] || mkdir -p "$_J/$1/.a" "$_O/$1"
+  true >|"$_J/$1/.a/$2-$3"
+  bg forget "$@"
+}
+s() { bg stop "$@"; }
+g() { bg say G "$1"; }
+h() { bg hello "$1"; }
+
+while read -r _x _self _y; do [ "$_x" = Uid: ] && break; done </proc/self/status
+mkdir -p "$_J" "$_O" && rm -f "$_J/lock.$$" && mkfifo "$_J/lock.$$" || fatal journal
+exec 8<>"$_J/lock.$$"
+rm -f "$_J/lock.$$"
+_i=0
+until read -r _owner _born <"$_J/supervisor" && owned; do
+  _i=$((_i + 1))
+  [ $_i -lt 200 ] || fatal supervisor
+  sleep 0.05
+done
+for _f in "$_O"/in.*; do
+  _x=${_f#"$_O/in."}
+  [ ! -f "$_f" ] || [ -d "/proc/${_x%%.*}" ] || rm -f "$_f"
+done
+_cgroup=
+for _f in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+  [ -r $_f ] && _cgroup=$_f && break
+done
+path sh; _sh=$_x
+path bash; _bash=$_x
+path env; _env=$_x
+path setsid; _setsid=$_x
+# busybox has another setpriv.
+_setpriv=
+[ "$_self" != 0 ] || ! setpriv --reuid=0 true >/dev/null || _setpriv=1
+[ -n "$_dir" ] || _dir=$(pwd)
+echo >&8
+while IFS= read -r _line; do
+  eval "$_line"
+done
+exit 0

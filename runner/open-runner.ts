@@ -1,0 +1,286 @@
+import type { Duplex } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { AcknowledgeMark, ExecId, ExecResult } from '../protocol/exec.ts'
+import { failureKinds, RollcallError } from '../protocol/failure.ts'
+import { Channel } from './channel.ts'
+import { ExecCall } from './exec-call.ts'
+import type { FrameBody } from './frames.ts'
+import { encodeAcknowledge, encodeHello, encodeStop } from './requests.ts'
+import type { ExecRequest, Runner } from './runner.ts'
+
+export interface RunnerOptions {
+  /** Opens an attachment. `sandbox-lost` is final; anything else is tried again. */
+  readonly connect: () => Promise<Duplex>
+  /** Asked when the stream is cut or cannot be opened. Throwing means: not known. */
+  readonly isAlive: () => Promise<{ alive: true } | { alive: false; reason: string }>
+  /** Silence after which the runner is asked whether it lives; after four times as much it is attached anew. Default 2 s. */
+  readonly pingMs?: number
+}
+
+type Hello = Awaited<ReturnType<Runner['hello']>>
+
+const connectTimeoutMs = 20_000
+const longestBackoffMs = 2_000
+const ignored: FrameBody = { write: () => {}, end: () => {} }
+
+/** A request that is answered by a small frame with its number. */
+interface Question {
+  readonly bytes: Buffer
+  readonly answer: (header: readonly string[], text: Buffer) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** A runner on top of anything that can open a byte stream to attach.sh. Opens nothing before the first request. */
+export function openRunner(options: RunnerOptions): Runner {
+  return new StreamRunner(options)
+}
+
+class StreamRunner implements Runner {
+  readonly #options: RunnerOptions
+  readonly #calls = new Set<ExecCall>()
+  readonly #questions = new Map<number, Question>()
+  /** Not yet sent on the present attachment. */
+  readonly #marks = new Map<string, AcknowledgeMark>()
+  readonly #closed = new AbortController()
+  #channel: Channel | undefined
+  #serving = false
+  #lost: RollcallError | undefined
+  #hello: Promise<Hello> | undefined
+  #lastNumber = 0
+
+  constructor(options: RunnerOptions) {
+    this.#options = options
+  }
+
+  async exec(request: ExecRequest, { signal }: { signal?: AbortSignal } = {}): Promise<ExecResult> {
+    signal?.throwIfAborted()
+    this.#assertUsable()
+    const call = new ExecCall(request)
+    const detach = (): void => call.fail(signal?.reason)
+    signal?.addEventListener('abort', detach, { once: true })
+    this.#calls.add(call)
+    try {
+      this.#send(() => call.encode(this.#nextNumber(2)))
+      return await call.result
+    } catch (error) {
+      call.fail(error)
+      throw error
+    } finally {
+      this.#calls.delete(call)
+      signal?.removeEventListener('abort', detach)
+    }
+  }
+
+  acknowledge(mark: AcknowledgeMark): void {
+    this.#marks.set(mark.scope, mark)
+  }
+
+  async stop(target: { scope: string; id?: ExecId }): Promise<void> {
+    await this.#ask(
+      (number) => encodeStop(number, target),
+      () => undefined,
+    )
+  }
+
+  hello(): Promise<Hello> {
+    this.#hello ??= this.#ask(encodeHello, parseHello).catch((error: unknown) => {
+      this.#hello = undefined
+      throw error
+    })
+    return this.#hello
+  }
+
+  close(): void {
+    this.#closed.abort()
+    this.#channel?.close()
+    this.#failAll(new RollcallError('provider-unavailable', 'The runner was closed while commands were waited for'))
+  }
+
+  async #ask<T>(encode: (number: number) => Buffer, parse: (header: readonly string[], text: Buffer) => T): Promise<T> {
+    this.#assertUsable()
+    const number = this.#nextNumber(1)
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const bytes = encode(number)
+    this.#questions.set(number, { bytes, reject, answer: (header, text) => resolve(parse(header, text)) })
+    try {
+      this.#send(() => bytes)
+      return await promise
+    } finally {
+      this.#questions.delete(number)
+    }
+  }
+
+  #assertUsable(): void {
+    if (this.#lost) throw this.#lost
+    if (this.#closed.signal.aborted) throw new RollcallError('internal', 'A closed runner was asked to run a command')
+  }
+
+  #nextNumber(count: number): number {
+    this.#lastNumber += count
+    return this.#lastNumber - count + 1
+  }
+
+  /** Sends at once where there is an attachment; else everything that is waited for is sent when there is one. */
+  #send(encode: () => Buffer): void {
+    if (this.#channel) {
+      this.#sendMarks(this.#channel)
+      this.#channel.send(encode())
+    } else if (!this.#serving) {
+      void this.#serve()
+    }
+  }
+
+  #sendMarks(channel: Channel): void {
+    for (const mark of this.#marks.values()) channel.send(encodeAcknowledge(mark))
+    this.#marks.clear()
+  }
+
+  #isAwaited(): boolean {
+    return this.#calls.size + this.#questions.size > 0
+  }
+
+  /** Keeps an attachment as long as anything is waited for. Never throws: all errors go to those who wait. */
+  async #serve(): Promise<void> {
+    this.#serving = true
+    try {
+      for (let failures = 0; this.#isAwaited() && !this.#closed.signal.aborted;) {
+        const stream = await this.#connect()
+        const spoke = stream !== undefined && (await this.#use(stream))
+        if (!(await this.#mayLive())) return
+        failures = spoke ? 0 : failures + 1
+        if (failures > 0) await this.#backOff(failures)
+      }
+    } finally {
+      this.#serving = false
+    }
+  }
+
+  /** @returns whether the runner has said anything on it */
+  async #use(stream: Duplex): Promise<boolean> {
+    const channel = new Channel({
+      stream,
+      receiver: { begin: (header) => this.#begin(header) },
+      isAwaited: () => this.#isAwaited(),
+      pingMs: this.#options.pingMs ?? 2_000,
+    })
+    this.#channel = channel
+    if (this.#closed.signal.aborted) channel.close()
+    this.#sendMarks(channel)
+    for (const question of this.#questions.values()) channel.send(question.bytes)
+    for (const call of this.#calls) this.#sendAgain(channel, call)
+    const { spoke } = await channel.ended
+    this.#channel = undefined
+    return spoke
+  }
+
+  #sendAgain(channel: Channel, call: ExecCall): void {
+    try {
+      channel.send(call.encode(this.#nextNumber(2)))
+    } catch (error) {
+      call.fail(error)
+    }
+  }
+
+  async #connect(): Promise<Duplex | undefined> {
+    const opening = this.#options.connect()
+    const late = Symbol('late')
+    const timer = new AbortController()
+    try {
+      const first = await Promise.race([opening, delay(connectTimeoutMs, late, { signal: timer.signal })])
+      if (typeof first !== 'symbol') return first
+      opening.then(
+        (stream) => stream.destroy(),
+        () => {},
+      )
+    } catch (error) {
+      this.#loseIfFinal(error)
+    } finally {
+      timer.abort()
+    }
+    return undefined
+  }
+
+  async #mayLive(): Promise<boolean> {
+    if (this.#lost || this.#closed.signal.aborted) return false
+    try {
+      const state = await this.#options.isAlive()
+      if (!state.alive) this.#lose(new RollcallError('sandbox-lost', `The sandbox is gone: ${state.reason}`))
+    } catch (error) {
+      this.#loseIfFinal(error)
+    }
+    return this.#lost === undefined
+  }
+
+  async #backOff(failures: number): Promise<void> {
+    const longestMs = Math.min(50 * 2 ** failures, longestBackoffMs)
+    const waitMs = longestMs * (0.5 + Math.random() / 2)
+    await delay(waitMs, undefined, { signal: this.#closed.signal }).catch(() => {})
+  }
+
+  #loseIfFinal(error: unknown): void {
+    if (error instanceof RollcallError && !failureKinds[error.code].retry) this.#lose(error)
+  }
+
+  #lose(error: RollcallError): void {
+    this.#lost = error
+    this.#failAll(error)
+  }
+
+  #failAll(error: RollcallError): void {
+    for (const call of this.#calls) call.fail(error)
+    for (const question of this.#questions.values()) question.reject(error)
+  }
+
+  #begin([type, ...words]: readonly string[]): FrameBody {
+    switch (type) {
+      case 'R':
+        return this.#callOf(`${words[0]} ${words[1]}`)?.begin(words.slice(2)) ?? ignored
+      case 'G':
+      case 'H':
+        return answerTo(this.#questions.get(Number(words[0])), words)
+      case 'F':
+        return this.#refused(words)
+      default:
+        return ignored
+    }
+  }
+
+  /** Requests with the same id get one frame each, all alike. */
+  #callOf(key: string): ExecCall | undefined {
+    for (const call of this.#calls) if (call.key === key && !call.isAnswered) return call
+    return undefined
+  }
+
+  /** The attachment cannot serve, and ends. */
+  #refused([reason, input]: readonly string[]): FrameBody {
+    if (reason === 'input') {
+      for (const call of this.#calls) if (call.hasInput(Number(input))) void call.refuse()
+      return ignored
+    }
+    const what = reason === 'supervisor' ? 'its main process does not run' : 'its journal cannot be written'
+    this.#lose(new RollcallError('sandbox-lost', `The runner in the sandbox cannot work: ${what}`))
+    return ignored
+  }
+}
+
+const longestAnswerBytes = 65_536
+
+function answerTo(question: Question | undefined, header: readonly string[]): FrameBody {
+  if (question === undefined) return ignored
+  let text = Buffer.alloc(0)
+  return {
+    write: (_stream, chunk) => {
+      if (text.length < longestAnswerBytes) text = Buffer.concat([text, chunk])
+    },
+    end: () => question.answer(header, text),
+  }
+}
+
+function parseHello([, uid, flags]: readonly string[], text: Buffer): Hello {
+  return {
+    bash: flags?.includes('b') ?? false,
+    tar: flags?.includes('t') ?? false,
+    workdir: text.toString('utf8').replace(/\n$/, ''),
+    uid: Number(uid),
+  }
+}

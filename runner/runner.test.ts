@@ -1,0 +1,349 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Writable, type Duplex } from 'node:stream'
+import { describe, expect, test } from 'vitest'
+import type { ExecId } from '../protocol/exec.ts'
+import type { ExecRequest } from './runner.ts'
+import { attachArgv, supervisorArgv } from './scripts.ts'
+import { fileAppears, openTestSandbox, processesNaming, shells, until } from './test-sandbox.ts'
+
+const isRoot = process.getuid?.() === 0
+
+const id = (call: number, more: Partial<ExecId> = {}): ExecId => ({
+  scope: 's1',
+  phase: 1,
+  batch: 0,
+  call,
+  part: 0,
+  ...more,
+})
+
+const request = (call: number, script: string, more: Partial<ExecRequest> = {}): ExecRequest => ({
+  id: id(call),
+  script,
+  timeoutMs: 30_000,
+  ...more,
+})
+
+const text = (output: { head: Buffer; tail: Buffer }): string => output.head.toString() + output.tail.toString()
+
+test('the scripts stay far below what one argument may hold', () => {
+  const places = { journalDir: '/j', outputDir: '/o' }
+  for (const argv of [supervisorArgv({ ...places, lifetimeMs: 1 }), attachArgv({ ...places, workdir: '/' })]) {
+    expect(argv[0]).toBe('sh')
+    expect(argv[2]?.length).toBeLessThan(20_000)
+  }
+})
+
+describe.each(shells)('%s', (shell) => {
+  test('a command gives its streams apart, its exit code and its time', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const result = await sandbox.open().exec(request(0, 'echo out; echo err >&2; sleep 0.1; exit 3'))
+    expect(result.outcome).toEqual({ type: 'exited', code: 3 })
+    expect([text(result.stdout), text(result.stderr)]).toEqual(['out\n', 'err\n'])
+    expect(result.durationMs).toBeGreaterThanOrEqual(90)
+  })
+
+  test('hello tells what the sandbox offers', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const hello = await sandbox.open().hello()
+    expect(hello).toEqual({ bash: shell !== 'busybox', tar: true, workdir: sandbox.workdir, uid: process.getuid?.() })
+  })
+
+  test('script, directory, environment and input are data, whatever characters they have', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const cwd = join(sandbox.workdir, '-a \'b\' $(touch pwned)\n"c" Áß€')
+    mkdirSync(cwd)
+    const result = await sandbox.open().exec(
+      request(0, `pwd; printf '%s|' "$ODD" 'it'"'"'s'\nprintf '%s\n' "last line"; cat`, {
+        cwd,
+        env: {
+          ODD: `a'b"c\n$(touch pwned) \\ Á`,
+          'with.dot': '1',
+          PATH: `${process.env['PATH']}:${sandbox.directory}/bin`,
+        },
+        stdin: Buffer.from('in\0put'),
+      }),
+    )
+    expect(text(result.stdout)).toBe(`${cwd}\na'b"c\n$(touch pwned) \\ Á|it's|last line\nin\0put`)
+    expect(readdirSync(sandbox.workdir)).toEqual([cwd.slice(sandbox.workdir.length + 1)])
+  })
+
+  test('a command finds default signals, the marker and none of the runner’s descriptors', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const result = await sandbox.open().exec(
+      request(
+        0,
+        'grep SigIgn /proc/self/status; echo "$ROLLCALL_EXEC"; ls -l /proc/self/fd; cat /proc/self/oom_score_adj; umask',
+        {
+          env: { LC_ALL: 'C' },
+        },
+      ),
+    )
+    const out = text(result.stdout)
+    expect(out).toMatch(/^SigIgn:\t0000000000000000\ns1\/1-0-0-0\n/)
+    expect(out).toMatch(/\n1000\n0?022\n$/)
+    expect(out).not.toMatch(/lock\.|wake|[89] -> .*journal/)
+  })
+
+  test('a missing directory is exit code 1 with a message', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const result = await sandbox.open().exec(request(0, 'echo ran', { cwd: '/no/such' }))
+    expect(result.outcome).toEqual({ type: 'exited', code: 1 })
+    expect(text(result.stderr)).toContain('/no/such')
+  })
+
+  test('the same id runs once, however many channels race for it', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runners = Array.from({ length: 4 }, () => sandbox.open())
+    const asked = Array.from({ length: 8 }, (_, call) =>
+      runners.map((runner) => runner.exec(request(call, `echo ${call} >>ran; echo out ${call}; exit ${call}`))),
+    ).flat()
+    const results = await Promise.all(asked)
+    for (const [index, result] of results.entries()) {
+      const call = Math.floor(index / runners.length)
+      expect(result.outcome).toEqual({ type: 'exited', code: call })
+      expect(text(result.stdout)).toBe(`out ${call}\n`)
+    }
+    const again = await sandbox.open().exec(request(3, 'echo 3 >>ran; echo changed'))
+    expect(text(again.stdout)).toBe('out 3\n')
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8').split('\n').sort().join('')).toBe('01234567')
+  })
+
+  test('a stream that is destroyed mid-command is opened again and the command is not', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const streams: Duplex[] = []
+    const runner = sandbox.open({
+      connect: async () => {
+        const stream = await sandbox.connect()
+        streams.push(stream)
+        return stream
+      },
+    })
+    const result = runner.exec(request(0, 'echo x >>ran; until [ -e go ]; do sleep 0.02; done; echo done'))
+    await fileAppears(join(sandbox.workdir, 'ran'))
+    streams[0]?.destroy()
+    await until(() => streams.length === 2, 'a second attachment')
+    writeFileSync(join(sandbox.workdir, 'go'), '')
+    expect(text((await result).stdout)).toBe('done\n')
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\n')
+  })
+
+  test('a killed attachment leaves its commands alone', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const first = runner.exec(request(0, 'echo x >>ran; until [ -e go ]; do sleep 0.02; done; echo done'))
+    await fileAppears(join(sandbox.workdir, 'ran'))
+    runner.close()
+    await expect(first).rejects.toMatchObject({ code: 'provider-unavailable' })
+    writeFileSync(join(sandbox.workdir, 'go'), '')
+    const second = await sandbox.open().exec(request(0, 'echo never'))
+    expect(text(second.stdout)).toBe('done\n')
+  })
+
+  test('a command whose supervisor was killed is lost, reported with what it wrote, and never run again', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const result = runner.exec(request(0, 'echo x >>ran; echo begun; sleep 100'))
+    await fileAppears(join(sandbox.workdir, 'ran'))
+    const claim = readFileSync(join(sandbox.journalDir, 's1', '1-0-0-0'), 'utf8')
+    process.kill(Number(claim.split('\n')[2]?.split(' ')[0]), 'SIGKILL')
+    const other = await sandbox.open().exec(request(0, 'echo never'))
+    expect(other.outcome).toEqual({ type: 'lost', reason: 'supervisor-gone' })
+    expect(text(other.stdout)).toBe('begun\n')
+    runner.close()
+    await expect(result).rejects.toThrow()
+    await sandbox.open().stop({ scope: 's1' })
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\n')
+    expect(processesNaming('ROLLCALL_EXEC=s1/1-0-0-0')).toEqual([])
+  })
+
+  test('at its timeout a command dies with its whole tree, also what called setsid', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const script = 'sleep 100 & setsid sleep 101 & (setsid sh -c "sleep 102; :" &) ; echo started; sleep 103'
+    const result = await sandbox.open().exec(request(0, script, { timeoutMs: 400 }))
+    expect(result.outcome).toEqual({ type: 'timed-out' })
+    expect(text(result.stdout)).toBe('started\n')
+    expect(text(result.stderr)).toBe('')
+    expect(result.durationMs).toBeGreaterThanOrEqual(400)
+    expect(result.durationMs).toBeLessThan(5_000)
+    await until(() => processesNaming('ROLLCALL_EXEC=s1/').length === 0, 'the tree to be dead')
+  })
+
+  test('timeouts of many commands are kept, each at its time', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const timeouts = [900, 300, 600, 60_000]
+    const results = await Promise.all(
+      timeouts.map((timeoutMs, call) =>
+        runner.exec(request(call, call === 3 ? 'sleep 1.2' : 'sleep 50', { timeoutMs })),
+      ),
+    )
+    expect(results.map((result) => result.outcome.type)).toEqual(['timed-out', 'timed-out', 'timed-out', 'exited'])
+    for (const [index, timeoutMs] of [900, 300, 600].entries()) {
+      expect(results[index]?.durationMs).toBeGreaterThanOrEqual(timeoutMs)
+      expect(results[index]?.durationMs).toBeLessThan(timeoutMs + 2_000)
+    }
+  })
+
+  test('exit codes 143 and 137 are no timeouts', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const scripts = ['exit 143', 'kill -TERM $$', 'exit 137', 'kill -KILL $$']
+    const results = await Promise.all(scripts.map((script, call) => runner.exec(request(call, script))))
+    expect(results.map((result) => result.outcome)).toEqual(
+      [143, 143, 137, 137].map((code) => ({ type: 'exited', code })),
+    )
+  })
+
+  test('a background child that keeps stdout open does not delay the answer', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const result = await runner.exec(request(0, 'sleep 60 & echo "$!" >pid; echo now'))
+    expect(text(result.stdout)).toBe('now\n')
+    const pid = Number(readFileSync(join(sandbox.workdir, 'pid'), 'utf8'))
+    await runner.stop({ scope: 's1' })
+    expect(() => process.kill(pid, 0), 'a daemon of an ended command stays').not.toThrow()
+    process.kill(pid, 'SIGKILL')
+  })
+
+  test('stop ends running commands of its scope or id, and only these', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const sleeper = 'setsid sleep 100 & echo >>up; sleep 100'
+    const calls = [0, 1, 10].map((call) => runner.exec(request(call, sleeper)))
+    const other = runner.exec({ ...request(0, sleeper), id: id(0, { scope: 's2' }) })
+    const up = join(sandbox.workdir, 'up')
+    await until(() => existsSync(up) && readFileSync(up).length === 4, 'four commands to run')
+    await runner.stop({ scope: 's1', id: id(1) })
+    expect((await calls[1])?.outcome).toEqual({ type: 'signaled', signal: 'SIGKILL' })
+    expect(processesNaming('ROLLCALL_EXEC=s1/1-0-10-0').length).toBeGreaterThan(0)
+    await runner.stop({ scope: 's1' })
+    expect(processesNaming('ROLLCALL_EXEC=s1/')).toEqual([])
+    expect((await Promise.all(calls)).map((result) => result.outcome.type)).toEqual(Array(3).fill('signaled'))
+    expect(processesNaming('ROLLCALL_EXEC=s2/').length).toBeGreaterThan(0)
+    await runner.stop({ scope: 's2' })
+    expect((await other).outcome.type).toBe('signaled')
+  })
+
+  test('200 MB of output are counted, head and tail kept, and all of it given to a sink', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    let sunk = 0
+    let most = 0
+    const before = process.memoryUsage.rss()
+    const stdoutSink = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        sunk += chunk.length
+        most = Math.max(most, process.memoryUsage.rss() - before)
+        setImmediate(done)
+      },
+    })
+    const script = 'echo first; yes 0123456789abcde | head -c 200000000; echo last'
+    const { stdout } = await sandbox.open().exec(request(0, script, { stdoutSink, captureBytes: 1_000 }))
+    expect(stdout).toMatchObject({ bytes: 200_000_011, truncated: true })
+    expect([stdout.head.length, stdout.tail.length, sunk]).toEqual([1_000, 1_000, 200_000_011])
+    expect(stdout.head.toString()).toMatch(/^first\n0123/)
+    expect(stdout.tail.toString()).toMatch(/cde\nlast\n$/)
+    expect(most).toBeLessThan(150_000_000)
+  })
+
+  test('output is bytes', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const bytes = Buffer.from(Array.from({ length: 256 }, (_, index) => index))
+    const result = await sandbox.open().exec(request(0, 'cat; cat /proc/self/fd/0 >/dev/null', { stdin: bytes }))
+    expect(result.stdout.head.equals(bytes)).toBe(true)
+  })
+
+  test('a command of 1 MiB runs', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const script = `x=$(cat)\nset -- ${'# '.padEnd(1_048_576, 'Á long comment; ')}\necho "got $x"`
+    const result = await sandbox.open().exec(request(0, script, { stdin: Buffer.alloc(200_000, 'i') }))
+    expect(text(result.stderr)).toBe('')
+    expect(result.outcome).toEqual({ type: 'exited', code: 0 })
+    expect(result.stdout.bytes).toBe(200_005)
+  })
+
+  test('what lies below the acknowledged mark is forgotten and never run', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    await runner.exec(request(0, 'echo first >>ran; echo kept'))
+    runner.acknowledge({ scope: 's1', phase: 1, batch: 1 })
+    runner.acknowledge({ scope: 's1', phase: 2, batch: 3 })
+    await runner.exec({ ...request(0, 'true'), id: id(0, { phase: 2, batch: 3 }) })
+    const stale = sandbox.open()
+    stale.acknowledge({ scope: 's1', phase: 1, batch: 2 })
+    const lost = { type: 'lost', reason: 'acknowledged' }
+    for (const below of [id(0), id(7), id(0, { phase: 2, batch: 2 })]) {
+      const result = await stale.exec({ ...request(0, 'echo second >>ran'), id: below })
+      expect(result.outcome).toEqual(lost)
+    }
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('first\n')
+    const names = (): string => readdirSync(join(sandbox.journalDir, 's1')).sort().join(' ')
+    await until(() => names() === '.a 2-3-0-0', 'the claims below the mark to be removed')
+    expect(readdirSync(join(sandbox.outputDir, 's1')).sort()).toEqual(['2-3-0-0.err', '2-3-0-0.out'])
+  })
+
+  test.skipIf(!isRoot)('a journal without room is reported, and the command is not started', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    await runner.exec(request(0, 'true'))
+    const mount = (): void => {
+      const options = ['-t', 'tmpfs', '-o', 'size=64k,nr_inodes=12', 'tmpfs', join(sandbox.journalDir, 'small')]
+      expect(spawnSync('mount', options).status).toBe(0)
+    }
+    mkdirSync(join(sandbox.journalDir, 'small'))
+    mount()
+    try {
+      const calls = Array.from({ length: 20 }, (_, call) => ({
+        ...request(0, `echo ${call} >>ran`),
+        id: id(call, { scope: 'small' }),
+      }))
+      const results = await Promise.all(calls.map((call) => runner.exec(call)))
+      const full = results.filter(({ outcome }) => outcome.type === 'lost' && outcome.reason === 'journal-full')
+      const ran = results.filter(({ outcome }) => outcome.type === 'exited' && outcome.code === 0)
+      expect(full.length).toBeGreaterThan(0)
+      expect(full.length + ran.length).toBe(20)
+      expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8').trim().split('\n')).toHaveLength(ran.length)
+    } finally {
+      spawnSync('umount', [join(sandbox.journalDir, 'small')])
+    }
+  })
+
+  test('output files that cannot be opened are no exit code', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    await runner.exec(request(0, 'true'))
+    mkdirSync(join(sandbox.outputDir, 's1', '1-0-1-0.out'))
+    const result = await runner.exec(request(1, 'echo x >>ran'))
+    expect(result.outcome).toEqual({ type: 'lost', reason: 'journal-full' })
+    expect((await sandbox.open().exec(request(1, 'true'))).outcome).toEqual(result.outcome)
+    expect(existsSync(join(sandbox.workdir, 'ran'))).toBe(false)
+    rmSync(join(sandbox.outputDir, 's1', '1-0-1-0.out'), { recursive: true })
+  })
+
+  test.skipIf(!isRoot)('a command runs as the user asked for, who cannot read the journal', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const script = `id -u; id -g; echo "$HOME"; ls '${sandbox.journalDir}' || echo "$?"; cat`
+    const byName = await runner.exec(request(0, script, { user: 'nobody', stdin: Buffer.from('input') }))
+    expect(text(byName.stdout)).toMatch(/^65534\n65534\n\/nonexistent\n[12]\ninput$/)
+    const byNumber = await runner.exec(request(1, 'id -u', { user: '65534' }))
+    expect(text(byNumber.stdout)).toBe('65534\n')
+    await expect(runner.exec(request(2, 'id', { user: 'nonesuch' }))).rejects.toMatchObject({
+      code: 'runtime-unsupported',
+      message: expect.stringContaining('"nonesuch"'),
+    })
+  })
+
+  test('the supervisor starts the child, outlives it, and ends itself at SIGTERM and at the end of its lifetime', async () => {
+    await using sandbox = await openTestSandbox({ shell, child: ['sh', '-c', 'exit 7'], lifetimeMs: 1_000 })
+    const runner = sandbox.open()
+    await until(() => existsSync(join(sandbox.journalDir, 'child')), 'the child’s exit to be recorded')
+    expect(readFileSync(join(sandbox.journalDir, 'child'), 'utf8')).toBe('exited 7\n')
+    const result = runner.exec(request(0, 'sleep 100'))
+    await expect(result.then(({ outcome }) => outcome.type)).resolves.toMatch(/signaled/)
+    await until(() => sandbox.supervisor.exitCode !== null, 'the supervisor to end')
+    await expect(runner.exec(request(1, 'true'))).rejects.toMatchObject({ code: 'sandbox-lost' })
+  })
+})

@@ -1,0 +1,134 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Duplex } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import { openRunner } from './open-runner.ts'
+import type { Runner } from './runner.ts'
+import { attachArgv, supervisorArgv } from './scripts.ts'
+
+/** For tests: the real scripts as processes of this machine, in directories of their own. */
+
+export const shells = ['dash', 'bash', 'busybox'] as const
+export type Shell = (typeof shells)[number]
+
+/** Programs besides the shell that busybox has to be: its applets. */
+const applets = ['cat', 'cp', 'chmod', 'chown', 'dd', 'dirname', 'env', 'find', 'grep', 'head', 'id', 'kill', 'ls']
+  .concat(['mkdir', 'mkfifo', 'mv', 'od', 'readlink', 'rm', 'sed', 'seq', 'setsid', 'sleep', 'sort', 'su', 'tail'])
+  .concat(['tar', 'test', 'touch', 'tr', 'true', 'wc', 'yes', 'basename', 'stat', 'printf', 'sha256sum', 'date', 'awk'])
+
+export interface TestSandbox {
+  readonly directory: string
+  readonly journalDir: string
+  readonly outputDir: string
+  /** Where commands start. */
+  readonly workdir: string
+  readonly supervisor: ChildProcess
+  /** A new attachment; ending it ends its process. */
+  connect(): Promise<Duplex>
+  open(options?: Partial<Parameters<typeof openRunner>[0]>): Runner
+  /** Kills what is left and verifies that nothing is. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export interface TestSandboxOptions {
+  readonly shell: Shell
+  readonly lifetimeMs?: number
+  readonly child?: readonly string[]
+  /** Default: in the sandbox's directory. */
+  readonly journalDir?: string
+  readonly outputDir?: string
+}
+
+export async function openTestSandbox(options: TestSandboxOptions): Promise<TestSandbox> {
+  const directory = mkdtempSync(join(tmpdir(), 'rollcall-runner-'))
+  chmodSync(directory, 0o755)
+  const workdir = join(directory, 'work')
+  mkdirSync(workdir)
+  const env = { PATH: programs(directory, options.shell), HOME: '/root', LANG: 'C.UTF-8' }
+  const places = {
+    journalDir: options.journalDir ?? join(directory, 'a journal'),
+    outputDir: options.outputDir ?? join(directory, "out'put"),
+  }
+  const start = (argv: readonly string[]): ChildProcess =>
+    spawn(argv[0] ?? '', argv.slice(1), { env, cwd: workdir, detached: true, stdio: ['pipe', 'pipe', 'ignore'] })
+  const child = options.child === undefined ? {} : { child: options.child }
+  const supervisor = start(supervisorArgv({ ...places, lifetimeMs: options.lifetimeMs ?? 600_000, ...child }))
+  const connect = async (): Promise<Duplex> => duplexOf(start(attachArgv({ ...places, workdir })))
+  const isRunning = (): boolean => supervisor.exitCode === null && supervisor.signalCode === null
+  const runners: Runner[] = []
+  return {
+    directory,
+    ...places,
+    workdir,
+    supervisor,
+    connect,
+    open: (more) => {
+      const isAlive = async () =>
+        isRunning() ? ({ alive: true } as const) : { alive: false as const, reason: 'ended' }
+      const runner = openRunner({ connect, isAlive, ...more })
+      runners.push(runner)
+      return runner
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const runner of runners) runner.close()
+      if (isRunning()) {
+        supervisor.kill('SIGTERM')
+        await once(supervisor, 'exit')
+      }
+      await verifyGone(directory)
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A PATH on which `sh` is the shell under test. */
+function programs(directory: string, shell: Shell): string {
+  const bin = join(directory, 'bin')
+  mkdirSync(bin)
+  symlinkSync(`/bin/${shell}`, join(bin, 'sh'))
+  if (shell !== 'busybox') return `${bin}:/usr/bin:/bin`
+  for (const applet of applets) symlinkSync('/bin/busybox', join(bin, applet))
+  return bin
+}
+
+function duplexOf(child: ChildProcess): Duplex {
+  if (child.stdin === null || child.stdout === null) throw new Error('The attachment has no pipes')
+  return Duplex.from({ readable: child.stdout, writable: child.stdin })
+}
+
+/** Processes (not zombies) of which command line or environment names `text`. */
+export function processesNaming(text: string): string[] {
+  const pids = readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name) && name !== String(process.pid))
+  return pids.filter((pid) => {
+    try {
+      const read = (file: string): string => readFileSync(`/proc/${pid}/${file}`, 'utf8')
+      return `${read('cmdline')}\0${read('environ')}`.includes(text)
+    } catch {
+      return false
+    }
+  })
+}
+
+/** Waits until `condition` holds. */
+export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (let rounds = 0; !(await condition()); rounds += 1) {
+    if (rounds > 1000) throw new Error(`Waited 10 s for: ${what}`)
+    await delay(10)
+  }
+}
+
+export async function fileAppears(path: string): Promise<void> {
+  await until(() => existsSync(path), `${path} to appear`)
+}
+
+async function verifyGone(directory: string): Promise<void> {
+  try {
+    await until(() => processesNaming(directory).length === 0, 'all processes of the sandbox to be gone')
+  } catch (error) {
+    for (const pid of processesNaming(directory)) process.kill(Number(pid), 'SIGKILL')
+    throw error
+  }
+}
