@@ -112,7 +112,7 @@ export const lifecycleCases: readonly ConformanceCase[] = [
       const [first, second] = requests
       assert.ok(first && second)
       const namesBy = async (labels: Parameters<typeof provider.list>[0]) =>
-        (await provider.list(labels)).map((sandbox) => sandbox.name).sort()
+        (await provider.list(labels)).map((sandbox) => sandbox.name).toSorted()
       for (const key of ['job', 'workflow', 'owner'] as const) {
         assert.ok((await namesBy({ [key]: first.ownership[key] })).includes(first.name))
       }

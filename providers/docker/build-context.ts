@@ -38,7 +38,7 @@ async function writeContext(archive: Pack, options: { directory: string; dockerf
 
 async function* walk(root: string, folder: string): AsyncGenerator<string> {
   const entries = await readdir(join(root, folder), { withFileTypes: true })
-  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+  for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`
     yield path
     if (entry.isDirectory()) yield* walk(root, path)

@@ -29,9 +29,13 @@ export async function checkSpec(spec: SandboxSpec, engine: EngineFacts): Promise
 function checkResources(resources: Resources, engine: EngineFacts): Problem[] {
   const { cpus, memoryMiB, storageMiB, pids } = resources
   const problems = [
-    between('resources.cpus', cpus, [0.01, engine.cpus], 'CPUs, which is what this Engine has'),
-    between('resources.memoryMiB', memoryMiB, [leastMemoryMiB, engine.memoryMiB], 'MiB, which is what this Engine has'),
-    between('resources.pids', pids, [16, 4_194_304], 'processes'),
+    outside('resources.cpus', cpus, { least: 0.01, most: engine.cpus, unit: 'CPUs, which is what this Engine has' }),
+    outside('resources.memoryMiB', memoryMiB, {
+      least: leastMemoryMiB,
+      most: engine.memoryMiB,
+      unit: 'MiB, which is what this Engine has',
+    }),
+    outside('resources.pids', pids, { least: 16, most: 4_194_304, unit: 'processes' }),
     storageMiB !== undefined && {
       field: 'resources.storageMiB',
       value: String(storageMiB),
@@ -53,12 +57,13 @@ function checkGpus({ gpus }: Resources, engine: EngineFacts): Problem[] {
   return [{ field: 'resources.gpus.types', value: gpus.types.join(', '), expected }]
 }
 
-function between(
-  field: string,
-  value: number | undefined,
-  [least, most]: readonly [number, number],
-  unit: string,
-): Problem | undefined {
+interface Range {
+  readonly least: number
+  readonly most: number
+  readonly unit: string
+}
+
+function outside(field: string, value: number | undefined, { least, most, unit }: Range): Problem | undefined {
   if (value === undefined || (value >= least && value <= most)) return undefined
   return { field, value: String(value), expected: `Between ${least} and ${most} ${unit}.` }
 }

@@ -78,7 +78,9 @@ test('limits are really set, nothing is published, and only our labels are there
   })
   expect(Object.values(NetworkSettings.Ports).filter(Boolean)).toEqual([])
   const labels = Object.keys(Config.Labels).filter((key) => key.startsWith('rollcall.'))
-  expect(labels.sort()).toEqual([...Object.keys(request.ownership), 'workdir'].map((key) => `rollcall.${key}`).sort())
+  expect(labels.toSorted()).toEqual(
+    [...Object.keys(request.ownership), 'workdir'].map((key) => `rollcall.${key}`).toSorted(),
+  )
   expect(JSON.stringify(Config.Labels)).not.toContain('secret of')
   const limit = await run('cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || :')
   expect(succeeded(limit).trim()).toBe(String(96 * 1024 * 1024))

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { RollcallError } from '../../protocol/failure.ts'
 import type { Capabilities, CreateRequest, Provider, Sandbox } from '../contract/provider.ts'
 import { attach } from './attachment.ts'
-import { createContainerLifecycle } from './container-lifecycle.ts'
+import { ContainerLifecycle } from './container-lifecycle.ts'
 import { checkSpec, type EngineFacts } from './docker-check.ts'
 import { connectToDocker, describeConnection, type DockerConnection } from './docker-connection.ts'
 import { dockerError } from './docker-errors.ts'
@@ -28,7 +28,7 @@ export const dockerCapabilities: Capabilities = {
 export function createDockerProvider(options: DockerProviderOptions): Provider {
   const { calls, streams } = connectToDocker(options.connection)
   const images = createImageResolver(streams, join(options.stateDirectory, 'docker', 'locks'))
-  const lifecycle = createContainerLifecycle(calls)
+  const lifecycle = new ContainerLifecycle(calls)
 
   /** Adoption comes first, so that a sandbox that is there needs neither its image nor a registry. */
   async function createOrAdopt(request: CreateRequest): Promise<Sandbox> {
@@ -62,10 +62,10 @@ export function createDockerProvider(options: DockerProviderOptions): Provider {
     place,
     check: async (spec) => checkSpec(spec, await engineInfo()),
     createOrAdopt,
-    find: lifecycle.find,
+    find: (name) => lifecycle.find(name),
     connect: (name) => attach(streams, lifecycle, name),
-    destroy: lifecycle.destroy,
-    list: lifecycle.list,
+    destroy: (name) => lifecycle.destroy(name),
+    list: (labels) => lifecycle.list(labels),
     // The client library opens one connection for each call and keeps none.
     close: async () => {},
   }

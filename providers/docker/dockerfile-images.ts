@@ -1,4 +1,4 @@
-import { DockerfileParser, From, Copy, type Dockerfile } from 'dockerfile-ast'
+import { Copy, Directive, DockerfileParser, From, type Dockerfile } from 'dockerfile-ast'
 import { mapImage, type ImageMap } from './image-names.ts'
 
 interface Edit {
@@ -19,14 +19,14 @@ export function rewriteDockerfile(text: string, imageMap: ImageMap): string {
   const offsets = lineOffsets(text)
   const edits = [...syntaxEdits(dockerfile, offsets), ...imageEdits(dockerfile, imageMap, offsets)]
   return edits
-    .sort((a, b) => b.start - a.start)
+    .toSorted((a, b) => b.start - a.start)
     .reduce((edited, edit) => edited.slice(0, edit.start) + edit.text + edited.slice(edit.end), text)
 }
 
 function syntaxEdits(dockerfile: Dockerfile, offsets: readonly number[]): Edit[] {
   return dockerfile
     .getDirectives()
-    .filter((directive) => directive.getDirective() === 'syntax')
+    .filter((directive) => directive.getDirective() === Directive.syntax)
     .map((directive) => ({ ...toOffsets(directive.getRange(), offsets), text: '#' }))
 }
 
@@ -67,11 +67,10 @@ function resolveVariables(dockerfile: Dockerfile, image: string): string {
     const value = property?.getValue()
     if (property && value != null) values.set(property.getName(), value)
   }
-  return image.replace(
-    /\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))/g,
-    (written: string, braced?: string, fallback?: string, plain?: string) =>
-      values.get(braced ?? plain ?? '') ?? fallback ?? written,
-  )
+  return image.replace(/\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))/g, (...match: unknown[]) => {
+    const [written, braced, fallback, plain] = match.map((part) => (typeof part === 'string' ? part : undefined))
+    return values.get(braced ?? plain ?? '') ?? fallback ?? written ?? ''
+  })
 }
 
 function isStageNumber(image: string): boolean {

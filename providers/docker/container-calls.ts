@@ -1,0 +1,82 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type Docker from 'dockerode'
+import type { Container, ContainerCreateOptions, ContainerInfo, ContainerInspectInfo } from 'dockerode'
+import { nameOf } from './container-state.ts'
+import { dockerError, isAlreadyDone, isConflict, isNotFound } from './docker-errors.ts'
+
+/** Calls of the Engine about containers, each with its errors in Rollcall's terms. */
+
+/** How long a name may be taken by nothing that can be inspected. */
+const conflictTimeoutMs = 30_000
+
+export async function inspectContainer(docker: Docker, name: string): Promise<ContainerInspectInfo | undefined> {
+  try {
+    const container = await docker.getContainer(name).inspect()
+    // The Engine also finds containers by the beginning of their id.
+    return nameOf(container) === name ? container : undefined
+  } catch (error) {
+    if (isNotFound(error)) return undefined
+    throw dockerError(`inspect the container ${name}`, error)
+  }
+}
+
+/**
+ * @returns false when the name is taken. The Engine reserves a name before the container can be inspected, and frees
+ * it after its removal, so there are moments in which it is neither free nor found.
+ */
+export async function createContainer(
+  docker: Docker,
+  options: ContainerCreateOptions & { name: string },
+): Promise<boolean> {
+  const deadline = Date.now() + conflictTimeoutMs
+  for (;;) {
+    try {
+      await docker.createContainer(options)
+      return true
+    } catch (error) {
+      if (!isConflict(error) || Date.now() > deadline) throw dockerError(`create the container ${options.name}`, error)
+      if ((await inspectContainer(docker, options.name)) !== undefined) return false
+      await wait(10)
+    }
+  }
+}
+
+/** One that runs already is fine. */
+export async function startContainer(docker: Docker, name: string): Promise<void> {
+  try {
+    await docker.getContainer(name).start()
+  } catch (error) {
+    if (!isAlreadyDone(error)) throw dockerError(`start the container ${name}`, error)
+  }
+}
+
+/** @returns false when another removal is under way. */
+export async function removeContainer(container: Container): Promise<boolean> {
+  try {
+    await container.remove({ force: true, v: true })
+    return true
+  } catch (error) {
+    if (isNotFound(error)) return true
+    if (isConflict(error)) return false
+    throw dockerError(`remove the container ${container.id}`, error)
+  }
+}
+
+export async function hasFile(container: Container, path: string): Promise<boolean> {
+  try {
+    await container.infoArchive({ path })
+    return true
+  } catch (error) {
+    if (isNotFound(error)) return false
+    throw dockerError(`look at ${path} in the container ${container.id}`, error)
+  }
+}
+
+/** Dead ones too. */
+export async function listContainers(docker: Docker, label: string[]): Promise<ContainerInfo[]> {
+  try {
+    return await docker.listContainers({ all: true, filters: { label } })
+  } catch (error) {
+    throw dockerError('list containers', error)
+  }
+}
