@@ -243,12 +243,14 @@ switch() {
   exec $_setsid su -m -s "$_sh" -c 'exec "$0" "$@"' -- "${_name:-$_uid}" "$@" <&3 3<&- 8<&-
 }
 
-# stop REQUEST SCOPE [NAME]
+# stop REQUEST SCOPE NAME-OR-* [BEFOREPHASE]
 stop() {
   trap : PIPE HUP TERM
   _all=
-  for _f in "$_J/$2"/${3:-*}; do
-    [ -f "$_f" ] && ! load "$_f" && _all="$_all $2/${_f##*/}"
+  for _f in "$_J/$2"/$3; do
+    _id=${_f##*/}
+    [ -z "$4" ] || [ "${_id%%-*}" -lt "$4" ] || continue
+    [ -f "$_f" ] && ! load "$_f" && _all="$_all $2/$_id"
   done
   [ -n "$_all" ] && finish s $_all
   say G "$1"

@@ -75,7 +75,7 @@ class StreamRunner implements Runner {
     this.#marks.set(mark.scope, mark)
   }
 
-  async stop(target: { scope: string; id?: ExecId }): Promise<void> {
+  async stop(target: { scope: string; beforePhase?: number; id?: ExecId }): Promise<void> {
     await this.#ask(
       (number) => encodeStop(number, target),
       () => undefined,

@@ -70,9 +70,9 @@ export function encodeAcknowledge(mark: AcknowledgeMark): Buffer {
   return Buffer.from(`a ${quote(mark.scope)} ${mark.phase} ${mark.batch}\n`)
 }
 
-export function encodeStop(number: number, target: { scope: string; id?: ExecId }): Buffer {
-  const name = target.id === undefined ? '' : ` ${execName(target.id)}`
-  return Buffer.from(`s ${number} ${quote(target.scope)}${name}\n`)
+export function encodeStop(number: number, target: { scope: string; beforePhase?: number; id?: ExecId }): Buffer {
+  const name = target.id === undefined ? '*' : execName(target.id)
+  return Buffer.from(`s ${number} ${quote(target.scope)} '${name}' ${target.beforePhase ?? ''}\n`)
 }
 
 export function encodePing(number: number): Buffer {

@@ -227,6 +227,20 @@ describe.each(shells)('%s', (shell) => {
     expect((await other).outcome.type).toBe('signaled')
   })
 
+  test('stop before a phase leaves that phase running', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const agent = runner.exec({ ...request(0, 'echo >>up; sleep 100'), id: id(0, { phase: 1 }) })
+    const tests = runner.exec({ ...request(0, 'echo >>up; sleep 100'), id: id(0, { phase: 2 }) })
+    const up = join(sandbox.workdir, 'up')
+    await until(() => existsSync(up) && readFileSync(up).length === 2, 'two commands to run')
+    await runner.stop({ scope: 's1', beforePhase: 2 })
+    expect((await agent).outcome).toEqual({ type: 'signaled', signal: 'SIGKILL' })
+    expect(processesNaming('ROLLCALL_EXEC=s1/2-0-0-0').length).toBeGreaterThan(0)
+    await runner.stop({ scope: 's1' })
+    expect((await tests).outcome.type).toBe('signaled')
+  })
+
   test('200 MB of output are counted, head and tail kept, and all of it given to a sink', async () => {
     await using sandbox = await openTestSandbox({ shell })
     let sunk = 0
