@@ -20,8 +20,8 @@ function processOutput(stream: NodeJS.WriteStream, env: Record<string, string | 
   })
   return {
     stream,
-    isTTY: stream.isTTY === true,
-    color: stream.isTTY === true && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
+    isTTY: Boolean(stream.isTTY),
+    color: Boolean(stream.isTTY) && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
     write: (text) => {
       if (stream.writable) stream.write(text)
     },

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { ExportOptions } from '../../results/export-job.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { printSummary } from '../print-summary.ts'
@@ -38,9 +39,7 @@ async function results(id: string, { json = false, jobsDir }: ResultsFlags, cont
   return summary.failed > 0 ? exitCodes.failed : exitCodes.ok
 }
 
-async function exported(
-  target: Parameters<typeof import('../../results/export-job.ts').exportJob>[0],
-): Promise<string> {
+async function exported(target: ExportOptions): Promise<string> {
   const { exportJob } = await import('../../results/export-job.ts')
   return await exportJob(target)
 }
