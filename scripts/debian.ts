@@ -2,9 +2,15 @@ import { access } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { execa } from 'execa'
 
-/** Whether there is a program of this name; daemons of root are in sbin folders, which PATH does not always name. */
+/** Daemons of root and Go are in folders that the PATH of a CI does not always name. */
+export function addSystemFoldersToPath(): void {
+  const folders = (process.env['PATH'] ?? '').split(delimiter)
+  const missing = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/go/bin'].filter((folder) => !folders.includes(folder))
+  process.env['PATH'] = [...folders, ...missing].join(delimiter)
+}
+
 export async function isOnPath(name: string): Promise<boolean> {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin']
+  const folders = (process.env['PATH'] ?? '').split(delimiter)
   return (await Promise.all(folders.map((folder) => exists(join(folder, name))))).includes(true)
 }
 

@@ -6,7 +6,7 @@
 import { execa } from 'execa'
 import { findTemporal } from '../client/server/binary.ts'
 import { cacheDirectory } from '../protocol/directories.ts'
-import { describeFailure, installPackages, isOnPath, isRootOnDebian } from './debian.ts'
+import { addSystemFoldersToPath, describeFailure, installPackages, isOnPath, isRootOnDebian } from './debian.ts'
 import { dockerSocket, ensureDockerd } from './dockerd.ts'
 import { ensureTestImages } from './test-images.ts'
 
@@ -27,6 +27,7 @@ const programs = {
 } as const
 
 export async function provision(): Promise<Provisioned> {
+  addSystemFoldersToPath()
   await installPrograms()
   const temporal = await failureOf(provisionTemporal)
   const docker = await failureOf(provisionDocker)

@@ -1,5 +1,5 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 
 const recordSchema = z.object({
@@ -16,12 +16,12 @@ const recordSchema = z.object({
 /** What is known about the server that was started last; its process may have ended since. */
 export type ServerRecord = z.infer<typeof recordSchema>
 
-/** Where the embedded server keeps its things. */
+/** Where the embedded server keeps its things: absolute, since the server has another working directory. */
 export const serverPaths = {
-  record: (stateDirectory: string) => join(stateDirectory, 'server', 'current.json'),
-  lock: (stateDirectory: string) => join(stateDirectory, 'server', 'lock'),
+  record: (stateDirectory: string) => resolve(stateDirectory, 'server', 'current.json'),
+  lock: (stateDirectory: string) => resolve(stateDirectory, 'server', 'lock'),
   /** One folder per server version: a database file does not survive an upgrade of the server. */
-  version: (stateDirectory: string, serverVersion: string) => join(stateDirectory, 'server', serverVersion),
+  version: (stateDirectory: string, serverVersion: string) => resolve(stateDirectory, 'server', serverVersion),
 }
 
 /** Undefined when no server has been started in this state directory, or the file is damaged. */

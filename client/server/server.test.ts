@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ensureServer, serverStatus, stopServer } from './server.ts'
 
@@ -31,6 +31,13 @@ test('a server that ends at once is reported with the end of its log', async () 
   await expect(pending).rejects.toMatchObject({ code: 'configuration-invalid' })
   await expect(pending).rejects.toThrow(/ended at once; see .*server\.log\. Its log ends with:\nfirst\nunable to open/)
   expect((await serverStatus(options)).state).toBe('stopped')
+})
+
+test('a state directory relative to the working directory is understood', async () => {
+  const options = await withProgram('echo "$@"; exit 1')
+  const stateDirectory = relative(process.cwd(), options.stateDirectory)
+  const pending = ensureServer({ ...options, stateDirectory })
+  await expect(pending).rejects.toThrow(`--db-filename ${join(options.stateDirectory, 'server/1.29.1/temporal.db')} `)
 })
 
 test('the server gets nothing of the environment of whoever starts it', async () => {
