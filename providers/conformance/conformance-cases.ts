@@ -1,5 +1,6 @@
 import { commandCases } from './command-cases.ts'
 import type { ConformanceCase } from './conformance-case.ts'
+import { fileCases } from './file-cases.ts'
 import { inputCases } from './input-cases.ts'
 import { lifecycleCases } from './lifecycle-cases.ts'
 import { outputCases } from './output-cases.ts'
@@ -12,6 +13,7 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...commandCases,
   ...inputCases,
   ...outputCases,
+  ...fileCases,
   ...timeoutCases,
   ...recoveryCases,
 ]

@@ -4,7 +4,7 @@ import type { Capabilities } from '../contract/provider.ts'
 import type { CapabilityNeed, ConformanceCase } from './conformance-case.ts'
 import { bytesOf, failsWith, succeeded } from './expectations.ts'
 
-const needsUsers: CapabilityNeed = {
+export const needsUsers: CapabilityNeed = {
   isMet: (capabilities: Capabilities) => capabilities.users,
   order: { user: 'nobody' },
   field: 'user',

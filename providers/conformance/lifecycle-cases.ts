@@ -55,7 +55,12 @@ export const lifecycleCases: readonly ConformanceCase[] = [
     name: 'creating at the same time from several places gives one sandbox',
     run: async ({ provider, makeRequest }) => {
       const request = makeRequest()
-      const sandboxes = await Promise.all([1, 2, 3].map(() => provider.createOrAdopt(request)))
+      // All are awaited before any is judged, so that none creates after the case was cleaned up.
+      const attempts = await Promise.allSettled([1, 2, 3].map(() => provider.createOrAdopt(request)))
+      const sandboxes = attempts.map((attempt) => {
+        if (attempt.status === 'rejected') throw attempt.reason
+        return attempt.value
+      })
       assert.equal(new Set(sandboxes.map((sandbox) => sandbox.id)).size, 1)
       assert.equal((await provider.list({ owner: request.ownership.owner })).length, 1)
     },
