@@ -1,0 +1,43 @@
+/**
+ * `npm run build`: makes the package to publish in `dist/` (or the folder that is given), in JavaScript with
+ * declarations and a package.json of its own. What is compiled is what the entry points reach (tsconfig.build.json): no
+ * tests, no fixtures. In the clone nothing needs it; Node runs the `.ts` files. Publish with `npm publish ./dist`.
+ */
+import { chmod, copyFile, glob, readFile, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { execa } from 'execa'
+import { publishedManifest } from './published-manifest.ts'
+
+const root = join(import.meta.dirname, '..')
+const dist = resolve(process.argv[2] ?? join(root, 'dist'))
+
+await rm(dist, { recursive: true, force: true })
+if (await compile()) {
+  await copyShellPrograms()
+  for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md']) await copyFile(join(root, name), join(dist, name))
+  await chmod(join(dist, 'cli/main.js'), 0o755)
+  await writeManifest()
+  console.log(`built ${dist}; publish it with: npm publish ${dist}`)
+} else {
+  process.exitCode = 1
+}
+
+/** False when the sources have errors, which the compiler has printed; nothing is written then. */
+async function compile(): Promise<boolean> {
+  const compiler = join(root, 'node_modules/typescript/bin/tsc')
+  const args = [compiler, '-p', 'tsconfig.build.json', '--outDir', dist]
+  const { exitCode } = await execa(process.execPath, args, { cwd: root, stdio: 'inherit', reject: false })
+  return exitCode === 0
+}
+
+/** Shell programs are read at run time beside the module that uses them, so the compiler does not see them. */
+async function copyShellPrograms(): Promise<void> {
+  for await (const path of glob('{runner,providers}/**/*.sh', { cwd: root })) {
+    await copyFile(join(root, path), join(dist, path))
+  }
+}
+
+async function writeManifest(): Promise<void> {
+  const source = await readFile(join(root, 'package.json'), 'utf8')
+  await writeFile(join(dist, 'package.json'), `${JSON.stringify(publishedManifest(source), undefined, 2)}\n`)
+}
