@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty'
 import { environmentOfProcess } from '../client/environment.ts'
 import type { CommandContext, Output } from './context.ts'
 import type { Signals } from './signals.ts'
@@ -6,22 +7,27 @@ import type { Signals } from './signals.ts'
 export function processContext(process: NodeJS.Process): CommandContext {
   return {
     environment: environmentOfProcess(process.env),
-    stdout: processOutput(process.stdout, process.env),
-    stderr: processOutput(process.stderr, process.env),
+    stdout: processOutput(process.stdout, 1, process.env),
+    stderr: processOutput(process.stderr, 2, process.env),
     signals: processSignals(process),
     now: Date.now,
   }
 }
 
 /** A reader that has gone (`rollcall results x | head -1`) ends the output, not the command: a job may depend on it. */
-function processOutput(stream: NodeJS.WriteStream, env: Record<string, string | undefined>): Output {
+function processOutput(
+  stream: NodeJS.WriteStream,
+  descriptor: number,
+  env: Record<string, string | undefined>,
+): Output {
   stream.on('error', (error: Error & { code?: string }) => {
     if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error
   })
+  const isTTY = isatty(descriptor)
   return {
     stream,
-    isTTY: Boolean(stream.isTTY),
-    color: Boolean(stream.isTTY) && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
+    isTTY,
+    color: isTTY && !env['NO_COLOR'] && env['TERM'] !== 'dumb',
     write: (text) => {
       if (stream.writable) stream.write(text)
     },
