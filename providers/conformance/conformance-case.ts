@@ -30,6 +30,8 @@ export interface ConformanceContext {
   readonly makeRequest: (overrides?: Partial<SandboxSpec>) => CreateRequest
   /** A sandbox of the case's own. */
   readonly open: (overrides?: Partial<SandboxSpec>) => Promise<OpenSandbox>
+  /** Gives an order to the provider and attaches to what it creates or adopts. */
+  readonly openRequest: (request: CreateRequest) => Promise<OpenSandbox>
   /** The sandbox that all cases share which neither end it nor leave anything in the way of others. */
   readonly shared: () => Promise<OpenSandbox>
 }

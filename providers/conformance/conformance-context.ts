@@ -62,10 +62,10 @@ export function createConformanceHarness(provider: Provider, base: Partial<Sandb
     return { name: uniqueName(), spec, ownership: makeOwnership(spec), secrets }
   }
 
-  const open = async (overrides?: Partial<SandboxSpec>): Promise<OpenSandbox> => {
-    const request = makeRequest(overrides)
-    return openSandbox(provider, request, (runner) => runners.add(runner))
-  }
+  const openRequest = (request: CreateRequest): Promise<OpenSandbox> =>
+    openSandbox(provider, request, (runner) => runners.add(runner))
+
+  const open = (overrides?: Partial<SandboxSpec>): Promise<OpenSandbox> => openRequest(makeRequest(overrides))
 
   const shared = async (): Promise<OpenSandbox> => {
     const known = await sharedSandbox?.catch(() => undefined)
@@ -90,7 +90,7 @@ export function createConformanceHarness(provider: Provider, base: Partial<Sandb
     names.clear()
   }
 
-  return { provider, makeSpec, makeOwnership, uniqueName, makeRequest, open, shared, cleanUp }
+  return { provider, makeSpec, makeOwnership, uniqueName, makeRequest, open, openRequest, shared, cleanUp }
 }
 
 async function openSandbox(

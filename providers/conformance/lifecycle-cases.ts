@@ -154,10 +154,9 @@ export const lifecycleCases: readonly ConformanceCase[] = [
       const { sandbox, request, run } = await context.open()
       succeeded(await run('echo x >/tmp/left-behind'))
       await provider.destroy(sandbox.name)
-      const again = await provider.createOrAdopt(request)
-      assert.equal(again.name, sandbox.name)
-      const stream = await provider.connect(again.name)
-      stream.destroy()
+      const again = await context.openRequest(request)
+      assert.equal(again.sandbox.name, sandbox.name)
+      succeeded(await again.run('test ! -e /tmp/left-behind'))
       assert.equal((await provider.list({ owner: request.ownership.owner })).length, 1)
     },
   },
