@@ -143,15 +143,19 @@ follow() {
 start() {
   trap : PIPE HUP TERM
   _me=$_pid _born=$_start _as=
-  if [ -n "$4" ]; then
-    if ! lookup "$4"; then
+  if [ -n "${4:-$_user}" ]; then
+    if ! lookup "${4:-$_user}"; then
       answer "$1" "$2" e user 0 0 0
       return
     fi
     [ "$_uid" = "$_self" ] || _as=1
     if [ -n "$_as" ] && [ "$_self" != 0 ]; then
-      answer "$1" "$2" e switch 0 0 0
-      return
+      # Where there is no root, the runner's own user is the closest to it.
+      _as=
+      if [ "$_uid" != 0 ]; then
+        answer "$1" "$2" e switch 0 0 0
+        return
+      fi
     fi
   fi
   [ -d "$_J/$1/.a" ] && [ -d "$_O/$1" ] || mkdir -p "$_J/$1/.a" "$_O/$1"

@@ -149,7 +149,8 @@ test('an attachment that does not answer is asked, given up and replaced', async
 
 test('a sandbox that is gone is lost at once, with the reason, for everything that waits and comes', async () => {
   const far = farSide()
-  const isAlive = vi.fn(async () => ({ alive: false, reason: 'its container was removed' }) as const)
+  const gone = { alive: false, reason: 'its container was removed' } as const
+  const isAlive = vi.fn<() => Promise<typeof gone>>(async () => gone)
   const runner = openRunner({ connect: async () => far.stream, isAlive })
   const waiting = [runner.exec(request()), runner.hello(), runner.stop({ scope: 's' })]
   await far.nonce()
@@ -164,7 +165,7 @@ test('while the provider cannot be reached the runner goes on trying, until it i
   const refuse = async (): Promise<never> => {
     throw new RollcallError('provider-unavailable', 'connect ECONNREFUSED')
   }
-  const connect = vi.fn(refuse)
+  const connect = vi.fn<() => Promise<never>>(refuse)
   const runner = openRunner({ connect, isAlive: refuse })
   const stop = new AbortController()
   const result = runner.exec(request(), { signal: stop.signal })

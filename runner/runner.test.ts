@@ -108,7 +108,7 @@ describe.each(shells)('%s', (shell) => {
     }
     const again = await sandbox.open().exec(request(3, 'echo 3 >>ran; echo changed'))
     expect(text(again.stdout)).toBe('out 3\n')
-    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8').split('\n').sort().join('')).toBe('01234567')
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8').split('\n').toSorted().join('')).toBe('01234567')
   })
 
   test('a stream that is destroyed mid-command is opened again and the command is not', async () => {
@@ -293,9 +293,9 @@ describe.each(shells)('%s', (shell) => {
       expect(result.outcome).toEqual(lost)
     }
     expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('first\n')
-    const names = (): string => readdirSync(join(sandbox.journalDir, 's1')).sort().join(' ')
+    const names = (): string => readdirSync(join(sandbox.journalDir, 's1')).toSorted().join(' ')
     await until(() => names() === '.a 2-3-0-0', 'the claims below the mark to be removed')
-    expect(readdirSync(join(sandbox.outputDir, 's1')).sort()).toEqual(['2-3-0-0.err', '2-3-0-0.out'])
+    expect(readdirSync(join(sandbox.outputDir, 's1')).toSorted()).toEqual(['2-3-0-0.err', '2-3-0-0.out'])
   })
 
   test.skipIf(!isRoot)('a journal without room is reported, and the command is not started', async () => {

@@ -1,0 +1,204 @@
+import type { Writable } from 'node:stream'
+import { execName, type ExecId, type ExecResult } from '../protocol/exec.ts'
+import { RollcallError } from '../protocol/failure.ts'
+import type { ExecRequest, Runner } from './runner.ts'
+
+/** Files and trees in and out of a sandbox, each by an exec id: asked for twice, it is done once. */
+
+const transferTimeoutMs = 600_000
+const smallFileTimeoutMs = 60_000
+
+interface Detachable {
+  readonly signal?: AbortSignal
+}
+
+export type FileProblem = 'not-found' | 'is-a-directory' | 'permission-denied' | 'not-a-file'
+
+/** How these scripts say what is wrong with a path. */
+const problemCodes: Readonly<Record<number, FileProblem>> = {
+  44: 'not-found',
+  45: 'is-a-directory',
+  46: 'permission-denied',
+  47: 'not-a-file',
+}
+
+/**
+ * Unpacks a tar into a directory, which is made where it is missing; what is there already stays unless a file of the
+ * same name comes. Unpacked beside it first and moved, so that nobody sees half a file. File modes are kept.
+ * @param options.user who shall own the files; default root
+ * @throws RollcallError `sandbox-lost` when the sandbox cannot take the files, `runtime-unsupported` without `tar`
+ */
+export async function uploadTree(
+  runner: Runner,
+  upload: { id: ExecId; tar: Uint8Array; directory: string; user?: string },
+  options: Detachable = {},
+): Promise<void> {
+  await assertTar(runner)
+  const { id, tar, directory, user = '' } = upload
+  const script = `set -e
+mkdir -p -- "$RC_DIRECTORY"
+cd -- "$RC_DIRECTORY"
+t=.rollcall-${id.scope}-${execName(id)}
+trap 'rm -rf "$t"' EXIT
+mkdir "$t"
+tar -x -p -o -f - -C "$t"
+if [ -n "$RC_USER" ]; then
+  g=$(id -g "$RC_USER" 2>/dev/null) || g=0
+  chown -R "$RC_USER:$g" "$t"
+fi
+cp -a "$t/." .`
+  const env = { RC_DIRECTORY: directory, RC_USER: user }
+  const result = await runner.exec(asRoot({ id, script, env, stdin: tar, timeoutMs: transferTimeoutMs }), options)
+  assertDone(result, `Uploading files to ${directory}`)
+}
+
+/** One file; parents are made. @param file.mode octal, default 644. @throws as uploadTree */
+export async function uploadFile(
+  runner: Runner,
+  file: { id: ExecId; content: Uint8Array; path: string; mode?: string },
+  options: Detachable = {},
+): Promise<void> {
+  const { id, content, path, mode = '644' } = file
+  const request = writeRequest({ id, path, content, mode })
+  assertDone(await runner.exec(asRoot(request), options), `Uploading ${path}`)
+}
+
+/**
+ * A directory's content as a tar, streamed to `sink`, which is ended; links stay links.
+ * @throws RollcallError `sandbox-lost` when the directory cannot be read, `runtime-unsupported` without `tar`
+ */
+export async function downloadTree(
+  runner: Runner,
+  download: { id: ExecId; directory: string; sink: Writable },
+  options: Detachable = {},
+): Promise<void> {
+  await assertTar(runner)
+  const { id, directory, sink } = download
+  const request = {
+    id,
+    script: 'cd -- "$RC_DIRECTORY" && tar -c -f - .',
+    env: { RC_DIRECTORY: directory },
+    timeoutMs: transferTimeoutMs,
+    stdoutSink: sink,
+  }
+  assertDone(await runner.exec(asRoot(request), options), `Downloading ${directory}`)
+}
+
+export interface ReadRequest {
+  readonly id: ExecId
+  /** Absolute, or relative to `cwd`. */
+  readonly path: string
+  readonly maxBytes: number
+  /** False: a symbolic link is `not-a-file`. Default true. */
+  readonly followLinks?: boolean
+  readonly cwd?: string
+  readonly user?: string
+  readonly timeoutMs?: number
+  readonly stdoutSink?: Writable
+  readonly stderrSink?: Writable
+}
+
+/** What came of reading a file. `result` is the command's own. */
+export type ReadOutcome = { readonly result: ExecResult } & (
+  | { readonly type: 'read'; readonly content: Buffer; readonly truncated: boolean }
+  | { readonly type: FileProblem }
+  /** The command failed, timed out or was lost. */
+  | { readonly type: 'failed' }
+)
+
+/** The first `maxBytes` bytes of a regular file. */
+export async function readFile(runner: Runner, file: ReadRequest, options: Detachable = {}): Promise<ReadOutcome> {
+  const { path, maxBytes, followLinks = true, timeoutMs = smallFileTimeoutMs, ...rest } = file
+  const script = `f=$RC_PATH
+${followLinks ? '' : '[ ! -L "$f" ] || exit 47'}
+[ -e "$f" ] || [ -L "$f" ] || { ls -d -- "$f" 2>&1 | grep -qi "permission denied" && exit 46; exit 44; }
+[ ! -d "$f" ] || exit 45
+[ -e "$f" ] || exit 44
+[ -f "$f" ] || exit 47
+[ -r "$f" ] || exit 46
+exec head -c ${maxBytes + 1} <"$f"`
+  const request = { ...rest, script, env: { RC_PATH: asOperand(path) }, timeoutMs, captureBytes: maxBytes + 1 }
+  const result = await runner.exec(request, options)
+  const problem = fileProblem(result)
+  if (problem !== undefined) return { type: problem, result }
+  if (!isDone(result)) return { type: 'failed', result }
+  const { head } = result.stdout
+  return { type: 'read', content: head.subarray(0, maxBytes), truncated: head.length > maxBytes, result }
+}
+
+export interface WriteRequest {
+  readonly id: ExecId
+  /** Absolute, or relative to `cwd`. A link is followed. */
+  readonly path: string
+  readonly content: Uint8Array
+  /** Octal. Default: the mode of the file that is there, else what the umask leaves. */
+  readonly mode?: string
+  readonly cwd?: string
+  readonly user?: string
+  readonly timeoutMs?: number
+}
+
+export type WriteOutcome = { readonly result: ExecResult; readonly type: 'written' | 'failed' | FileProblem }
+
+/** Writes a file whole or not at all; parents are made, and the mode of a file that is there is kept. */
+export async function writeFile(runner: Runner, file: WriteRequest, options: Detachable = {}): Promise<WriteOutcome> {
+  const result = await runner.exec(writeRequest(file), options)
+  return { type: fileProblem(result) ?? (isDone(result) ? 'written' : 'failed'), result }
+}
+
+function writeRequest(file: WriteRequest): ExecRequest {
+  const { path, content, mode = '', timeoutMs = smallFileTimeoutMs, ...rest } = file
+  const script = `f=$RC_PATH
+if [ -L "$f" ]; then
+  f=$(readlink -f -- "$f" && echo /) || exit 44
+  f=\${f%??}
+fi
+[ ! -d "$f" ] || exit 45
+[ ! -e "$f" ] || [ -f "$f" ] || exit 47
+case $f in */*) d=\${f%/*} ;; *) d=. ;; esac
+[ -n "$d" ] || d=/
+mkdir -p "$d" || exit 46
+t=$d/.rollcall-${file.id.scope}-${execName(file.id)}
+trap 'rm -f "$t"' EXIT
+[ -w "$d" ] || exit 46
+if [ -e "$f" ]; then
+  [ -w "$f" ] || exit 46
+  cp -p "$f" "$t" || exit
+fi
+cat >"$t" && { [ -z "$RC_MODE" ] || chmod "$RC_MODE" "$t"; } && mv "$t" "$f"`
+  return { ...rest, script, env: { RC_PATH: asOperand(path), RC_MODE: mode }, stdin: content, timeoutMs }
+}
+
+/** A path that no program takes for an option. */
+export function asOperand(path: string): string {
+  return path.startsWith('/') ? path : `./${path}`
+}
+
+function asRoot(request: ExecRequest): ExecRequest {
+  return { ...request, user: 'root', cwd: '/' }
+}
+
+export function isDone({ outcome }: ExecResult): boolean {
+  return outcome.type === 'exited' && outcome.code === 0
+}
+
+function fileProblem({ outcome }: ExecResult): FileProblem | undefined {
+  return outcome.type === 'exited' ? problemCodes[outcome.code] : undefined
+}
+
+async function assertTar(runner: Runner): Promise<void> {
+  if ((await runner.hello()).tar) return
+  throw new RollcallError(
+    'runtime-unsupported',
+    'The image has no `tar`, which Rollcall needs to move directories in and out: add it to the image',
+  )
+}
+
+function assertDone(result: ExecResult, what: string): void {
+  if (isDone(result)) return
+  const { outcome } = result
+  const how = outcome.type === 'exited' ? `exit code ${outcome.code}` : outcome.type
+  const reason = outcome.type === 'lost' ? ` (${outcome.reason})` : ''
+  const said = result.stderr.head.toString('utf8').trim().slice(0, 500)
+  throw new RollcallError('sandbox-lost', `${what} failed with ${how}${reason}${said === '' ? '' : `: ${said}`}`)
+}

@@ -1,0 +1,9 @@
+import { z } from 'zod'
+import { defineTool, succeeded } from './tool.ts'
+
+export const submitTool = defineTool({
+  name: 'submit',
+  description: 'Says that the task is done. Ends your work on it.',
+  arguments: z.strictObject({ answer: z.string().optional().describe('An answer, where the task asks for one') }),
+  run: async ({ answer }) => ({ ...succeeded(answer ?? 'Submitted'), submitted: true }),
+})

@@ -1,0 +1,106 @@
+import { z } from 'zod'
+import type { CallResult, ToolDescription } from '../agents/agent.ts'
+import type { ExecId, ExecResult } from '../protocol/exec.ts'
+import type { ExecRequest, Runner } from '../runner/runner.ts'
+
+/** What a tool is given to work with, for one call. */
+export interface ToolContext {
+  readonly runner: Runner
+  /** The id of the call's commands, by part from 0. Parts are numbered in the order of the code, never by chance. */
+  readonly execId: (part: number) => ExecId
+  /** Absolute; relative paths and commands start here. */
+  readonly workdir: string
+  readonly user: string | undefined
+  readonly env: Readonly<Record<string, string>>
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+/** What a call came to, as the tool sees it. */
+export type ToolResult = Omit<CallResult, 'tool' | 'callId'>
+
+/** What one call of a batch may do to a sandbox, as execs. */
+export interface Tool {
+  readonly description: ToolDescription
+  /**
+   * Runs a call; run twice with the same exec ids it attaches to what the first run started. Wrong arguments and failing
+   * commands are results.
+   * @throws RollcallError `sandbox-lost`, `provider-unavailable`; the signal's reason when aborted
+   */
+  run(args: unknown, context: ToolContext): Promise<ToolResult>
+}
+
+interface ToolDefinition<Arguments extends z.ZodType> {
+  readonly name: string
+  readonly description: string
+  readonly arguments: Arguments
+  readonly run: (args: z.infer<Arguments>, context: ToolContext) => Promise<ToolResult>
+}
+
+/** A tool whose arguments are checked by its schema, from which its description for models is made. */
+export function defineTool<Arguments extends z.ZodType>(definition: ToolDefinition<Arguments>): Tool {
+  const { name, description } = definition
+  const { $schema: _, ...parameters } = z.toJSONSchema(definition.arguments, { io: 'input' })
+  return {
+    description: { name, description, parameters },
+    run: async (args, context) => {
+      const parsed = definition.arguments.safeParse(args)
+      if (parsed.success) return definition.run(parsed.data, context)
+      return invalid(`The arguments of ${name} are wrong. ${z.prettifyError(parsed.error)}`)
+    },
+  }
+}
+
+export function invalid(output: string): ToolResult {
+  return { ok: false, outcome: 'invalid', output }
+}
+
+/** A failure that a tool found itself, such as a file that is not there. */
+export function failed(output: string): ToolResult {
+  return { ok: false, outcome: 'exited', exitCode: 1, output }
+}
+
+export function succeeded(output: string): ToolResult {
+  return { ok: true, outcome: 'exited', exitCode: 0, output }
+}
+
+/** What every exec of a call has in common. */
+export function execDefaults(
+  context: ToolContext,
+  part: number,
+): Pick<ExecRequest, 'id' | 'cwd' | 'user' | 'timeoutMs'> {
+  return {
+    id: context.execId(part),
+    cwd: context.workdir,
+    ...(context.user !== undefined && { user: context.user }),
+    timeoutMs: context.timeoutMs,
+  }
+}
+
+/** The result of a command: what it said and, unless that is exit code 0, how it ended. */
+export function endOf({ outcome }: ExecResult, said: string, timeoutMs: number): ToolResult {
+  const text = said === '' || said.endsWith('\n') ? said : `${said}\n`
+  switch (outcome.type) {
+    case 'exited': {
+      const oom = outcome.oomKilled ? ', after the kernel killed a process for want of memory' : ''
+      return {
+        ok: outcome.code === 0,
+        outcome: 'exited',
+        exitCode: outcome.code,
+        output: outcome.code === 0 ? said : `${text}[exit code ${outcome.code}${oom}]`,
+      }
+    }
+    case 'timed-out':
+      return { ok: false, outcome: 'timed-out', output: `${text}[killed: it ran longer than ${timeoutMs / 1000} s]` }
+    case 'signaled':
+      return { ok: false, outcome: 'signaled', output: `${text}[stopped with ${outcome.signal}]` }
+    case 'lost':
+      return { ok: false, outcome: 'lost', output: `${text}[${lostSentence[outcome.reason]}]` }
+  }
+}
+
+const lostSentence = {
+  'supervisor-gone': 'The process that watched over the command was killed; how the command ended is not known',
+  'journal-full': 'The disk of the sandbox is full; the command was not started',
+  acknowledged: 'The result of this command is no longer kept',
+} as const

@@ -1,0 +1,14 @@
+import type { ToolDescription } from '../agents/agent.ts'
+import { bashTool } from './bash.ts'
+import { editFileTool, readFileTool, writeFileTool } from './file-tools.ts'
+import { listFilesTool } from './list-files.ts'
+import { submitTool } from './submit.ts'
+import type { Tool } from './tool.ts'
+
+const all: readonly Tool[] = [bashTool, readFileTool, writeFileTool, editFileTool, listFilesTool, submitTool]
+
+/** Every tool by its name. */
+export const tools: ReadonlyMap<string, Tool> = new Map(all.map((tool) => [tool.description.name, tool]))
+
+/** What models and agents are told about the tools. */
+export const toolDescriptions: readonly ToolDescription[] = all.map((tool) => tool.description)
