@@ -5,7 +5,9 @@ import { execa } from 'execa'
 /** Daemons of root and Go are in folders that the PATH of a CI does not always name. */
 export function addSystemFoldersToPath(): void {
   const folders = (process.env['PATH'] ?? '').split(delimiter)
-  const missing = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/go/bin'].filter((folder) => !folders.includes(folder))
+  const missing = ['/usr/sbin', '/sbin', '/usr/bin', '/bin', '/usr/local/go/bin'].filter(
+    (folder) => !folders.includes(folder),
+  )
   process.env['PATH'] = [...folders, ...missing].join(delimiter)
 }
 
