@@ -56,7 +56,7 @@ export class JobWorker {
     this.child = child
     child.unref()
     child.once('error', (error) => this.fail(error))
-    child.once('exit', () => void this.replace(startedAt))
+    child.once('exit', (code) => void this.replace({ startedAt, code }))
     await log.close()
   }
 
@@ -72,9 +72,10 @@ export class JobWorker {
     this.child?.kill('SIGTERM')
   }
 
-  private async replace(startedAt: number): Promise<void> {
+  /** A worker that was killed, or told to stop, is replaced; one that failed as soon as it was started is not. */
+  private async replace({ startedAt, code }: { startedAt: number; code: number | null }): Promise<void> {
     if (!this.watching) return
-    if (Date.now() - startedAt < diedAtOnceMs) {
+    if (code !== 0 && code !== null && Date.now() - startedAt < diedAtOnceMs) {
       const lines = (await readFile(this.logPath(), 'utf8')).trimEnd().split('\n').slice(-5)
       this.fail(
         new RollcallError(
