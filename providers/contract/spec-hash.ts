@@ -12,7 +12,7 @@ export function specHash(spec: SandboxSpec): string {
     ...rest,
     image: imageIdentity(image),
     lifetimeMs: limits.lifetimeMs,
-    secrets: [...secrets].sort(),
+    secrets: secrets.toSorted(),
   }
   return createHash('sha256').update(canonicalJson(identity)).digest('hex')
 }
@@ -31,5 +31,5 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function sortKeys(record: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)))
+  return Object.fromEntries(Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }

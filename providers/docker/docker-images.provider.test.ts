@@ -93,13 +93,15 @@ test('a layer script runs once as root on top of the image, whose user stays', a
 })
 
 test('another layer script, or the same on another image, is another layer', async () => {
-  const images = await Promise.all(
-    [
-      { layerScript: 'echo a' },
-      { layerScript: 'echo b' },
-      { layerScript: 'echo a', image: { type: 'name', name: 'busybox:1.36' } as const },
-    ].map(async (order) => (await docker.provider.createOrAdopt(docker.makeRequest(order))).image),
-  )
+  const debian = await docker.writeContext({ Dockerfile: 'FROM python:3.12-slim\n' })
+  const busybox = await docker.writeContext({ Dockerfile: 'FROM busybox:1.36\n' })
+  const orders = [
+    { image: debian, layerScript: 'echo a' },
+    { image: debian, layerScript: 'echo b' },
+    { image: busybox, layerScript: 'echo a' },
+  ]
+  const sandboxes = await Promise.all(orders.map((order) => docker.provider.createOrAdopt(docker.makeRequest(order))))
+  const images = sandboxes.map((sandbox) => sandbox.image)
   expect(new Set(images).size).toBe(3)
 })
 

@@ -17,7 +17,7 @@ export interface DockerFixture extends ConformanceHarness {
   readonly imageMap: Readonly<Record<string, string>>
   /** A build context that no earlier test has built. */
   readonly writeContext: (files: Readonly<Record<string, string>>) => Promise<ImageSource & { type: 'dockerfile' }>
-  /** Removes everything that was made, images of these contexts included. */
+  /** Removes everything that was made, images of these contexts included; other tests build at the same time. */
   readonly dispose: () => Promise<void>
 }
 
@@ -29,29 +29,25 @@ export async function openDockerFixture(): Promise<DockerFixture> {
   const provider = createDockerProvider({ connection, stateDirectory: join(directory, 'state') })
   const docker = connectToDocker(connection).calls
   const harness = createConformanceHarness(provider, { imageMap })
-  const imagesBefore = await taggedImages(docker)
+  const label = `rollcall-test.fixture=${randomUUID()}`
 
   const writeContext = async (files: Readonly<Record<string, string>>) => {
     const contentHash = randomUUID()
     const context = join(directory, contentHash)
     for (const [name, text] of Object.entries(files)) {
       await mkdir(dirname(join(context, name)), { recursive: true })
-      await writeFile(join(context, name), text)
+      await writeFile(join(context, name), name === 'Dockerfile' ? `${text}LABEL ${label}\n` : text)
     }
     return { type: 'dockerfile', directory: context, contentHash } as const
   }
 
   const dispose = async () => {
     await harness.cleanUp('all')
-    const made = (await taggedImages(docker)).filter((tag) => !imagesBefore.includes(tag))
-    for (const tag of made) await docker.getImage(tag).remove({ force: true })
+    const images = await docker.listImages({ filters: { label: [label] } })
+    for (const tag of images.flatMap((image) => image.RepoTags ?? []))
+      await docker.getImage(tag).remove({ force: true })
     await rm(directory, { recursive: true, force: true })
   }
 
   return { ...harness, connection, docker, directory, imageMap, writeContext, dispose }
-}
-
-async function taggedImages(docker: Docker): Promise<string[]> {
-  const images = await docker.listImages()
-  return images.flatMap((image) => image.RepoTags ?? []).filter((tag) => /^rollcall\/(built|layer|base):/.test(tag))
 }
