@@ -5,7 +5,7 @@ set -eu
 
 # This /proc is still the host's, so "self" is this process as the host knows it.
 read -r pid _ </proc/self/stat
-printf '"child-pid": %s\n' "$pid" >&4
+printf '"child-pid": %s\n}\n' "$pid" >&4
 exec 4>&-
 
 root=$1

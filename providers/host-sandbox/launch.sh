@@ -1,7 +1,8 @@
 #!/bin/sh
 # Starts one sandbox and stays its parent: launch.sh DIRECTORY COMMAND…
 #
-# COMMAND must print a line with "child-pid": N on descriptor 4, N being the sandbox's process 1 as seen from here.
+# COMMAND must print lines on descriptor 4, as bubblewrap does: "child-pid": N somewhere, N being the sandbox's process 1
+# as seen from here, and } at the end.
 # The environment of the sandbox comes on descriptor 3 as shell text, so that no secret is in any argument list.
 #
 # Exits 75 when another launcher is at work, 76 when this sandbox has been started before: it is never started twice.
@@ -24,11 +25,17 @@ flock -n 9 || exit 75
 
 # pid, start time and boot id together name a process for good: pids alone are reused.
 record_process() {
+  pid=
+  # To the end: bubblewrap would die of a closed pipe.
   while read -r line; do
-    case $line in *'"child-pid"'*) break ;; esac
+    case $line in
+      *'"child-pid"'*)
+        pid=${line##*: }
+        pid=${pid%%[!0-9]*}
+        ;;
+      '}') break ;;
+    esac
   done
-  pid=${line##*: }
-  pid=${pid%%[!0-9]*}
   [ -n "$pid" ] || return 1
   read -r stat <"/proc/$pid/stat" || return 1
   read -r boot </proc/sys/kernel/random/boot_id
@@ -52,7 +59,4 @@ mkfifo gate channels/control || exit 74
 } | {
   exec 8<>gate 9>&-
   record_process && printf '%s\n' "$environment" >&8
-  exec 8>&-
-  # bubblewrap goes on writing after that line, and would die of a closed pipe.
-  while read -r line; do :; done
 }

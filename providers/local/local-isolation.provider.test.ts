@@ -104,7 +104,7 @@ describe('from within a sandbox', () => {
   })
 
   test('no descriptor of the worker is open', async () => {
-    expect(await shell('ls /proc/1/fd | wc -w; for fd in /proc/self/fd/*; do readlink "$fd"; done')).not.toMatch(
+    expect(await shell('for fd in /proc/1/fd/* /proc/self/fd/*; do readlink "$fd" || :; done')).not.toMatch(
       /socket|pipe/,
     )
   })
