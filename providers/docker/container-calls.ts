@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import type Docker from 'dockerode'
 import type { Container, ContainerCreateOptions, ContainerInfo, ContainerInspectInfo } from 'dockerode'
@@ -64,7 +65,9 @@ export async function removeContainer(container: Container): Promise<boolean> {
 
 export async function hasFile(container: Container, path: string): Promise<boolean> {
   try {
-    await container.infoArchive({ path })
+    const answer: Readable = await container.infoArchive({ path })
+    // It has no body, and yet holds its connection, and with it this process, until it is read to its end.
+    answer.resume()
     return true
   } catch (error) {
     if (isNotFound(error)) return false
