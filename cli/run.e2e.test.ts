@@ -3,13 +3,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { processesNaming, RollcallProcess, until } from './fixtures/rollcall-process.ts'
+import { processesNaming, RollcallProcess, untilNothing } from './fixtures/rollcall-process.ts'
 import type { Ended } from './fixtures/rollcall-process.ts'
 
 /** The whole path on a real server with real workers and local sandboxes, as a user's shell sees it. */
 
 const examples = fileURLToPath(new URL('../examples/tasks', import.meta.url))
 const hello = join(examples, 'hello')
+
+/** No other process of this machine sleeps as long. */
+const sleeper = `sleep ${600_000 + process.pid}`
 
 let home = ''
 let env: Record<string, string | undefined> = {}
@@ -18,12 +21,14 @@ beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'rollcall-e2e-'))
   const { TEMPORAL_ADDRESS: _, ...inherited } = process.env
   env = { ...inherited, ROLLCALL_STATE_DIR: join(home, 'state') }
-  await writeTask('slow', { solution: 'echo begun; sleep 600', tests: 'echo 1 > /logs/verifier/reward.txt' })
+  await writeTask('slow', { solution: `echo begun; ${sleeper}`, tests: 'echo 1 > /logs/verifier/reward.txt' })
   await writeTask('silent', { solution: 'true', tests: 'true' })
 })
 
 afterAll(async () => {
   await rollcall(['server', 'stop'])
+  // Only a failing test leaves any: the last one says that none is left.
+  for (const { pid } of await processesNaming(home)) process.kill(pid, 'SIGKILL')
   await rm(home, { recursive: true, force: true })
 })
 
@@ -132,7 +137,7 @@ test('Ctrl-C cancels the job, says so, waits for the teardown and ends with 130'
   await running.says('Cancelling: waiting for the sandboxes to be removed')
   expect((await running.ended).code).toBe(130)
   expect(await exported('interrupted/summary.json')).toMatchObject({ graded: 0, failed: 0, cancelled: 1 })
-  expect(await processesNaming('sleep 600')).toEqual([])
+  expect(await processesNaming(sleeper)).toEqual([])
 })
 
 test('Ctrl-C twice leaves the job, which goes on cancelling; status and results know it', async () => {
@@ -140,11 +145,13 @@ test('Ctrl-C twice leaves the job, which goes on cancelling; status and results 
   await running.says('slow.oracle.1 started')
   running.signal('SIGINT')
   await running.says('Cancelling')
-  await until(async () => {
+  let hasEnded = false
+  void running.ended.then(() => (hasEnded = true))
+  await untilNothing(async () => {
     running.signal('SIGINT')
-    return await Promise.race([running.ended.then(() => true), Promise.resolve(false)])
-  })
-  expect((await running.ended).code).toBe(130)
+    return hasEnded ? [] : ['rollcall run']
+  }, 10_000)
+  expect(await running.ended).toMatchObject({ code: 130, stderr: expect.stringContaining('rollcall watch left') })
   expect((await rollcall(['watch', 'left'])).code).toBe(130)
   expect((await rollcall(['status', 'left', '--json'])).stdout).toContain('"state":"cancelled"')
 })
@@ -185,7 +192,7 @@ test('what only planning can find out is exit code 2 and one sentence', async ()
 })
 
 test('when all jobs have ended their workers end and no sandbox is left', async () => {
-  await until(async () => (await processesNaming(join(home, 'state'))).every((line) => line.includes('start-dev')))
-  const left = await processesNaming('sleep 600')
-  expect(left).toEqual([])
+  const workers = async () => (await processesNaming(home)).filter(({ command }) => !command.includes('start-dev'))
+  await untilNothing(workers, 60_000)
+  expect(await processesNaming(sleeper)).toEqual([])
 })

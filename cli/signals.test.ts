@@ -34,6 +34,11 @@ test('a Ctrl-C that npx passes on right after the terminal’s own is the same o
   expect(receive(signals)).toEqual(['cancel at 1000'])
 })
 
+test('a held Ctrl-C leaves in the end', () => {
+  const signals = [0, 100, 200, 300, 400, 500].map((atMs): [Signal, number] => ['SIGINT', atMs])
+  expect(receive(signals)).toEqual(['cancel at 0', 'leave at 300'])
+})
+
 test('SIGTERM is like Ctrl-C', () => {
   const signals: [Signal, number][] = [
     ['SIGTERM', 0],

@@ -5,8 +5,8 @@ export interface Signals {
 }
 
 /**
- * npm and npx pass a terminal's Ctrl-C on to a child that the terminal has already told: two signals so close together
- * are one.
+ * npm and npx pass a terminal's Ctrl-C on to a child that the terminal has already told: what comes so soon after a
+ * signal that counted does not count.
  */
 const sameSignalMs = 300
 
@@ -25,7 +25,7 @@ export class Interrupts {
   readonly #actions: InterruptActions
   readonly #now: () => number
   #state: 'following' | 'cancelling' | 'left' = 'following'
-  #latestAt = -Infinity
+  #countedAt = -Infinity
 
   constructor(actions: InterruptActions, now: () => number) {
     this.#actions = actions
@@ -33,9 +33,9 @@ export class Interrupts {
   }
 
   receive(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP'): void {
-    const isRepeated = this.#now() - this.#latestAt < sameSignalMs
-    this.#latestAt = this.#now()
+    const isRepeated = this.#now() - this.#countedAt < sameSignalMs
     if (this.#state === 'left' || (isRepeated && signal !== 'SIGHUP')) return
+    this.#countedAt = this.#now()
     if (this.#state === 'following' && signal !== 'SIGHUP' && this.#actions.cancel) {
       this.#state = 'cancelling'
       this.#actions.cancel()

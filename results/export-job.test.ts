@@ -167,6 +167,17 @@ test('results carry Harbor’s field names: rewards for a graded rollout, except
   })
 })
 
+test('where the grader’s reward file was not kept, one with the same rewards is written', async () => {
+  const { store, jobsDir } = await newPlace()
+  const several = rolloutResult({ task: 'b', rewards: { reward: 1, style: 0.5 } })
+  await storeJob(store, [])
+  await put(store, keys.resultKey('j', graded.name), graded)
+  await put(store, keys.resultKey('j', several.name), several)
+  const folder = await exportJob({ store, job: 'j', jobsDir })
+  expect(await readFile(join(folder, 'a.oracle.1/verifier/reward.txt'), 'utf8')).toBe('1\n')
+  expect(await readJson(join(folder, 'b.oracle.1/verifier/reward.json'))).toEqual({ reward: 1, style: 0.5 })
+})
+
 test('rollouts are exported as they finish; unfinished ones are passed over', async () => {
   const { store, jobsDir } = await newPlace()
   await storeJob(store, [graded])

@@ -81,9 +81,21 @@ async function exportRollout({ store, folder, result, options }: RolloutExport):
   const keys = await store.list(prefix)
   const paths = exportPaths(keys.map((key) => key.slice(prefix.length)))
   for (const [key, path] of paths) await exportObject(store, prefix + key, join(rolloutFolder, path))
+  if (![...paths.values()].some(isRewardFile)) await writeReward(rolloutFolder, result)
   await exportArtifacts(store, artifactsKey(result.job, result.name), join(rolloutFolder, 'artifacts'))
   await replaceFile(join(rolloutFolder, 'config.json'), jsonText(harborTrialConfig(result, options)))
   await replaceFile(resultPath, text)
+}
+
+const isRewardFile = (path: string) => path === 'verifier/reward.txt' || path === 'verifier/reward.json'
+
+/** The reward file as Harbor would have read it, where the grader's own file was not kept. */
+async function writeReward(folder: string, { rewards }: RolloutResult): Promise<void> {
+  if (!rewards) return
+  const [only, ...others] = Object.entries(rewards)
+  if (only?.[0] === 'reward' && others.length === 0)
+    await replaceFile(join(folder, 'verifier/reward.txt'), `${only[1]}\n`)
+  else await replaceFile(join(folder, 'verifier/reward.json'), jsonText(rewards))
 }
 
 async function exportArtifacts(store: Store, key: string, folder: string): Promise<void> {
