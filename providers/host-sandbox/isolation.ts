@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { bubblewrapArgv } from './bubblewrap.ts'
-import { namespacesArgv } from './namespaces.ts'
+import { prepareNamespaces, namespacesArgv } from './namespaces.ts'
 import type { Bind } from './host-system.ts'
 import type { SandboxPaths } from './paths.ts'
 
@@ -18,6 +18,8 @@ export interface SandboxView {
 
 /** How sandboxes are kept apart from the host. */
 export interface Isolation {
+  /** Called before each start, on a root where nothing has run yet. */
+  prepare(view: SandboxView): Promise<void>
   /** The beginning of a command line; what follows becomes process 1 and is written to descriptor 4 (launch.sh). */
   argv(view: SandboxView): string[]
   /** Why it does not work on this machine, or undefined. Really tries it. */
@@ -27,6 +29,7 @@ export interface Isolation {
 /** bubblewrap: the sandbox reaches nothing of the host but its read-only system. */
 export function bubblewrapIsolation(bwrapPath: string): Isolation {
   return {
+    prepare: () => Promise.resolve(),
     argv: (view) => bubblewrapArgv(bwrapPath, view),
     whyNot: () =>
       firstError(bwrapPath, [...'--unshare-user --unshare-pid --unshare-net --ro-bind / / --'.split(' '), 'true']),
@@ -39,6 +42,7 @@ export function bubblewrapIsolation(bwrapPath: string): Isolation {
  */
 export function namespaceIsolation(options: { asRoot: boolean }): Isolation {
   return {
+    prepare: prepareNamespaces,
     argv: (view) => namespacesArgv(options.asRoot, view),
     whyNot: () =>
       firstError('unshare', [...(options.asRoot ? [] : ['--map-root-user']), '--mount', '--pid', '--fork', 'true']),

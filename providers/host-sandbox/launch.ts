@@ -29,6 +29,7 @@ export interface Launch {
  */
 export async function launch(order: Launch): Promise<void> {
   const { paths } = order.view
+  await order.isolation.prepare(order.view)
   const launcher = startLauncher(order, await strayDescriptors())
   for (const deadline = performance.now() + order.startTimeoutMs; ;) {
     order.signal?.throwIfAborted()

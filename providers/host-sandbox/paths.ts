@@ -15,6 +15,8 @@ export interface SandboxPaths {
   readonly lock: string
   /** What bubblewrap and others said at the start. */
   readonly log: string
+  /** What to mount (fstab(5)); only without bubblewrap. */
+  readonly mounts: string
   /** `/` of the sandbox. */
   readonly root: string
   /** FIFOs; read-only inside, so that nothing inside can put a symbolic link where a worker opens a FIFO. */
@@ -39,6 +41,7 @@ export function pathsOf(directory: string): SandboxPaths {
     ended: join(directory, 'ended'),
     lock: join(directory, 'lock'),
     log: join(directory, 'run.log'),
+    mounts: join(directory, 'mounts'),
     root: join(directory, 'root'),
     channels,
     control: join(channels, 'control'),
