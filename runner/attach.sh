@@ -75,12 +75,12 @@ reply() {
   if [ -s "$_out.out" ]; then
     _more=1
     printf '%s R %s %s %s %s %s %s %s\n' "$_N" "$@"
-    cat "$_out.out"
+    LC_ALL=C cat "$_out.out"
   fi
   if [ -s "$_out.err" ]; then
     [ -n "$_more" ] || printf '%s R %s %s %s %s %s %s %s\n' "$_N" "$@"
     printf '%s E\n' "$_N"
-    cat "$_out.err"
+    LC_ALL=C cat "$_out.err"
     _more=2
   fi
   _x=.

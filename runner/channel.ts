@@ -26,7 +26,8 @@ export class Channel {
   constructor(options: ChannelOptions) {
     this.#stream = options.stream
     this.#stream.on('error', () => {})
-    const nonce = randomBytes(12).toString('hex')
+    // N stands only at its beginning, so that no beginning of a nonce can be taken for a part of it.
+    const nonce = `N${randomBytes(12).toString('hex')}`
     this.#stream.write(`${nonce}\n`)
     this.#watch = setInterval(() => this.#check(options), options.pingMs)
     this.ended = this.#receive(new FrameParser(nonce, this.#heard(options.receiver)))

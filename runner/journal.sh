@@ -32,12 +32,13 @@ who_fields() {
 
 # bg COMMAND ARG…: runs it detached, by a fork in a fork, with _pid and _start set. Not by &, since dash and ash make
 # what & starts ignore SIGINT and SIGQUIT for ever, commands of users included. The inner one kills the outer one, which
-# would wait for it.
+# would wait for it; cd -P tells a process its own pid.
 bg() {
   (
+    cd -P /proc/self
     (
+      kill -9 "${PWD#/proc/}"
       who /proc/self/stat
-      [ "$_parent" = 1 ] || kill -9 "$_parent"
       "$@" </dev/null
     )
     :

@@ -350,7 +350,18 @@ describe.each(shells)('%s', (shell) => {
     })
   })
 
-  test('the supervisor starts the child, outlives it, and ends itself at SIGTERM and at the end of its lifetime', async () => {
+  test('at SIGTERM the supervisor ends what runs, and itself', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const result = sandbox.open().exec(request(0, 'touch up; setsid sleep 100; sleep 100'))
+    await fileAppears(join(sandbox.workdir, 'up'))
+    sandbox.supervisor.kill('SIGTERM')
+    await until(() => sandbox.supervisor.exitCode !== null, 'the supervisor to end')
+    expect(sandbox.supervisor.exitCode).toBe(143)
+    await result.catch(() => undefined)
+    expect(processesNaming('ROLLCALL_EXEC=s1/')).toEqual([])
+  })
+
+  test('the supervisor starts the child, outlives it, and ends itself at the end of its lifetime', async () => {
     await using sandbox = await openTestSandbox({ shell, child: ['sh', '-c', 'exit 7'], lifetimeMs: 1_000 })
     const runner = sandbox.open()
     await until(() => existsSync(join(sandbox.journalDir, 'child')), 'the child’s exit to be recorded')
