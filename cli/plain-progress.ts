@@ -37,12 +37,17 @@ export class PlainProgress {
     this.#details.set(event.rollout, formatReward(reward))
   }
 
+  /** A job that is over at the first look never says how many rollouts it has. */
+  #count(): string {
+    return this.#total === 0 ? String(this.#ended) : `${this.#ended}/${this.#total}`
+  }
+
   #endedText(event: { readonly rollout: string; readonly state: string }): string {
     this.#ended += 1
     const detail = this.#details.get(event.rollout)
     this.#details.delete(event.rollout)
     const came = detail === undefined ? event.state : `${event.state} ${escapeControls(detail)}`
     const mean = formatReward(meanOf(this.#rewards))
-    return `${escapeControls(event.rollout)} ${came} (${this.#ended}/${this.#total}, mean ${mean})`
+    return `${escapeControls(event.rollout)} ${came} (${this.#count()}, mean ${mean})`
   }
 }

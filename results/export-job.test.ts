@@ -8,6 +8,7 @@ import { createFileStore } from '../store/file-store.ts'
 import * as keys from '../store/keys.ts'
 import { exportJob } from './export-job.ts'
 import { rolloutResult } from './fixtures/rollout-result.ts'
+import { withoutFiles } from './fixtures/without-files.ts'
 import { summarizeResults } from './summary.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
 import type { JobOptions } from '../protocol/job.ts'
@@ -49,17 +50,6 @@ async function newPlace(): Promise<Place> {
 async function put(store: Store, key: string, value: unknown): Promise<void> {
   const bytes = Buffer.isBuffer(value) ? value : Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))
   await store.putOnce(key, bytes)
-}
-
-/** The same objects through a driver that has no files on this machine. */
-function withoutFiles(store: Store): Store {
-  return {
-    url: store.url,
-    putOnce: (key, bytes) => store.putOnce(key, bytes),
-    get: (key) => store.get(key),
-    open: (key) => store.open(key),
-    list: (prefix) => store.list(prefix),
-  }
 }
 
 async function storeJob(store: Store, results: RolloutResult[]): Promise<void> {

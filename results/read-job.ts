@@ -45,9 +45,14 @@ export async function readGrades(store: Store, job: string): Promise<{ summary: 
   const stored = await readSummary(store, job)
   if (stored) return { summary: stored, finished: true }
   await readJobOptions(store, job)
-  const planned = (await readPlan(store, job)) ?? []
+  const planned = await readPlan(store, job)
+  if (!planned) throw new RollcallError('configuration-invalid', notPlanned(job))
   const names = planned.map((rollout) => rollout.name)
   return { summary: summarizeResults({ job, results: await readResults(store, job, names) }), finished: false }
+}
+
+function notPlanned(job: string): string {
+  return `Job ${JSON.stringify(job)} has no rollouts: expected one whose planning is done; rollcall status ${job} says where it is`
 }
 
 async function readJson<T>(store: Store, key: string): Promise<T | undefined> {
