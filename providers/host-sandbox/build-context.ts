@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join, posix, relative } from 'node:path'
 import picomatch from 'picomatch'
 import type { Problem } from '../contract/provider.ts'
-import { dockerfileProblem, planDockerfile, type CopyStep, type DockerfilePlan } from './dockerfile-plan.ts'
+import { dockerfileProblem, planDockerfile, type DockerfilePlan } from './dockerfile-plan.ts'
 
 export interface ContextEntry {
   /** Relative to the context, with `/`. */
@@ -75,5 +75,3 @@ function withParents(entries: readonly ContextEntry[]): ContextEntry[] {
   }
   return [...known.values()]
 }
-
-export type { CopyStep }

@@ -1,6 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { text } from 'node:stream/consumers'
-import type { Duplex } from 'node:stream'
 import { openRunner } from '../../runner/open-runner.ts'
 import type { Runner } from '../../runner/runner.ts'
 import type { CreateRequest, Ownership, Provider } from '../contract/provider.ts'
@@ -74,8 +72,4 @@ export async function withSandbox<T>(
     runner.close()
     await provider.destroy(request.name)
   }
-}
-
-export async function readAll(stream: Duplex): Promise<string> {
-  return await text(stream)
 }
