@@ -22,11 +22,10 @@ export interface DockerSandbox {
    * A turn of so many `bash` calls as an agent's rollout makes it: acknowledged, its output stored.
    * @returns when each call was answered, in milliseconds after the batch was sent
    */
-  batch(calls: number, mode: 'sequence' | 'parallel'): Promise<number[]>
+  readonly batch: (calls: number, mode: 'sequence' | 'parallel') => Promise<number[]>
   /** The same command through the Engine: create, start, read to its end, inspect. */
-  engineExec(): Promise<void>
-  readonly runner: Runner
-  close(): Promise<void>
+  readonly engineExec: () => Promise<void>
+  readonly close: () => Promise<void>
 }
 
 export async function openDockerSandbox(bench: Bench): Promise<DockerSandbox> {
@@ -45,7 +44,7 @@ export async function openDockerSandbox(bench: Bench): Promise<DockerSandbox> {
     runner.close()
     await provider.destroy(name)
   }
-  return { batch, engineExec: () => engineExec(container), runner, close }
+  return { batch, engineExec: () => engineExec(container), close }
 }
 
 function orderOf({ imageMap, namespace }: Bench) {
