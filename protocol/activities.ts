@@ -110,6 +110,8 @@ export interface RolloutOutcome {
 export interface ReleaseInput extends JobRef {
   readonly rollout: string
   readonly owner: string
+  /** How the rollout ended: decides, with the job's keep policy, whether the last sandbox stays. */
+  readonly state: RolloutState
   /** All of them are released: 1 to this. */
   readonly incarnations: number
 }

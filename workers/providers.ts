@@ -10,7 +10,7 @@ type Factory = (options: Options, config: Config) => Promise<Provider>
 const providers: Readonly<Record<string, { settings: readonly string[]; create: Factory }>> = {
   local: { settings: ['network', 'unsafe', 'limits'], create: createLocal },
   docker: { settings: ['socket'], create: createDocker },
-  fake: { settings: ['faults', 'instant'], create: createFake },
+  fake: { settings: ['faults', 'limits'], create: createFake },
 }
 
 export const providerNames = Object.keys(providers)
@@ -73,7 +73,13 @@ async function createDocker(options: Options, { stateDirectory, env }: Config): 
 
 async function createFake(options: Options, { stateDirectory }: Config): Promise<Provider> {
   const { createFakeProvider } = await import('../providers/fake/fake-provider.ts')
-  return createFakeProvider({ stateDirectory, instant: flag(options, 'instant') })
+  const { faultScriptFile } = await import('../providers/fake/faults.ts')
+  const faults = options['faults']
+  return createFakeProvider({
+    stateDirectory,
+    ignoreLimits: choice(options, 'limits', ['enforce', 'ignore']) === 'ignore',
+    ...(faults === undefined ? {} : { script: faultScriptFile(faults) }),
+  })
 }
 
 function flag(options: Options, name: string): boolean {

@@ -4,6 +4,7 @@ import { createActivities } from '../activities/create-activities.ts'
 import type { ActivityServices } from '../activities/services.ts'
 import { loadAgent } from '../agents/load-agent.ts'
 import { namespaceUuid } from '../client/connect.ts'
+import { isStopped } from '../client/server/server.ts'
 import { resolveTemporal } from '../client/temporal-config.ts'
 import type { TemporalEndpoint } from '../client/temporal-config.ts'
 import { jobTaskQueue, sharedTaskQueue } from '../protocol/names.ts'
@@ -76,7 +77,7 @@ async function serve({ options, endpoint, connection, client, providers }: Servi
   })
   options.log(`serving ${worker.options.taskQueue} on ${endpoint.address}`)
   const running = worker.run()
-  await Promise.race([running, untilOver({ options, client, providers })])
+  await Promise.race([running, untilOver({ options, endpoint, client, providers })])
   if (worker.getState() === 'RUNNING') worker.shutdown()
   options.log('shutting down')
   setTimeout(() => handover.abort(), handoverAfterMs)
@@ -85,14 +86,23 @@ async function serve({ options, endpoint, connection, client, providers }: Servi
 }
 
 /** Resolves at a stop signal, or when the worker's own job has nothing left. */
-function untilOver({ options, client, providers }: Pick<Serving, 'options' | 'client' | 'providers'>): Promise<void> {
+function untilOver({ options, endpoint, client, providers }: Omit<Serving, 'connection'>): Promise<void> {
   const { stop = new AbortController().signal, job, log } = options
   const stopped = new Promise<void>((resolve) => {
     if (stop.aborted) resolve()
     stop.addEventListener('abort', () => resolve(), { once: true })
   })
   if (job === undefined) return stopped
-  return Promise.race([stopped, untilJobIsOver({ job, client, providers, storeUrl: options.storeUrl, log, stop })])
+  const reviveServer = async () => {
+    if (!endpoint.embedded) return true
+    if (await isStopped(options.stateDirectory)) return false
+    await resolveTemporal({ ...options, onProgress: log })
+    return true
+  }
+  return Promise.race([
+    stopped,
+    untilJobIsOver({ job, client, providers, storeUrl: options.storeUrl, log, stop, reviveServer }),
+  ])
 }
 
 async function services(at: {

@@ -128,7 +128,7 @@ class Rollout {
       return outcome
     } finally {
       this.show('release')
-      await this.release()
+      await this.release(ending.state)
       this.show('done')
     }
   }
@@ -207,7 +207,7 @@ class Rollout {
     )
   }
 
-  private async release(): Promise<void> {
+  private async release(state: Ending['state']): Promise<void> {
     await callActivity(
       'releaseSandbox',
       { ...activityOptions.releaseSandbox, summary: `${this.progress.incarnation} sandbox(es)` },
@@ -216,6 +216,7 @@ class Rollout {
         storeUrl: this.input.storeUrl,
         rollout: this.input.rollout,
         owner: this.progress.owner,
+        state,
         incarnations: this.progress.incarnation,
       },
     )

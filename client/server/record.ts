@@ -11,6 +11,8 @@ const recordSchema = z.object({
   address: z.string(),
   uiUrl: z.string(),
   startedAt: z.string(),
+  /** Somebody asked for its end; a server that died has none. */
+  stoppedAt: z.string().optional(),
 })
 
 /** What is known about the server that was started last; its process may have ended since. */

@@ -7,7 +7,7 @@ import { isHealthy } from './health.ts'
 import { withLock } from './lock.ts'
 import { lastLines, launchServer } from './launch.ts'
 import { findServerProcess, isServerProcess } from './process-table.ts'
-import { readServerRecord, serverPaths } from './record.ts'
+import { readServerRecord, serverPaths, writeServerRecord } from './record.ts'
 import type { ServerRecord } from './record.ts'
 import { embeddedNamespace } from './settings.ts'
 
@@ -127,6 +127,7 @@ export async function stopServer(options: Pick<ServerOptions, 'stateDirectory' |
     const pid = record && (await pidOf(record))
     if (!record || pid === undefined) return { state: 'not-running' }
     options.onProgress(`stopping the Temporal server with pid ${pid}`)
+    await writeServerRecord(options.stateDirectory, { ...record, stoppedAt: new Date().toISOString() })
     process.kill(pid, 'SIGTERM')
     if (await isGone(pid, record.databaseFile, stopWithinMs)) return { state: 'stopped', pid }
     options.onProgress('it does not stop, killing it; the write-ahead log keeps everything')
@@ -134,6 +135,12 @@ export async function stopServer(options: Pick<ServerOptions, 'stateDirectory' |
     if (await isGone(pid, record.databaseFile, killWithinMs)) return { state: 'stopped', pid }
     throw new RollcallError('configuration-invalid', `The Temporal server with pid ${pid} cannot be killed: end it.`)
   })
+}
+
+/** Whether the server is down because somebody stopped it: then nobody but a user may start it again. */
+export async function isStopped(stateDirectory: string): Promise<boolean> {
+  const record = await readServerRecord(stateDirectory)
+  return record?.stoppedAt !== undefined && (await healthyServer(stateDirectory)) === undefined
 }
 
 async function isGone(pid: number, databaseFile: string, withinMs: number): Promise<boolean> {
