@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { freshDirectoriesScript } from '../grading/fresh-directories.ts'
-import { parseReward, readRewardScript } from '../grading/reward.ts'
+import { parseReward, readRewardScript, rewardFile } from '../grading/reward.ts'
 import type { GradeInput, GradeResult } from '../protocol/activities.ts'
 import type { ExecResult } from '../protocol/exec.ts'
 import { failureKinds, RollcallError } from '../protocol/failure.ts'
@@ -85,7 +85,15 @@ class GradingAttempt {
     if (!isDeepStrictEqual(first, second)) {
       throw new RollcallError('grade-tampered', 'The reward file changed after the test script had ended')
     }
+    await this.storeReward(first)
     return this.parse(first, tests)
+  }
+
+  /** The file as the tests wrote it: evidence, and what an export shows. */
+  private async storeReward(printed: Buffer): Promise<void> {
+    const file = rewardFile(printed)
+    if (file === undefined) return
+    await this.dependencies.context.store.putOnce(gradeFileKey({ ...this.input, name: file.name }), file.content)
   }
 
   /** What commands of the agent have left running: evidence, and the difference between `clean` and `live`. */

@@ -34,7 +34,7 @@ export async function* jobEvents(source: EventSource, after: string | undefined)
     const look = await source.look()
     if (look.state !== 'planning') {
       const isOver = finalStates.includes(look.state)
-      if (!isOver) yield* reader.jobEvent(look)
+      if (!isOver || look.state !== 'failed') yield* reader.jobEvent(isOver ? { ...look, state: 'running' } : look)
       yield* reader.rolloutEvents(isOver ? await reader.allNames() : look.running, look.ended)
       if (isOver) return yield* reader.jobEvent(look)
     }

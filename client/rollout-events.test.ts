@@ -57,7 +57,7 @@ test('events go on right after a cursor, in another process', async () => {
   const over: JobLook = { state: 'completed', total: 1, running: [], ended: [] }
   const source = { job: 'j', store, look: async () => over, wait: async () => {} }
   const all = await Array.fromAsync(jobEvents(source, undefined))
-  expect(all.map(({ type }) => type)).toEqual(['rollout', 'turn', 'call', 'grade', 'rollout', 'job'])
+  expect(all.map(({ type }) => type)).toEqual(['job', 'rollout', 'turn', 'call', 'grade', 'rollout', 'job'])
   for (const [index, event] of all.entries()) {
     const rest = await Array.fromAsync(jobEvents(source, event.cursor))
     expect(rest).toEqual(all.slice(index + 1))

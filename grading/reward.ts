@@ -20,6 +20,14 @@ printf 'missing\\n'
 
 const maxRewardBytes = 65_536
 
+/** The reward file that was printed, when it is a regular one. */
+export function rewardFile(printed: Buffer): { name: 'reward.json' | 'reward.txt'; content: Buffer } | undefined {
+  const lineEnd = printed.indexOf('\n')
+  const name = printed.subarray(0, lineEnd).toString()
+  if (name !== 'reward.json' && name !== 'reward.txt') return undefined
+  return { name, content: printed.subarray(lineEnd + 1) }
+}
+
 /**
  * Rewards out of what `readRewardScript` printed. Format: Harbor's (`reward.json`: a flat object of numbers;
  * `reward.txt`: one number, the reward named `reward`).

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { WorkflowNotFoundError } from '@temporalio/client'
 import type { Client } from '@temporalio/client'
 import { jobOptionsSchema } from '../protocol/job.ts'
-import { jobKey } from '../store/keys.ts'
+import { jobKey, planKey } from '../store/keys.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Providers } from './providers.ts'
 import { sweepJob } from './sweep.ts'
@@ -55,8 +55,10 @@ async function jobState({ client, job }: Watched): Promise<'absent' | 'running' 
 }
 
 async function sweptClean({ job, client, providers, storeUrl, log }: Watched): Promise<boolean> {
-  const bytes = await openStore(storeUrl).get(jobKey(job))
-  if (bytes === undefined) return true
+  const store = openStore(storeUrl)
+  const [bytes, plan] = await Promise.all([store.get(jobKey(job)), store.get(planKey(job))])
+  // Without a plan no rollout has begun, and the provider may be one that does not exist.
+  if (bytes === undefined || plan === undefined) return true
   const { provider: wanted } = jobOptionsSchema.parse(JSON.parse(bytes.toString()))
   const provider = await providers.provider(wanted.name, wanted.options)
   return (await sweepJob({ job, client, provider, log })) === 0
