@@ -157,6 +157,11 @@ start() {
         return
       fi
     fi
+    # su wants a name, and not every image has it.
+    if [ -n "$_as" ] && [ -z "$_setpriv" ] && [ -z "${_su:+$_name}" ]; then
+      answer "$1" "$2" e user 0 0 0
+      return
+    fi
   fi
   [ -d "$_J/$1/.a" ] && [ -d "$_O/$1" ] || mkdir -p "$_J/$1/.a" "$_O/$1"
   now
@@ -244,7 +249,7 @@ switch() {
   if [ -n "$_setpriv" ]; then
     exec $_setsid setpriv "--reuid=$_uid" "--regid=$_gid" $_groups "$@" <&3 3<&- 8<&-
   fi
-  exec $_setsid su -m -s "$_sh" -c 'exec "$0" "$@"' -- "${_name:-$_uid}" "$@" <&3 3<&- 8<&-
+  exec $_setsid "$_su" -m -s "$_sh" -c 'exec "$0" "$@"' -- "${_name:-$_uid}" "$@" <&3 3<&- 8<&-
 }
 
 # stop REQUEST SCOPE NAME-OR-* [BEFOREPHASE]
@@ -349,6 +354,7 @@ path sh; _sh=$_x
 path bash; _bash=$_x
 path env; _env=$_x
 path setsid; _setsid=$_x
+path su; _su=$_x
 # busybox has another setpriv.
 _setpriv=
 [ "$_self" != 0 ] || ! setpriv --reuid=0 true >/dev/null || _setpriv=1

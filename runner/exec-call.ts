@@ -130,7 +130,7 @@ function requestError([state, code]: readonly string[], request: ExecRequest): R
   if (code === 'user') {
     return new RollcallError(
       'runtime-unsupported',
-      `User ${user} does not exist in the sandbox: name one out of its /etc/passwd, or a number`,
+      `User ${user} does not exist in the sandbox: name one out of its /etc/passwd, or a number where the image has setpriv`,
     )
   }
   if (code === 'switch') {

@@ -15,10 +15,11 @@ import { extract, pack } from 'tar-stream'
 import { describe, expect, test } from 'vitest'
 import type { ExecId } from '../protocol/exec.ts'
 import { downloadTree, readFile, uploadFile, uploadTree, writeFile } from './files.ts'
-import { openTestSandbox, shells } from './test-sandbox.ts'
+import { openTestSandbox, shells, uniqueScope } from './test-sandbox.ts'
 
+const scope = uniqueScope()
 const isRoot = process.getuid?.() === 0
-const id = (call: number): ExecId => ({ scope: 's1', phase: 0, batch: 0, call, part: 0 })
+const id = (call: number): ExecId => ({ scope, phase: 0, batch: 0, call, part: 0 })
 const oddNames = ['with space', "quote'd", 'new\nline', 'Áß€', '-rf', '$(touch pwned)', ' end\n']
 
 const treeOf = async (files: Readonly<Record<string, { content: string; mode: number }>>): Promise<Buffer> => {

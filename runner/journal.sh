@@ -96,11 +96,9 @@ sweep() {
   return $_hit
 }
 
-# finish WHY ID…: ends running commands with all that they started; returns when they are dead, or after 1000 rounds
-# (20 s and more) if something cannot be killed. Forks (sleep). A command that has ended by itself meanwhile keeps its
-# daemons.
-finish() {
-  _kind=$1 _list=' ' _round=0
+# doom WHY ID…: says in the claims of running commands why they are about to end -> _list
+doom() {
+  _kind=$1 _list=' '
   shift
   for _id; do
     load "$_J/$_id" && continue
@@ -108,18 +106,32 @@ finish() {
     { read -r _x; printf %s "$_kind" >&3; } 3<>"$_J/$_id" <&3
     _list="$_list$_id "
   done
-  while [ "$_list" != ' ' ] && [ $_round -lt 1000 ]; do
-    _left=' ' _owners=' ' _round=$((_round + 1))
-    for _id in $_list; do
-      if load "$_J/$_id"; then
-        [ "$_state" = x ] && continue
-      elif owned; then
-        _owners="$_owners$_owner "
-      fi
-      _left="$_left$_id "
-    done
-    _list=$_left
-    sweep "$_list" "$_owners" || [ "$_owners" != ' ' ] || break
+}
+
+# strike: kills what is left of the commands in _list; fails when nothing is. A command that has ended by itself
+# meanwhile keeps its daemons.
+strike() {
+  _left=' ' _owners=' '
+  for _id in $_list; do
+    if load "$_J/$_id"; then
+      [ "$_state" = x ] && continue
+    elif owned; then
+      _owners="$_owners$_owner "
+    fi
+    _left="$_left$_id "
+  done
+  _list=$_left
+  [ "$_list" != ' ' ] || return
+  sweep "$_list" "$_owners" || [ "$_owners" != ' ' ]
+}
+
+# finish WHY ID…: ends running commands with all that they started; returns when they are dead, or after 1000 rounds
+# (20 s and more) if something cannot be killed. The first strike needs no fork, which a fork bomb may prevent.
+finish() {
+  _round=0
+  doom "$@"
+  while strike && [ $_round -lt 1000 ]; do
+    _round=$((_round + 1))
     sleep 0.02
   done
 }

@@ -6,12 +6,14 @@ import { describe, expect, test } from 'vitest'
 import type { ExecId } from '../protocol/exec.ts'
 import type { ExecRequest } from './runner.ts'
 import { attachArgv, supervisorArgv } from './scripts.ts'
-import { fileAppears, openTestSandbox, processesNaming, shells, until } from './test-sandbox.ts'
+import { fileAppears, openTestSandbox, processesNaming, shells, uniqueScope, until } from './test-sandbox.ts'
 
+const scope = uniqueScope()
+const otherScope = uniqueScope()
 const isRoot = process.getuid?.() === 0
 
 const id = (call: number, more: Partial<ExecId> = {}): ExecId => ({
-  scope: 's1',
+  scope,
   phase: 1,
   batch: 0,
   call,
@@ -82,7 +84,8 @@ describe.each(shells)('%s', (shell) => {
       ),
     )
     const out = text(result.stdout)
-    expect(out).toMatch(/^SigIgn:\t0000000000000000\ns1\/1-0-0-0\n/)
+    expect(out).toMatch(/^SigIgn:\t0000000000000000\n/)
+    expect(out).toContain(`\n${scope}/1-0-0-0\n`)
     expect(out).toMatch(/\n1000\n0?022\n$/)
     expect(out).not.toMatch(/lock\.|wake|[89] -> .*journal/)
   })
@@ -147,16 +150,16 @@ describe.each(shells)('%s', (shell) => {
     const runner = sandbox.open()
     const result = runner.exec(request(0, 'echo x >>ran; echo begun; sleep 100'))
     await fileAppears(join(sandbox.workdir, 'ran'))
-    const claim = readFileSync(join(sandbox.journalDir, 's1', '1-0-0-0'), 'utf8')
+    const claim = readFileSync(join(sandbox.journalDir, scope, '1-0-0-0'), 'utf8')
     process.kill(Number(claim.split('\n')[2]?.split(' ')[0]), 'SIGKILL')
     const other = await sandbox.open().exec(request(0, 'echo never'))
     expect(other.outcome).toEqual({ type: 'lost', reason: 'supervisor-gone' })
     expect(text(other.stdout)).toBe('begun\n')
     runner.close()
     await expect(result).rejects.toThrow()
-    await sandbox.open().stop({ scope: 's1' })
+    await sandbox.open().stop({ scope })
     expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\n')
-    expect(processesNaming('ROLLCALL_EXEC=s1/1-0-0-0')).toEqual([])
+    expect(processesNaming(`ROLLCALL_EXEC=${scope}/1-0-0-0`)).toEqual([])
   })
 
   test('at its timeout a command dies with its whole tree, also what called setsid', async () => {
@@ -168,7 +171,7 @@ describe.each(shells)('%s', (shell) => {
     expect(text(result.stderr)).toBe('')
     expect(result.durationMs).toBeGreaterThanOrEqual(400)
     expect(result.durationMs).toBeLessThan(5_000)
-    await until(() => processesNaming('ROLLCALL_EXEC=s1/').length === 0, 'the tree to be dead')
+    await until(() => processesNaming(`ROLLCALL_EXEC=${scope}/`).length === 0, 'the tree to be dead')
   })
 
   test('timeouts of many commands are kept, each at its time', async () => {
@@ -203,7 +206,7 @@ describe.each(shells)('%s', (shell) => {
     const result = await runner.exec(request(0, 'sleep 60 & echo "$!" >pid; echo now'))
     expect(text(result.stdout)).toBe('now\n')
     const pid = Number(readFileSync(join(sandbox.workdir, 'pid'), 'utf8'))
-    await runner.stop({ scope: 's1' })
+    await runner.stop({ scope })
     expect(() => process.kill(pid, 0), 'a daemon of an ended command stays').not.toThrow()
     process.kill(pid, 'SIGKILL')
   })
@@ -213,17 +216,17 @@ describe.each(shells)('%s', (shell) => {
     const runner = sandbox.open()
     const sleeper = 'setsid sleep 100 & echo >>up; sleep 100'
     const calls = [0, 1, 10].map((call) => runner.exec(request(call, sleeper)))
-    const other = runner.exec({ ...request(0, sleeper), id: id(0, { scope: 's2' }) })
+    const other = runner.exec({ ...request(0, sleeper), id: id(0, { scope: otherScope }) })
     const up = join(sandbox.workdir, 'up')
     await until(() => existsSync(up) && readFileSync(up).length === 4, 'four commands to run')
-    await runner.stop({ scope: 's1', id: id(1) })
+    await runner.stop({ scope, id: id(1) })
     expect((await calls[1])?.outcome).toEqual({ type: 'signaled', signal: 'SIGKILL' })
-    expect(processesNaming('ROLLCALL_EXEC=s1/1-0-10-0').length).toBeGreaterThan(0)
-    await runner.stop({ scope: 's1' })
-    expect(processesNaming('ROLLCALL_EXEC=s1/')).toEqual([])
+    expect(processesNaming(`ROLLCALL_EXEC=${scope}/1-0-10-0`).length).toBeGreaterThan(0)
+    await runner.stop({ scope })
+    expect(processesNaming(`ROLLCALL_EXEC=${scope}/`)).toEqual([])
     expect((await Promise.all(calls)).map((result) => result.outcome.type)).toEqual(Array(3).fill('signaled'))
-    expect(processesNaming('ROLLCALL_EXEC=s2/').length).toBeGreaterThan(0)
-    await runner.stop({ scope: 's2' })
+    expect(processesNaming(`ROLLCALL_EXEC=${otherScope}/`).length).toBeGreaterThan(0)
+    await runner.stop({ scope: otherScope })
     expect((await other).outcome.type).toBe('signaled')
   })
 
@@ -234,10 +237,10 @@ describe.each(shells)('%s', (shell) => {
     const tests = runner.exec({ ...request(0, 'echo >>up; sleep 100'), id: id(0, { phase: 2 }) })
     const up = join(sandbox.workdir, 'up')
     await until(() => existsSync(up) && readFileSync(up).length === 2, 'two commands to run')
-    await runner.stop({ scope: 's1', beforePhase: 2 })
+    await runner.stop({ scope, beforePhase: 2 })
     expect((await agent).outcome).toEqual({ type: 'signaled', signal: 'SIGKILL' })
-    expect(processesNaming('ROLLCALL_EXEC=s1/2-0-0-0').length).toBeGreaterThan(0)
-    await runner.stop({ scope: 's1' })
+    expect(processesNaming(`ROLLCALL_EXEC=${scope}/2-0-0-0`).length).toBeGreaterThan(0)
+    await runner.stop({ scope })
     expect((await tests).outcome.type).toBe('signaled')
   })
 
@@ -282,20 +285,20 @@ describe.each(shells)('%s', (shell) => {
     await using sandbox = await openTestSandbox({ shell })
     const runner = sandbox.open()
     await runner.exec(request(0, 'echo first >>ran; echo kept'))
-    runner.acknowledge({ scope: 's1', phase: 1, batch: 1 })
-    runner.acknowledge({ scope: 's1', phase: 2, batch: 3 })
+    runner.acknowledge({ scope, phase: 1, batch: 1 })
+    runner.acknowledge({ scope, phase: 2, batch: 3 })
     await runner.exec({ ...request(0, 'true'), id: id(0, { phase: 2, batch: 3 }) })
     const stale = sandbox.open()
-    stale.acknowledge({ scope: 's1', phase: 1, batch: 2 })
+    stale.acknowledge({ scope, phase: 1, batch: 2 })
     const lost = { type: 'lost', reason: 'acknowledged' }
     for (const below of [id(0), id(7), id(0, { phase: 2, batch: 2 })]) {
       const result = await stale.exec({ ...request(0, 'echo second >>ran'), id: below })
       expect(result.outcome).toEqual(lost)
     }
     expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('first\n')
-    const names = (): string => readdirSync(join(sandbox.journalDir, 's1')).toSorted().join(' ')
+    const names = (): string => readdirSync(join(sandbox.journalDir, scope)).toSorted().join(' ')
     await until(() => names() === '.a 2-3-0-0', 'the claims below the mark to be removed')
-    expect(readdirSync(join(sandbox.outputDir, 's1')).toSorted()).toEqual(['2-3-0-0.err', '2-3-0-0.out'])
+    expect(readdirSync(join(sandbox.outputDir, scope)).toSorted()).toEqual(['2-3-0-0.err', '2-3-0-0.out'])
   })
 
   test.skipIf(!isRoot)('a journal without room is reported, and the command is not started', async () => {
@@ -328,12 +331,12 @@ describe.each(shells)('%s', (shell) => {
     await using sandbox = await openTestSandbox({ shell })
     const runner = sandbox.open()
     await runner.exec(request(0, 'true'))
-    mkdirSync(join(sandbox.outputDir, 's1', '1-0-1-0.out'))
+    mkdirSync(join(sandbox.outputDir, scope, '1-0-1-0.out'))
     const result = await runner.exec(request(1, 'echo x >>ran'))
     expect(result.outcome).toEqual({ type: 'lost', reason: 'journal-full' })
     expect((await sandbox.open().exec(request(1, 'true'))).outcome).toEqual(result.outcome)
     expect(existsSync(join(sandbox.workdir, 'ran'))).toBe(false)
-    rmSync(join(sandbox.outputDir, 's1', '1-0-1-0.out'), { recursive: true })
+    rmSync(join(sandbox.outputDir, scope, '1-0-1-0.out'), { recursive: true })
   })
 
   test.skipIf(!isRoot)('a command runs as the user asked for, who cannot read the journal', async () => {
@@ -344,6 +347,9 @@ describe.each(shells)('%s', (shell) => {
     expect(text(byName.stdout)).toMatch(/^65534\n65534\n\/nonexistent\n[12]\ninput$/)
     const byNumber = await runner.exec(request(1, 'id -u', { user: '65534' }))
     expect(text(byNumber.stdout)).toBe('65534\n')
+    const unlisted = runner.exec(request(3, 'id -u; id -g', { user: '4321' }))
+    if (shell === 'busybox') await expect(unlisted).rejects.toMatchObject({ code: 'runtime-unsupported' })
+    else expect(text((await unlisted).stdout)).toBe('4321\n0\n')
     await expect(runner.exec(request(2, 'id', { user: 'nonesuch' }))).rejects.toMatchObject({
       code: 'runtime-unsupported',
       message: expect.stringContaining('"nonesuch"'),
@@ -358,7 +364,7 @@ describe.each(shells)('%s', (shell) => {
     await until(() => sandbox.supervisor.exitCode !== null, 'the supervisor to end')
     expect(sandbox.supervisor.exitCode).toBe(143)
     await result.catch(() => undefined)
-    expect(processesNaming('ROLLCALL_EXEC=s1/')).toEqual([])
+    expect(processesNaming(`ROLLCALL_EXEC=${scope}/`)).toEqual([])
   })
 
   test('the supervisor starts the child, outlives it, and ends itself at the end of its lifetime', async () => {

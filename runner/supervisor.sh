@@ -53,7 +53,11 @@ check() {
     _keep="$_keep $_i" _count=$((_count + 1))
   done
   _running=$_keep
-  [ -n "$_due" ] && bg finish t $_due
+  if [ -n "$_due" ]; then
+    doom t $_due
+    strike
+    bg finish t $_due
+  fi
   rest "$_next"
 }
 

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,6 +14,9 @@ import { attachArgv, supervisorArgv } from './scripts.ts'
 
 export const shells = ['dash', 'bash', 'busybox'] as const
 export type Shell = (typeof shells)[number]
+
+/** A scope that no other test of this machine has: markers of commands are seen by all of them. */
+export const uniqueScope = (): string => `t${randomBytes(6).toString('hex')}`
 
 /** Programs besides the shell that busybox has to be: its applets. */
 const applets = ['cat', 'cp', 'chmod', 'chown', 'dd', 'dirname', 'env', 'find', 'grep', 'head', 'id', 'kill', 'ls']

@@ -5,10 +5,11 @@ import { text as textOf } from 'node:stream/consumers'
 import { Ajv } from 'ajv'
 import { beforeEach, afterEach, expect, test } from 'vitest'
 import type { Call, CallResult } from '../agents/agent.ts'
-import { openTestSandbox, until, type TestSandbox } from '../runner/test-sandbox.ts'
+import { openTestSandbox, uniqueScope, until, type TestSandbox } from '../runner/test-sandbox.ts'
 import { executeBatch, type Batch, type BatchContext, type ExecRecord } from './execute-batch.ts'
 import { toolDescriptions } from './tools.ts'
 
+const scope = uniqueScope()
 let sandbox: TestSandbox
 let batchNumber: number
 beforeEach(async () => {
@@ -19,7 +20,7 @@ afterEach(() => sandbox[Symbol.asyncDispose]())
 
 const contextOf = (more: Partial<BatchContext> = {}): BatchContext => ({
   runner: sandbox.open(),
-  scope: 's1',
+  scope,
   phase: 1,
   batch: batchNumber++,
   defaultTimeoutMs: 20_000,
@@ -103,7 +104,7 @@ test('every exec is reported and its output spooled whole', async () => {
   })
   const [result] = await run([bash('seq 100000; echo end >&2')], {}, context)
   expect(records[0]).toMatchObject({
-    id: { scope: 's1', phase: 1, batch: context.batch, call: 0, part: 0 },
+    id: { scope, phase: 1, batch: context.batch, call: 0, part: 0 },
     command: 'seq 100000; echo end >&2',
     outcome: { type: 'exited', code: 0 },
     stdoutBytes: 588_895,
