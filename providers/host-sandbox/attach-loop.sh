@@ -1,4 +1,5 @@
-# Inside a sandbox: starts one attachment for each announcement. $1 is the directory of FIFOs, the rest the attachment.
+# Inside a sandbox: attach-loop.sh CHANNELS ATTACHMENT…
+# Starts one attachment for each announcement on the control FIFO.
 channels=$1
 shift
 

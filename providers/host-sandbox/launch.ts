@@ -3,11 +3,11 @@ import { readFile } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { RollcallError } from '../../protocol/failure.ts'
-import { attachArgv, supervisorArgv } from '../../runner/scripts.ts'
 import { isListening } from './attachment.ts'
 import { process1Path, type Isolation, type SandboxView } from './isolation.ts'
-import { inside, scriptPath, scriptText, type SandboxPaths } from './paths.ts'
+import { scriptPath, type SandboxPaths } from './paths.ts'
 import { isAlive } from './process-identity.ts'
+import { programsArgv } from './programs.ts'
 import { readProcessIdentity } from './record.ts'
 import { closingDescriptors, strayDescriptors } from './stray-descriptors.ts'
 
@@ -30,7 +30,8 @@ export interface Launch {
 export async function launch(order: Launch): Promise<void> {
   const { paths } = order.view
   await order.isolation.prepare(order.view)
-  const launcher = startLauncher(order, await strayDescriptors())
+  const programs = await programsArgv(paths, order)
+  const launcher = startLauncher(order, programs, await strayDescriptors())
   for (const deadline = performance.now() + order.startTimeoutMs; ;) {
     order.signal?.throwIfAborted()
     if (await isReady(paths)) return
@@ -73,20 +74,13 @@ async function logTail(paths: SandboxPaths): Promise<string> {
 }
 
 /** In a session of its own and without ties to this process, so that it outlives it. */
-function startLauncher(order: Launch, strays: readonly number[]): ChildProcess {
+function startLauncher(order: Launch, programs: readonly string[], strays: readonly number[]): ChildProcess {
   const { paths } = order.view
-  const supervisor = supervisorArgv({
-    journalDir: inside.journal,
-    outputDir: inside.output,
-    lifetimeMs: order.lifetimeMs,
-    child: attachLoopArgv(order.workdir),
-  })
   const [program = '', ...argv] = [
     closingDescriptors(strays),
     ['/bin/sh', scriptPath('launch.sh'), paths.directory],
     order.isolation.argv(order.view),
-    ['/bin/sh', '-c', scriptText('process-one.sh'), paths.marker],
-    supervisor,
+    programs,
   ].flat()
   const launcher = spawn(program, argv, {
     cwd: '/',
@@ -98,11 +92,6 @@ function startLauncher(order: Launch, strays: readonly number[]): ChildProcess {
   const channel = launcher.stdio[3]
   if (channel && 'end' in channel) sendEnvironment(channel, order.environment)
   return launcher
-}
-
-function attachLoopArgv(workdir: string): string[] {
-  const attachment = attachArgv({ journalDir: inside.journal, outputDir: inside.output, workdir })
-  return ['/bin/sh', '-c', scriptText('attach-loop.sh'), 'rollcall-attach-loop', inside.channels, ...attachment]
 }
 
 /** As shell text; the last line proves that it is complete. */

@@ -1,11 +1,11 @@
-import { randomUUID } from 'node:crypto'
-import { rename, stat, symlink, writeFile } from 'node:fs/promises'
+import { stat, symlink, writeFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import { makeDirectory } from './apply-dockerfile.ts'
 import { inside, scriptPath } from './paths.ts'
 import { errorCode } from './record.ts'
 import type { Bind } from './host-system.ts'
 import type { SandboxView } from './isolation.ts'
+import { writeWhole } from './write-whole.ts'
 
 const devices = ['null', 'zero', 'full', 'random', 'urandom', 'tty']
 const deviceLinks = { ptmx: 'pts/ptmx', fd: '/proc/self/fd', stdin: 'fd/0', stdout: 'fd/1', stderr: 'fd/2' }
@@ -43,10 +43,7 @@ export async function prepareNamespaces(view: SandboxView): Promise<void> {
   for (const [name, to] of Object.entries(deviceLinks)) await linkDevice(join(root, 'dev', name), to)
   const rootItself: Mount = { source: root, target: '/', type: 'none', options: 'bind' }
   const mounts = [rootItself, ...systemMounts, ...binds.map(asMount)]
-  // Another creator may be writing the same lines at the same time; a launcher must see all of them.
-  const temporary = `${view.paths.mounts}-${randomUUID()}`
-  await writeFile(temporary, mounts.map((mount) => `${fstabLine(root, mount)}\n`).join(''), { mode: 0o600 })
-  await rename(temporary, view.paths.mounts)
+  await writeWhole(view.paths.mounts, mounts.map((mount) => `${fstabLine(root, mount)}\n`).join(''))
 }
 
 function deviceBind(name: string): Bind {

@@ -1,6 +1,8 @@
-# Process 1 of a sandbox: takes its environment from the gate, then runs the supervisor and reaps what others leave.
+# Process 1 of a sandbox: process-one.sh MARKER SUPERVISOR…
+# Takes its environment from the gate, then runs the supervisor and reaps what others leave.
 # When the supervisor ends, so does this, and the kernel ends everything else in the sandbox.
 umask 022
+shift
 exec 4>&-
 environment=$(cat)
 case $environment in

@@ -180,6 +180,16 @@ test('a worker that dies while it makes a sandbox leaves it to be finished or re
   expect((await commandLines()).filter((line) => line.includes(request.name))).toEqual([])
 })
 
+test('an agent that kills by command line does not meet the words of the runner’s own programs', async () => {
+  await withSandbox(local, makeRequest(), async (shell) => {
+    const words = ['sleep', 'server', 'read', 'tar', 'kill', 'env', 'start', 'python', 'node', 'cat', 'trap']
+    const lines = await shell('for f in /proc/[0-9]*/cmdline; do tr "\\0" " " <$f; echo; done')
+    const ofRunner = lines.split('\n').filter((line) => line.includes('/run/rollcall/'))
+    expect(ofRunner.length).toBeGreaterThanOrEqual(3)
+    for (const word of words) expect(ofRunner.filter((line) => new RegExp(`\\b${word}\\b`).test(line))).toEqual([])
+  })
+})
+
 test('the death of the attach loop or of process 1’s child makes the sandbox unusable, not silent', async () => {
   const request = makeRequest()
   await local.createOrAdopt(request)
