@@ -2,10 +2,11 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { finished, pipeline } from 'node:stream/promises'
 import { expect, test } from 'vitest'
 import { createFileStore } from '../store/file-store.ts'
 import { outputKey } from '../store/keys.ts'
+import type { Store } from '../store/store.ts'
 import { ExecLog } from './exec-log.ts'
 
 const at = { job: 'j', rollout: 'a.oracle.1', incarnation: 1 }
@@ -47,6 +48,26 @@ test.each([10, 2_000_000])(
     expect((await store.get(key))?.length).toBe(size + 1)
   },
 )
+
+test('a call does not wait until its output is on disk; flush does', async () => {
+  const { store } = await emptyLog()
+  const disk = Promise.withResolvers<void>()
+  const slow: Store = { ...store, putOnce: (key, bytes) => disk.promise.then(() => store.putOnce(key, bytes)) }
+  const log = new ExecLog(at, slow)
+  await finished(log.spool(id, 'stdout').end('hi'))
+  const flushed = log.flush()
+  expect(await store.list('')).toEqual([])
+  disk.resolve()
+  await flushed
+  expect((await store.get(key))?.toString()).toBe('hi')
+})
+
+test.each([10, 2_000_000])('flush reports that %i bytes could not be stored', async (size) => {
+  const { store } = await emptyLog()
+  const log = new ExecLog(at, { ...store, putOnce: () => Promise.reject(new Error('the disk is full')) })
+  await finished(log.spool(id, 'stdout').end(Buffer.alloc(size))).catch(() => undefined)
+  await expect(log.flush()).rejects.toThrow('the disk is full')
+})
 
 function* chunksOf(bytes: Buffer): Generator<Buffer> {
   for (let from = 0; from < bytes.length; from += 65_536) yield bytes.subarray(from, from + 65_536)

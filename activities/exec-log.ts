@@ -78,18 +78,18 @@ class OutputSpool extends Writable {
   readonly stored: Promise<void>
   private readonly put: Put
   private readonly chunks: Buffer[] = []
+  private readonly settle: { resolve: () => void; reject: (error: unknown) => void }
   private size = 0
+  private hasEnded = false
   private streaming: { source: PassThrough; done: Promise<unknown> } | undefined
 
   constructor(put: Put) {
     super()
     this.put = put
-    this.stored = new Promise((resolve, reject) => {
-      this.once('finish', resolve)
-      this.once('error', reject)
-      // Detached before its end: the attempt that attaches again stores the output.
-      this.once('close', resolve)
-    })
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.stored = promise
+    this.settle = { resolve, reject }
+    this.once('error', reject)
     // Whoever never waits for it must not crash the worker; flush reports the error.
     this.stored.catch(() => undefined)
   }
@@ -106,15 +106,22 @@ class OutputSpool extends Writable {
     else source.once('drain', callback)
   }
 
+  /** The next call of a batch does not wait until this one's output is on disk: `flush` waits for all of them at once. */
   override _final(callback: (error?: Error | null) => void): void {
+    this.hasEnded = true
     this.streaming?.source.end()
     const done = this.streaming?.done ?? (this.size === 0 ? Promise.resolve() : this.put(Buffer.concat(this.chunks)))
-    done.then(() => callback(), callback)
+    done.then(() => this.settle.resolve(), this.settle.reject)
+    callback()
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    // A half-written stream must not be published: the store stores nothing of a source that breaks off.
-    if (!this.writableFinished) this.streaming?.source.destroy(error ?? new Error('output was cut'))
+    if (!this.hasEnded) {
+      // A half-written stream must not be published: the store stores nothing of a source that breaks off.
+      this.streaming?.source.destroy(error ?? new Error('output was cut'))
+      // Detached before its end: the attempt that attaches again stores the output.
+      if (error === null) this.settle.resolve()
+    }
     callback(error)
   }
 
