@@ -87,7 +87,7 @@ class Job {
     this.enter('running')
     const input = { job, storeUrl, searchable, provider: plan.provider, policy: plan.policy }
     if (plan.total <= shardSize) {
-      this.segment = new Segment(input, this.control, () => this.show())
+      this.segment = new Segment(input, this.control, { onBegun: () => this.show(), onEnded: () => this.show() })
       await this.segment.drain(plan.first)
     } else {
       this.shards = new Shards(input, this.control)

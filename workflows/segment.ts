@@ -25,9 +25,14 @@ export class Segment {
   private readonly window: RolloutWindow<PlannedRollout>
   private readonly input: SegmentInput
 
-  constructor(input: SegmentInput, control: WindowControl, onEnded: () => Promise<void> | void = () => {}) {
+  /** @param watch told when a rollout has begun, and when one is no longer in flight */
+  constructor(
+    input: SegmentInput,
+    control: WindowControl,
+    watch: { onBegun: () => void; onEnded: () => Promise<void> | void },
+  ) {
     this.input = input
-    this.window = new RolloutWindow(control, { work: (rollout) => this.runOne(rollout), onEnded })
+    this.window = new RolloutWindow(control, { ...watch, work: (rollout) => this.runOne(rollout) })
   }
 
   drain(rollouts: AsyncIterable<PlannedRollout> | Iterable<PlannedRollout>): Promise<void> {

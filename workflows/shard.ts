@@ -20,7 +20,10 @@ export interface ShardInput extends SegmentInput {
 export async function shardWorkflow(input: ShardInput): Promise<Tally> {
   const control = { ...input.window }
   const shard = new ShardReports(input)
-  const segment = new Segment(input, control, () => shard.reportWhenDraining(segment.running()))
+  const segment = new Segment(input, control, {
+    onBegun: () => {},
+    onEnded: () => shard.reportWhenDraining(segment.running()),
+  })
   setHandler(windowSignal, ({ size, paused }) => {
     control.size = size
     control.paused = paused

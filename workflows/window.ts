@@ -11,18 +11,21 @@ export class RolloutWindow<Item> {
   readonly active = new Set<Item>()
   private readonly control: WindowControl
   private readonly work: (item: Item) => Promise<void>
+  private readonly onBegun: () => void
   private readonly onEnded: () => Promise<void> | void
 
   /**
    * @param lanes.work must settle every failure of the item itself; what it throws is a bug
+   * @param lanes.onBegun called when an item has just come into flight
    * @param lanes.onEnded called when an item is no longer in flight
    */
   constructor(
     control: WindowControl,
-    lanes: { work: (item: Item) => Promise<void>; onEnded: () => Promise<void> | void },
+    lanes: { work: (item: Item) => Promise<void>; onBegun: () => void; onEnded: () => Promise<void> | void },
   ) {
     this.control = control
     this.work = lanes.work
+    this.onBegun = lanes.onBegun
     this.onEnded = lanes.onEnded
   }
 
@@ -44,6 +47,7 @@ export class RolloutWindow<Item> {
 
   private async lane(item: Item): Promise<void> {
     this.active.add(item)
+    this.onBegun()
     try {
       await this.work(item)
     } finally {
