@@ -134,6 +134,24 @@ export const commandCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'a command that kills everything named like a common program does not end the sandbox',
+    run: async (context) => {
+      const { run } = await context.open()
+      const script = `
+for word in sleep cat printf python server test read kill env; do
+  for file in /proc/[0-9]*/cmdline; do
+    pid=\${file#/proc/}; pid=\${pid%/cmdline}
+    if [ "$pid" != $$ ] && tr '\\0' ' ' <"$file" 2>/dev/null | grep -q "$word"; then kill -TERM "$pid" 2>/dev/null; fi
+  done
+done
+echo over`
+      succeeded(await run('cat >/tmp/killer', { stdin: Buffer.from(script) }))
+      const result = await run('exec sh /tmp/killer')
+      assert.equal(succeeded(result), 'over\n')
+      assert.equal(succeeded(await run('echo alive')), 'alive\n')
+    },
+  },
+  {
     name: 'bash runs the script where bash is asked for and there',
     run: async (context) => {
       const { run, runner } = await context.shared()

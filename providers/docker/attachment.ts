@@ -3,6 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type Docker from 'dockerode'
 import { RollcallError } from '../../protocol/failure.ts'
 import { attachArgv } from '../../runner/scripts.ts'
+import { hiddenProgram } from './hidden-program.ts'
 import { lost, type ContainerLifecycle } from './container-lifecycle.ts'
 import { runnerPlaces } from './container-options.ts'
 import { isUnstarted, lifeOf } from './container-state.ts'
@@ -54,8 +55,10 @@ async function tryAttach(streams: Docker, container: Workable): Promise<Duplex |
   const timeout = new AbortController()
   const timer = setTimeout(() => timeout.abort(), attachTimeoutMs)
   try {
+    const attach = hiddenProgram(attachArgv({ ...runnerPlaces, workdir, ...(user !== undefined && { user }) }))
     const exec = await streams.getContainer(container.id).exec({
-      Cmd: attachArgv({ ...runnerPlaces, workdir, ...(user !== undefined && { user }) }),
+      Cmd: attach.argv,
+      Env: attach.env,
       User: '0',
       WorkingDir: '/',
       AttachStdin: true,

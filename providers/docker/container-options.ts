@@ -4,6 +4,7 @@ import { supervisorArgv, type RunnerPlaces } from '../../runner/scripts.ts'
 import type { CreateRequest } from '../contract/provider.ts'
 import type { Mount, Resources, SandboxSpec } from '../contract/runtime.ts'
 import { labelsOf, type SandboxPlace } from './docker-labels.ts'
+import { hiddenProgram, type HiddenProgram } from './hidden-program.ts'
 import { imageCommand } from './image-command.ts'
 import type { ResolvedImage } from './image-resolver.ts'
 
@@ -40,14 +41,15 @@ export function containerOptions(
 ): ContainerCreateOptions & { name: string } {
   const { spec } = request
   const place = placeOf(spec, image)
+  const main = mainProcess(spec, image)
   return {
     name: request.name,
     Image: image.id,
-    Entrypoint: mainProcess(spec, image),
+    Entrypoint: main.argv,
     Cmd: [],
     User: '0',
     WorkingDir: place.workdir,
-    Env: environment(request),
+    Env: [...environment(request), ...main.env],
     Labels: labelsOf(request.ownership, place),
     AttachStdin: false,
     AttachStdout: false,
@@ -60,12 +62,11 @@ export function containerOptions(
  * A container that is started again has lost its journal with the tmpfs, and would run commands a second time. The
  * directory on its own disk is the memory that it has run before: then it ends at once, and counts as dead.
  */
-function mainProcess(spec: SandboxSpec, image: ResolvedImage): string[] {
+function mainProcess(spec: SandboxSpec, image: ResolvedImage): HiddenProgram {
   const child = imageCommand(image)
   const { lifetimeMs } = spec.limits
   const supervisor = supervisorArgv({ ...runnerPlaces, lifetimeMs, ...(child && { child }) })
-  const guard = `mkdir ${startedMark} || exit ${startedTwiceExitCode}; exec "$@"`
-  return ['sh', '-c', guard, 'rollcall', ...supervisor]
+  return hiddenProgram(supervisor, `mkdir ${startedMark} || exit ${startedTwiceExitCode}`)
 }
 
 function hostConfig(spec: SandboxSpec): HostConfig {
