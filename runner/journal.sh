@@ -51,12 +51,14 @@ load() {
   load_once "$1" && load_once "$1"
 }
 load_once() {
-  _t= _owner= _born= _why=.
+  _t= _owner= _born= _deadline= _why=.
   {
     read -r _state _code _ended _oom _t
     read -r _why
     read -r _owner _born _began _deadline
   } <"$1"
+  # A claim that is filled while it is read comes with its lines shifted: nothing is known of it yet.
+  case $_t$_deadline in [.!]?*) ;; *) _owner= ;; esac
   [ "$_t" = '!' ]
 }
 
