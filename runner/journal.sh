@@ -38,6 +38,7 @@ bg() {
     cd -P /proc/self
     (
       kill -9 "${PWD#/proc/}"
+      cd "$OLDPWD"
       who /proc/self/stat
       "$@" </dev/null
     )
