@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
-import { processesNaming, until } from '../cli/fixtures/rollcall-process.ts'
+import { processesNaming, untilNothing } from '../cli/fixtures/rollcall-process.ts'
 
 /**
  * The built package as its users have it: packed, unpacked into an empty project, with only those packages beside it
@@ -30,7 +30,7 @@ beforeAll(async () => {
 afterAll(async () => {
   // Ends the job also when the test has failed before its end; its worker needs the server to see that it is over.
   await rollcall(['cancel', 'built'])
-  await until(async () => (await processesNaming(project)).length === 0)
+  await untilNothing(() => processesNaming(project), 60_000)
   await rollcall(['server', 'stop'])
   await rm(folder, { recursive: true, force: true })
 })
