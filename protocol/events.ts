@@ -36,7 +36,14 @@ export type JobEvent = { readonly version: 1; readonly cursor: string; readonly 
 )
 
 export type JobState =
-  'planning' | 'running' | 'paused' | 'cancelling' | 'summarizing' | 'completed' | 'cancelled' | 'failed'
+  | 'planning'
+  | 'running'
+  | 'paused'
+  | 'cancelling'
+  | 'summarizing'
+  | 'completed'
+  | 'cancelled'
+  | 'failed'
 
 /** Where a job is, as `job.status()` answers. */
 export interface JobStatus {
