@@ -35,7 +35,7 @@ async function forgedCopy(entries: (Partial<Header> & { name: string; content?: 
   const tar = pack()
   for (const { content, ...header } of entries) tar.entry(header, content ?? '')
   tar.finalize()
-  const bytes = await buffer(tar as unknown as NodeJS.ReadableStream)
+  const bytes = await buffer(tar)
   return { tar: bytes, checksum: createHash('sha256').update(bytes).digest('hex') }
 }
 
