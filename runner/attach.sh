@@ -218,6 +218,14 @@ start() {
   fi
 }
 
+# verify SCOPE NAME: answers for a command whose supervisor is gone, killed perhaps before it could answer
+verify() {
+  trap : PIPE HUP TERM
+  load "$_J/$1/$2"
+  [ -n "$_owner" ] && owned && return
+  follow "$1" "$2" || answer "$1" "$2" n 0 0 0 0
+}
+
 # become: as start; becomes the command. Its stderr is the command's.
 become() {
   {
@@ -329,6 +337,7 @@ a() {
   bg forget "$@"
 }
 s() { bg stop "$@"; }
+v() { bg verify "$@"; }
 g() { bg say G "$1"; }
 h() { bg hello "$1"; }
 

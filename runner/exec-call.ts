@@ -2,7 +2,7 @@ import { execName, type ExecOutcome, type ExecResult } from '../protocol/exec.ts
 import { RollcallError } from '../protocol/failure.ts'
 import { FrameError, type FrameBody } from './frames.ts'
 import { OutputCapture } from './output.ts'
-import { encodeExec } from './requests.ts'
+import { encodeExec, encodeVerify } from './requests.ts'
 import type { ExecRequest } from './runner.ts'
 import { SinkFeed } from './sink-feed.ts'
 
@@ -19,6 +19,7 @@ export class ExecCall {
   /** Numbers of its announced bytes on the present attachment. */
   #inputs: readonly number[] = []
   #isAnswered = false
+  #askedAt = 0
 
   constructor(request: ExecRequest) {
     this.#request = request
@@ -39,8 +40,20 @@ export class ExecCall {
 
   encode(input: number): Buffer {
     this.#isAnswered = false
+    this.#askedAt = performance.now()
     this.#inputs = [input, input + 1]
     return encodeExec(this.#request, input)
+  }
+
+  /** Once for every `silentMs` without an answer: whoever should give it may have been killed. */
+  shallVerify(silentMs: number): boolean {
+    const isDue = !this.#isAnswered && performance.now() - this.#askedAt >= silentMs
+    if (isDue) this.#askedAt = performance.now()
+    return isDue
+  }
+
+  encodeVerify(): Buffer {
+    return encodeVerify(this.#request.id)
   }
 
   hasInput(input: number): boolean {

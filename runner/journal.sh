@@ -26,6 +26,8 @@ who() {
 }
 who_fields() {
   _z=$1 _parent=$2
+  # Too long a shift would end dash.
+  [ $# -gt 19 ] || return
   shift 19
   _start=$1
 }

@@ -21,6 +21,8 @@ type Hello = Awaited<ReturnType<Runner['hello']>>
 
 const connectTimeoutMs = 20_000
 const longestBackoffMs = 2_000
+/** A command is asked after when it has not answered for so many pings' time. */
+const silentPings = 5
 const ignored: FrameBody = { write: () => {}, end: () => {} }
 
 /** A request that is answered by a small frame with its number. */
@@ -46,10 +48,12 @@ class StreamRunner implements Runner {
   #serving = false
   #lost: RollcallError | undefined
   #hello: Promise<Hello> | undefined
+  readonly #pingMs: number
   #lastNumber = 0
 
   constructor(options: RunnerOptions) {
     this.#options = options
+    this.#pingMs = options.pingMs ?? 2_000
   }
 
   async exec(request: ExecRequest, { signal }: { signal?: AbortSignal } = {}): Promise<ExecResult> {
@@ -161,16 +165,24 @@ class StreamRunner implements Runner {
       stream,
       receiver: { begin: (header) => this.#begin(header) },
       isAwaited: () => this.#isAwaited(),
-      pingMs: this.#options.pingMs ?? 2_000,
+      pingMs: this.#pingMs,
     })
     this.#channel = channel
     if (this.#closed.signal.aborted) channel.close()
     this.#sendMarks(channel)
     for (const question of this.#questions.values()) channel.send(question.bytes)
     for (const call of this.#calls) this.#sendAgain(channel, call)
+    const watch = setInterval(() => this.#verify(channel), this.#pingMs)
     const { spoke } = await channel.ended
+    clearInterval(watch)
     this.#channel = undefined
     return spoke
+  }
+
+  #verify(channel: Channel): void {
+    for (const call of this.#calls) {
+      if (call.shallVerify(silentPings * this.#pingMs)) channel.send(call.encodeVerify())
+    }
   }
 
   #sendAgain(channel: Channel, call: ExecCall): void {
@@ -234,7 +246,7 @@ class StreamRunner implements Runner {
   #begin([type, ...words]: readonly string[]): FrameBody {
     switch (type) {
       case 'R':
-        return this.#callOf(`${words[0]} ${words[1]}`)?.begin(words.slice(2)) ?? ignored
+        return this.#answer(`${words[0]} ${words[1]}`, words.slice(2))
       case 'G':
       case 'H':
         return answerTo(this.#questions.get(Number(words[0])), words)
@@ -243,6 +255,14 @@ class StreamRunner implements Runner {
       default:
         return ignored
     }
+  }
+
+  #answer(key: string, header: readonly string[]): FrameBody {
+    const call = this.#callOf(key)
+    if (call === undefined) return ignored
+    if (header[0] !== 'n') return call.begin(header)
+    if (this.#channel) this.#sendAgain(this.#channel, call)
+    return ignored
   }
 
   /** Requests with the same id get one frame each, all alike. */

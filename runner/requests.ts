@@ -75,6 +75,10 @@ export function encodeStop(number: number, target: { scope: string; beforePhase?
   return Buffer.from(`s ${number} ${quote(target.scope)} '${name}' ${target.beforePhase ?? ''}\n`)
 }
 
+export function encodeVerify(id: ExecId): Buffer {
+  return Buffer.from(`v ${quote(id.scope)} ${execName(id)}\n`)
+}
+
 export function encodePing(number: number): Buffer {
   return Buffer.from(`g ${number}\n`)
 }

@@ -1,0 +1,180 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Duplex, Writable } from 'node:stream'
+import { describe, expect, test } from 'vitest'
+import type { ExecId } from '../protocol/exec.ts'
+import type { ExecRequest } from './runner.ts'
+import { fileAppears, openTestSandbox, processesNaming, shells, uniqueScope, until } from './test-sandbox.ts'
+
+const scope = uniqueScope()
+const isRoot = process.getuid?.() === 0
+
+const id = (call: number, more: Partial<ExecId> = {}): ExecId => ({
+  scope,
+  phase: 1,
+  batch: 0,
+  call,
+  part: 0,
+  ...more,
+})
+
+const request = (call: number, script: string, more: Partial<ExecRequest> = {}): ExecRequest => ({
+  id: id(call),
+  script,
+  timeoutMs: 30_000,
+  ...more,
+})
+
+const text = (output: { head: Buffer; tail: Buffer }): string => output.head.toString() + output.tail.toString()
+
+/** The stream, but the first request that looks like this never arrives. */
+function withoutFirst(pattern: RegExp, stream: Duplex): Duplex {
+  let isDropped = false
+  const writable = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      const drop = !isDropped && pattern.test(chunk.toString())
+      isDropped ||= drop
+      if (!drop) stream.write(chunk)
+      done()
+    },
+    final: (done) => stream.end(done),
+    destroy: (error, done) => {
+      stream.destroy()
+      done(error)
+    },
+  })
+  return Duplex.from({ readable: stream, writable })
+}
+
+describe.each(shells)('%s', (shell) => {
+  test('the same id runs once, however many channels race for it', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runners = Array.from({ length: 4 }, () => sandbox.open())
+    const asked = Array.from({ length: 8 }, (_, call) =>
+      runners.map((runner) => runner.exec(request(call, `echo ${call} >>ran; echo out ${call}; exit ${call}`))),
+    ).flat()
+    const results = await Promise.all(asked)
+    for (const [index, result] of results.entries()) {
+      const call = Math.floor(index / runners.length)
+      expect(result.outcome).toEqual({ type: 'exited', code: call })
+      expect(text(result.stdout)).toBe(`out ${call}\n`)
+    }
+    const again = await sandbox.open().exec(request(3, 'echo 3 >>ran; echo changed'))
+    expect(text(again.stdout)).toBe('out 3\n')
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8').split('\n').toSorted().join('')).toBe('01234567')
+  })
+
+  test('a stream that is destroyed mid-command is opened again and the command is not', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const streams: Duplex[] = []
+    const runner = sandbox.open({
+      connect: async () => {
+        const stream = await sandbox.connect()
+        streams.push(stream)
+        return stream
+      },
+    })
+    const result = runner.exec(request(0, 'echo x >>ran; until [ -e go ]; do sleep 0.02; done; echo done'))
+    await fileAppears(join(sandbox.workdir, 'ran'))
+    streams[0]?.destroy()
+    await until(() => streams.length === 2, 'a second attachment')
+    writeFileSync(join(sandbox.workdir, 'go'), '')
+    expect(text((await result).stdout)).toBe('done\n')
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\n')
+  })
+
+  test('a killed attachment leaves its commands alone', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const first = runner.exec(request(0, 'echo x >>ran; until [ -e go ]; do sleep 0.02; done; echo done'))
+    await fileAppears(join(sandbox.workdir, 'ran'))
+    runner.close()
+    await expect(first).rejects.toMatchObject({ code: 'provider-unavailable' })
+    writeFileSync(join(sandbox.workdir, 'go'), '')
+    const second = await sandbox.open().exec(request(0, 'echo never'))
+    expect(text(second.stdout)).toBe('done\n')
+  })
+
+  test('a command whose supervisor was killed is lost, reported with what it wrote, and never run again', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open({ pingMs: 50 })
+    const result = runner.exec(request(0, 'echo x >>ran; echo begun; sleep 100'))
+    await fileAppears(join(sandbox.workdir, 'ran'))
+    const claim = readFileSync(join(sandbox.journalDir, scope, '1-0-0-0'), 'utf8')
+    process.kill(Number(claim.split('\n')[2]?.split(' ')[0]), 'SIGKILL')
+    const other = await sandbox.open().exec(request(0, 'echo never'))
+    expect(other.outcome).toEqual({ type: 'lost', reason: 'supervisor-gone' })
+    expect(text(other.stdout)).toBe('begun\n')
+    expect((await result).outcome).toEqual({ type: 'lost', reason: 'supervisor-gone' })
+    await sandbox.open().stop({ scope })
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\n')
+    expect(processesNaming(`ROLLCALL_EXEC=${scope}/1-0-0-0`)).toEqual([])
+  })
+
+  test('a request that was lost inside is sent again', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open({ pingMs: 50, connect: async () => withoutFirst(/^x /, await sandbox.connect()) })
+    const result = await runner.exec(request(0, 'echo x >>ran'))
+    expect(result.outcome).toEqual({ type: 'exited', code: 0 })
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\n')
+  })
+
+  test('what lies below the acknowledged mark is forgotten and never run', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    await runner.exec(request(0, 'echo first >>ran; echo kept'))
+    runner.acknowledge({ scope, phase: 1, batch: 1 })
+    runner.acknowledge({ scope, phase: 2, batch: 3 })
+    await runner.exec({ ...request(0, 'true'), id: id(0, { phase: 2, batch: 3 }) })
+    const stale = sandbox.open()
+    stale.acknowledge({ scope, phase: 1, batch: 2 })
+    const lost = { type: 'lost', reason: 'acknowledged' }
+    for (const below of [id(0), id(7), id(0, { phase: 2, batch: 2 })]) {
+      const result = await stale.exec({ ...request(0, 'echo second >>ran'), id: below })
+      expect(result.outcome).toEqual(lost)
+    }
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('first\n')
+    const names = (): string => readdirSync(join(sandbox.journalDir, scope)).toSorted().join(' ')
+    await until(() => names() === '.a 2-3-0-0', 'the claims below the mark to be removed')
+    expect(readdirSync(join(sandbox.outputDir, scope)).toSorted()).toEqual(['2-3-0-0.err', '2-3-0-0.out'])
+  })
+
+  test.skipIf(!isRoot)('a journal without room is reported, and the command is not started', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    await runner.exec(request(0, 'true'))
+    const mount = (): void => {
+      const options = ['-t', 'tmpfs', '-o', 'size=64k,nr_inodes=12', 'tmpfs', join(sandbox.journalDir, 'small')]
+      expect(spawnSync('mount', options).status).toBe(0)
+    }
+    mkdirSync(join(sandbox.journalDir, 'small'))
+    mount()
+    try {
+      const calls = Array.from({ length: 20 }, (_, call) => ({
+        ...request(0, `echo ${call} >>ran`),
+        id: id(call, { scope: 'small' }),
+      }))
+      const results = await Promise.all(calls.map((call) => runner.exec(call)))
+      const full = results.filter(({ outcome }) => outcome.type === 'lost' && outcome.reason === 'journal-full')
+      const ran = results.filter(({ outcome }) => outcome.type === 'exited' && outcome.code === 0)
+      expect(full.length).toBeGreaterThan(0)
+      expect(full.length + ran.length).toBe(20)
+      expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8').trim().split('\n')).toHaveLength(ran.length)
+    } finally {
+      spawnSync('umount', [join(sandbox.journalDir, 'small')])
+    }
+  })
+
+  test('output files that cannot be opened are no exit code', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    await runner.exec(request(0, 'true'))
+    mkdirSync(join(sandbox.outputDir, scope, '1-0-1-0.out'))
+    const result = await runner.exec(request(1, 'echo x >>ran'))
+    expect(result.outcome).toEqual({ type: 'lost', reason: 'journal-full' })
+    expect((await sandbox.open().exec(request(1, 'true'))).outcome).toEqual(result.outcome)
+    expect(existsSync(join(sandbox.workdir, 'ran'))).toBe(false)
+    rmSync(join(sandbox.outputDir, scope, '1-0-1-0.out'), { recursive: true })
+  })
+})
