@@ -28,23 +28,26 @@ const request = (call: number, script: string, more: Partial<ExecRequest> = {}):
 
 const text = (output: { head: Buffer; tail: Buffer }): string => output.head.toString() + output.tail.toString()
 
-/** The stream, but the first request that looks like this never arrives. */
-function withoutFirst(pattern: RegExp, stream: Duplex): Duplex {
-  let isDropped = false
-  const writable = new Writable({
-    write: (chunk: Buffer, _encoding, done) => {
-      const drop = !isDropped && pattern.test(chunk.toString())
-      isDropped ||= drop
-      if (!drop) stream.write(chunk)
-      done()
-    },
-    final: (done) => stream.end(done),
-    destroy: (error, done) => {
-      stream.destroy()
-      done(error)
-    },
-  })
-  return Duplex.from({ readable: stream, writable })
+/** Attachments of which the first loses the first request that looks like this. */
+function losingOnce(pattern: RegExp, connect: () => Promise<Duplex>): () => Promise<Duplex> {
+  let isLost = false
+  return async () => {
+    const stream = await connect()
+    const writable = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        const lose = !isLost && pattern.test(chunk.toString())
+        isLost ||= lose
+        if (!lose) stream.write(chunk)
+        done()
+      },
+      final: (done) => stream.end(done),
+      destroy: (error, done) => {
+        stream.destroy()
+        done(error)
+      },
+    })
+    return Duplex.from({ readable: stream, writable })
+  }
 }
 
 describe.each(shells)('%s', (shell) => {
@@ -98,7 +101,7 @@ describe.each(shells)('%s', (shell) => {
 
   test('a command whose supervisor was killed is lost, reported with what it wrote, and never run again', async () => {
     await using sandbox = await openTestSandbox({ shell })
-    const runner = sandbox.open({ pingMs: 50 })
+    const runner = sandbox.open({ pingMs: 300 })
     const result = runner.exec(request(0, 'echo x >>ran; echo begun; sleep 100'))
     await fileAppears(join(sandbox.workdir, 'ran'))
     const claim = readFileSync(join(sandbox.journalDir, scope, '1-0-0-0'), 'utf8')
@@ -114,7 +117,7 @@ describe.each(shells)('%s', (shell) => {
 
   test('a request that was lost inside is sent again', async () => {
     await using sandbox = await openTestSandbox({ shell })
-    const runner = sandbox.open({ pingMs: 50, connect: async () => withoutFirst(/^x /, await sandbox.connect()) })
+    const runner = sandbox.open({ pingMs: 300, connect: losingOnce(/^x /, sandbox.connect) })
     const result = await runner.exec(request(0, 'echo x >>ran'))
     expect(result.outcome).toEqual({ type: 'exited', code: 0 })
     expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\n')
