@@ -346,11 +346,13 @@ mkdir -p "$_J" "$_O" && rm -f "$_J/lock.$$" && mkfifo "$_J/lock.$$" || fatal jou
 exec 8<>"$_J/lock.$$"
 rm -f "$_J/lock.$$"
 _i=0
-until read -r _owner _born <"$_J/supervisor" && owned; do
+until read -r _owner _born <"$_J/supervisor"; do
+  # It may still be starting, on a machine that is busy.
   _i=$((_i + 1))
-  [ $_i -lt 200 ] || fatal supervisor
+  [ $_i -lt 1000 ] || fatal supervisor
   sleep 0.05
 done
+owned || fatal supervisor
 for _f in "$_O"/in.*; do
   _x=${_f#"$_O/in."}
   [ ! -f "$_f" ] || [ -d "/proc/${_x%%.*}" ] || rm -f "$_f"

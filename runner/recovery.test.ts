@@ -117,7 +117,7 @@ describe.each(shells)('%s', (shell) => {
 
   test('a request that was lost inside is sent again', async () => {
     await using sandbox = await openTestSandbox({ shell })
-    const runner = sandbox.open({ pingMs: 300, connect: losingOnce(/^x /, sandbox.connect) })
+    const runner = sandbox.open({ pingMs: 300, connect: losingOnce(/^x /, () => sandbox.connect()) })
     const result = await runner.exec(request(0, 'echo x >>ran'))
     expect(result.outcome).toEqual({ type: 'exited', code: 0 })
     expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\n')

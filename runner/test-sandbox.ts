@@ -132,7 +132,19 @@ async function verifyGone(directory: string): Promise<void> {
   try {
     await until(() => processesNaming(directory).length === 0, 'all processes of the sandbox to be gone')
   } catch (error) {
-    for (const pid of processesNaming(directory)) process.kill(Number(pid), 'SIGKILL')
-    throw error
+    const left = processesNaming(directory)
+    const described = left.map((pid) => `${pid} ${describe(pid)}`).join('; ')
+    for (const pid of left) process.kill(Number(pid), 'SIGKILL')
+    throw new Error(`Left behind: ${described}`, { cause: error })
+  }
+}
+
+function describe(pid: string): string {
+  try {
+    return ['comm', 'stat', 'wchan', 'cmdline']
+      .map((file) => readFileSync(`/proc/${pid}/${file}`, 'utf8').slice(-90))
+      .join(' ')
+  } catch {
+    return 'has ended meanwhile'
   }
 }
