@@ -6,6 +6,8 @@ export type Goal = { readonly atMost: number } | { readonly atLeast: number }
 export interface Row {
   readonly what: string
   readonly unit: 'ms' | 's' | '1/s' | 'MiB' | 'events' | 'ms CPU' | '%'
+  /** What a quiet moment gave, where other work shares the machine. */
+  readonly min?: number
   /** Median. */
   readonly p50: number
   readonly p95?: number

@@ -5,9 +5,9 @@ import type { Row } from './measure.ts'
 /** The table that a person reads. */
 export function rowsTable(rows: readonly Row[]): string {
   const table = new Table({
-    head: ['what', 'unit', 'p50', 'p95', 'n', 'goal', 'against', 'peers', ''],
+    head: ['what', 'unit', 'min', 'p50', 'p95', 'n', 'goal', 'against', 'peers', ''],
     style: { head: [], border: [] },
-    colAligns: ['left', 'left', 'right', 'right', 'right', 'right', 'left', 'left', 'left'],
+    colAligns: ['left', 'left', 'right', 'right', 'right', 'right', 'right', 'left', 'left', 'left'],
     colWidths: [46],
     wordWrap: true,
   })
@@ -16,10 +16,11 @@ export function rowsTable(rows: readonly Row[]): string {
 }
 
 function cells(row: Row): string[] {
-  const { what, unit, p50, p95, samples, peers = '' } = row
+  const { what, unit, min, p50, p95, samples, peers = '' } = row
   return [
     what,
     unit,
+    min === undefined ? '' : figure(min),
     figure(p50),
     p95 === undefined ? '' : figure(p95),
     String(samples),

@@ -8,7 +8,7 @@ test('the median of an even number of values lies between the two in the middle'
 
 test('a spread keeps the tail that a median hides', () => {
   const values = Array.from({ length: 101 }, (_, index) => index)
-  expect(spread(values)).toEqual({ p50: 50, p95: 95, samples: 101 })
+  expect(spread(values)).toEqual({ min: 0, p50: 50, p95: 95, samples: 101 })
 })
 
 test('a measure without values is a bug, not zero', () => {

@@ -8,8 +8,8 @@ export function quantile(values: readonly number[], share: number): number {
 }
 
 /** The part of a row that says what was measured. */
-export function spread(values: readonly number[]): { p50: number; p95: number; samples: number } {
-  return { p50: quantile(values, 0.5), p95: quantile(values, 0.95), samples: values.length }
+export function spread(values: readonly number[]): { min: number; p50: number; p95: number; samples: number } {
+  return { min: quantile(values, 0), p50: quantile(values, 0.5), p95: quantile(values, 0.95), samples: values.length }
 }
 
 /** How long some work took, in milliseconds. */

@@ -1,6 +1,10 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { openDockerSandbox } from '../docker-sandbox.ts'
 import type { Measure } from '../measure.ts'
 import { spread, timed } from '../statistics.ts'
+
+const onHost = promisify(execFile)
 
 const rounds = 20
 const callsPerRound = 10
@@ -14,26 +18,28 @@ export const bashInBatch: Measure = {
     try {
       await sandbox.batch(callsPerRound, 'sequence')
       await sandbox.engineExec()
-      const [ours, engines]: [number[], number[]] = [[], []]
+      const [ours, engines, host]: [number[], number[], number[]] = [[], [], []]
       for (let round = 0; round < rounds; round += 1) {
         const answeredAt = await sandbox.batch(callsPerRound, 'sequence')
         ours.push(...answeredAt.map((at, index) => at - (answeredAt[index - 1] ?? 0)))
-        for (let call = 0; call < callsPerRound; call += 1) engines.push(await timed(sandbox.engineExec))
+        for (let call = 0; call < callsPerRound; call += 1) {
+          engines.push(await timed(sandbox.engineExec))
+          host.push(await timed(() => onHost('sh', ['-c', 'echo hi'])))
+        }
       }
       const engine = spread(engines)
-      const { p50, p95, samples } = spread(ours)
+      const call = spread(ours)
       return [
         {
           what: '`bash` call inside a batch, Docker',
           unit: 'ms',
-          p50,
-          p95,
-          samples,
+          ...call,
           goal: { atMost: 3 },
-          baseline: { what: 'Engine exec', p50: engine.p50, ratio: engine.p50 / p50, ratioGoal: 10 },
+          baseline: { what: 'Engine exec', p50: engine.p50, ratio: engine.p50 / call.p50, ratioGoal: 10 },
           peers: 'Harbor 174, Inspect 180',
         },
         { what: 'the same command by Engine exec', unit: 'ms', ...engine },
+        { what: 'the same command by Node on the host, no sandbox', unit: 'ms', ...spread(host) },
       ]
     } finally {
       await sandbox.close()

@@ -26,15 +26,15 @@ export const callsInFlight: Measure = {
         engines.push((inFlight * 1000) / (await timed(engineRound)))
       }
       const engine = spread(engines)
-      const { p50, samples } = spread(ours)
+      const rate = spread(ours)
       return [
         {
           what: `\`bash\` calls, ${inFlight} in flight, one container`,
           unit: '1/s',
-          p50,
-          samples,
+          p50: rate.p50,
+          samples: rate.samples,
           goal: { atLeast: 500 },
-          baseline: { what: `Engine exec, ${inFlight} in flight`, p50: engine.p50, ratio: p50 / engine.p50 },
+          baseline: { what: `Engine exec, ${inFlight} in flight`, p50: engine.p50, ratio: rate.p50 / engine.p50 },
           peers: 'Harbor 8, Inspect 8.7 (16 in flight)',
         },
         { what: `how long each of the ${inFlight} took`, unit: 'ms', ...spread(latencies) },

@@ -25,13 +25,12 @@ export const oneCallTurnsMeasure: Measure = {
       await scripted(bench, { turns: 2, attempts: 2 })
       const many = await scripted(bench, { turns, attempts: bench.runs })
       const single = await scripted(bench, { turns: 1, attempts: singleTurnRollouts * bench.runs })
-      const { p50, samples } = spread(many.results.map((result) => phaseMs(result, 'turns') / turns))
+      const perTurn = many.results.map((result) => phaseMs(result, 'turns') / turns)
       return [
         {
           what: `turn of one \`bash\` call, ${turns} in a rollout, Docker (turns phase ÷ ${turns})`,
           unit: 'ms',
-          p50,
-          samples,
+          ...spread(perTurn),
           goal: { atMost: 25 },
         },
         { what: 'from one turn’s question to the next', unit: 'ms', ...spread(await betweenQuestions(many)) },
