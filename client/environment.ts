@@ -1,6 +1,7 @@
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { cacheDirectory, stateDirectory } from '../protocol/directories.ts'
+import { proveWritableFolder } from '../store/writable-folder.ts'
 
 /** Where a client keeps things and what it may read. */
 export interface ClientEnvironment {
@@ -21,4 +22,15 @@ export function environmentOfProcess(env: ClientEnvironment['env'] = process.env
     cacheDirectory: cacheDirectory(env),
     storeUrl: env['ROLLCALL_STORE'] || pathToFileURL(join(state, 'store')).href,
   }
+}
+
+/** @throws RollcallError `configuration-invalid` naming the folder that cannot be written, before anything starts */
+export async function proveUsable({
+  stateDirectory: state,
+  cacheDirectory: cache,
+  storeUrl,
+}: ClientEnvironment): Promise<void> {
+  await proveWritableFolder('ROLLCALL_STATE_DIR', state)
+  await proveWritableFolder('ROLLCALL_CACHE_DIR', cache)
+  if (storeUrl.startsWith('file:')) await proveWritableFolder('ROLLCALL_STORE', fileURLToPath(storeUrl))
 }

@@ -6,7 +6,7 @@ import { readSummary } from '../results/read-job.ts'
 import { openStore } from '../store/open-store.ts'
 import { loadTaskset } from '../tasks/load-taskset.ts'
 import type { Task } from '../tasks/task.ts'
-import { environmentOfProcess } from './environment.ts'
+import { environmentOfProcess, proveUsable } from './environment.ts'
 import { connectTemporal } from './connect.ts'
 import { Job, liveJob } from './job.ts'
 import { prepareJobOptions } from './job-options.ts'
@@ -48,6 +48,7 @@ export class Taskset {
     const prepared = await prepareJobOptions(this, run)
     const environment = run.environment ?? environmentOfProcess()
     const onProgress = run.onProgress ?? (() => {})
+    await proveUsable(environment)
     const store = openStore(environment.storeUrl)
     const known = await storedOptions(store, id)
     if (known !== undefined) assertSameOptions(id, known, prepared.options)

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { AgentCollector } from '../agent-options.ts'
 import type { Job } from '../../client/index.ts'
@@ -8,6 +9,7 @@ import { leaveOnInterrupt } from '../leave-on-interrupt.ts'
 import { parseRunOptions } from '../run-options.ts'
 import type { RawRunOptions } from '../run-options.ts'
 import type { CommandHost } from '../run-cli.ts'
+import { proveWritableFolder } from '../../store/writable-folder.ts'
 import { addProviderOptions, collect } from './command-options.ts'
 
 interface RunFlags extends RawRunOptions {
@@ -85,6 +87,7 @@ async function run(
   context: CommandContext,
 ): Promise<number> {
   const options = parseRunOptions(flags, agents.options())
+  await proveWritableFolder('--jobs-dir', resolve(flags.jobsDir))
   const { environment, stderr } = context
   const onProgress = (line: string) => stderr.write(`${line}\n`)
   const starting = async () => {

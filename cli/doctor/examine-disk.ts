@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { statfs } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openStore } from '../../store/open-store.ts'
+import { proveWritableFolder } from '../../store/writable-folder.ts'
 import type { ClientEnvironment } from '../../client/index.ts'
 import { reasonOf } from './findings.ts'
 import type { Finding } from './findings.ts'
@@ -13,18 +14,12 @@ export async function examineStore({ storeUrl }: ClientEnvironment): Promise<Fin
   const name = 'Store'
   try {
     await openStore(storeUrl).get('doctor/probe')
-    if (storeUrl.startsWith('file:')) await proveWritable(fileURLToPath(storeUrl))
+    if (storeUrl.startsWith('file:')) await proveWritableFolder('ROLLCALL_STORE', fileURLToPath(storeUrl))
     return [{ name, state: 'ok', detail: storeUrl }]
   } catch (error) {
     const remedy = 'make it writable for this user, or set ROLLCALL_STORE to a file:// URL that is'
     return [{ name, state: 'missing', detail: `${storeUrl} cannot be used: ${reasonOf(error)}`, remedy }]
   }
-}
-
-/** Permission bits do not tell about read-only and full file systems; a folder made and removed does. */
-async function proveWritable(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true })
-  await rm(await mkdtemp(join(folder, '.doctor-')), { recursive: true })
 }
 
 export async function examineDisk({ stateDirectory }: ClientEnvironment): Promise<Finding[]> {
