@@ -14,7 +14,8 @@ import { gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
 import { packTree } from '../tasks/task-tree.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
-import { leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
+import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
+import type { SandboxProcess } from './process-list.ts'
 import type { StoredGrade, StoredOpening } from '../store/records.ts'
 import { execScope } from './sandbox-name.ts'
 import { getJson, putJsonOnce } from './stored-json.ts'
@@ -23,7 +24,11 @@ import { getJson, putJsonOnce } from './stored-json.ts'
 const stepTimeoutMs = 5 * 60_000
 
 /** Calls of a grading attempt's phase. */
-const calls = { processes: 0, fresh: 1, upload: 2, tests: 3, reward: 4, rewardAgain: 5 }
+const calls = { processes: 0, fresh: 1, upload: 2, tests: 3, reward: 4, rewardAgain: 5, commands: 6 }
+
+/** Command lines are evidence for a person; nobody waits for them longer. */
+const commandsTimeoutMs = 10_000
+const mostProcesses = 100
 
 export interface GradeDependencies {
   readonly context: JobContext
@@ -53,6 +58,7 @@ class GradingAttempt {
   private readonly scope: string
   private readonly log: ExecLog
   private readonly startedAt = new Date().toISOString()
+  /** Evidence: commands of what was left running, or why nobody can tell. */
   private processes: string[] = []
 
   constructor(input: GradeInput, dependencies: GradeDependencies) {
@@ -98,9 +104,27 @@ class GradingAttempt {
 
   /** What commands of the agent have left running: evidence, and the difference between `clean` and `live`. */
   private async findProcesses(): Promise<void> {
-    if (this.dependencies.capabilities.ownProcessTable === false) return
-    const result = await this.step(calls.processes, listProcessesScript)
-    this.processes = leftBehind(parseProcesses(result.stdout.head.toString())).map(({ command }) => command)
+    if (!this.canListProcesses()) return
+    const { stdout } = await this.step(calls.processes, listProcessesScript)
+    const list = parseProcesses(stdout.head.toString())
+    if (list === undefined) {
+      this.processes = ['unknown: the sandbox gave no steady list of its processes']
+      return
+    }
+    const left = leftBehind(list)
+    if (left.length > 0) this.processes = await this.commandsOf(left)
+  }
+
+  private async commandsOf(left: readonly SandboxProcess[]): Promise<string[]> {
+    const pids = left.slice(0, mostProcesses).map(({ pid }) => pid)
+    const request = { script: commandsScript(pids), user: 'root', cwd: '/', timeoutMs: commandsTimeoutMs }
+    const { stdout } = await this.exec(calls.commands, request)
+    const lines = stdout.head.toString().split('\n')
+    return pids.map((pid, index) => lines[index]?.trim() || `process ${pid}`)
+  }
+
+  private canListProcesses(): boolean {
+    return this.dependencies.capabilities.ownProcessTable !== false
   }
 
   private async prepareFolders(): Promise<void> {
@@ -156,11 +180,12 @@ class GradingAttempt {
   }
 
   private integrity(): Integrity {
-    const user = this.dependencies.rollout.spec.user
-    if (user !== undefined && user !== 'root' && user !== '0') return 'non-root'
+    const { spec, task } = this.dependencies.rollout
+    const tester = task.verifier.user ?? 'root'
+    // Who has the verifier's user owns the reward's folder.
+    if (!isRoot(spec.user) && spec.user !== tester) return 'non-root'
     // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed.
-    const isKnown = this.dependencies.capabilities.ownProcessTable !== false
-    return isKnown && this.processes.length === 0 ? 'clean' : 'live'
+    return this.canListProcesses() && this.processes.length === 0 ? 'clean' : 'live'
   }
 
   private async grade(
@@ -173,7 +198,7 @@ class GradingAttempt {
       execs: this.log.records,
       startedAt: this.startedAt,
       finishedAt: new Date().toISOString(),
-      processes: this.processes.slice(0, 100),
+      processes: this.processes.slice(0, mostProcesses),
     }
   }
 
@@ -196,6 +221,12 @@ class GradingAttempt {
   private id(call: number) {
     return { scope: this.scope, phase: this.input.phase, batch: 0, call, part: 0 }
   }
+}
+
+/** Undefined is the image's own user, which may be root. */
+function isRoot(user: string | undefined): boolean {
+  const name = user?.split(':')[0] ?? 'root'
+  return name === 'root' || Number(name) === 0
 }
 
 function assertDone({ outcome, stderr }: ExecResult, what: string): void {
