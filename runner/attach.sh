@@ -207,7 +207,14 @@ start() {
     [ "$_ooms" = "$_before" ] || _oom=1
     if [ "$_code" = 137 ]; then
       { read -r _x; read -r _why; } <"$_c"
-      [ "$_why" = . ] || _state=$_why
+      if [ "$_why" != . ]; then
+        # The answer says that the tree is dead; what has left the group may die a little later.
+        _state=$_why _round=0
+        while sweep " $1/$2 " ' ' && [ $_round -lt 1000 ]; do
+          _round=$((_round + 1))
+          sleep 0.02
+        done
+      fi
     fi
   fi
   printf '%-5s %-9s %-17s %-3s !\n' $_state $_code $_ended $_oom 1<>"$_c"

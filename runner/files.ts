@@ -65,18 +65,21 @@ export async function uploadFile(
 
 /**
  * A directory's content as a tar, streamed to `sink`, which is ended; links stay links.
+ * @param download.maxBytes of the tar, so that a sparse file does not fill the disk; default: no limit
  * @throws RollcallError `sandbox-lost` when the directory cannot be read, `runtime-unsupported` without `tar`
  */
 export async function downloadTree(
   runner: Runner,
-  download: { id: ExecId; directory: string; sink: Writable },
+  download: { id: ExecId; directory: string; sink: Writable; maxBytes?: number },
   options: Detachable = {},
 ): Promise<void> {
   await assertTar(runner)
-  const { id, directory, sink } = download
+  const { id, directory, sink, maxBytes } = download
+  const limit = maxBytes === undefined ? 'unlimited' : Math.floor(maxBytes / 512)
   const request = {
     id,
-    script: 'cd -- "$RC_DIRECTORY" && tar -c -f - .',
+    // Blocks are 512 bytes in sh, as POSIX has it.
+    script: `cd -- "$RC_DIRECTORY" && ulimit -f ${limit} && tar -c -f - .`,
     env: { RC_DIRECTORY: directory },
     timeoutMs: transferTimeoutMs,
     stdoutSink: sink,
