@@ -1,6 +1,6 @@
 import { RollcallError } from '../protocol/failure.ts'
 
-export const modelProviders = ['openai', 'anthropic', 'openai-compatible'] as const
+const modelProviders = ['openai', 'anthropic', 'openai-compatible'] as const
 export type ModelProvider = (typeof modelProviders)[number]
 
 /** Splits `openai/gpt-…`. @throws RollcallError `configuration-invalid` */

@@ -93,6 +93,6 @@ export function formatDuration(durationMs: number): string {
 }
 
 /** Task names and agent labels are ASCII (protocol/names.ts), so that characters are columns. */
-export function clip(line: string, columns: number): string {
+function clip(line: string, columns: number): string {
   return line.length <= columns ? line : `${line.slice(0, Math.max(0, columns - 1))}…`
 }

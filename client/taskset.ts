@@ -71,7 +71,7 @@ export class Taskset {
 }
 
 /** `<taskset>-<UTC time>-<4 characters>`, chosen once by the client. */
-export function defaultJobId(taskset: string, now: Date): string {
+function defaultJobId(taskset: string, now: Date): string {
   const name = taskset.replaceAll(/[^A-Za-z0-9_-]+/g, '-').replace(/^[^A-Za-z0-9]+/, '') || 'job'
   const time = now
     .toISOString()

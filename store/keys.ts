@@ -32,8 +32,7 @@ const incarnationPrefix = (at: RolloutPlace): string => `${rolloutPrefix(at.job,
 /** What openRollout found out: sandbox, image, times. */
 export const openedKey = (at: RolloutPlace): string => `${incarnationPrefix(at)}opened.json`
 
-export const turnsPrefix = (at: RolloutPlace & { phase: number }): string =>
-  `${incarnationPrefix(at)}p${at.phase}/turns/`
+const turnsPrefix = (at: RolloutPlace & { phase: number }): string => `${incarnationPrefix(at)}p${at.phase}/turns/`
 /** The agent's answer of a turn: put before it is acted on. */
 export const answerKey = (at: RolloutPlace & { phase: number; turn: number }): string =>
   `${turnsPrefix(at)}${padded(at.turn)}.answer.json`

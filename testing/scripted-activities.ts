@@ -15,7 +15,7 @@ export function failing(code: FailureCode, nonRetryable = true): never {
   throw ApplicationFailure.create({ type: code, message: `scripted ${code}`, nonRetryable })
 }
 
-export function plannedRollouts(count: number): PlannedRollout[] {
+function plannedRollouts(count: number): PlannedRollout[] {
   return Array.from({ length: count }, (_, index) => ({
     name: `task-${index}.oracle.1`,
     task: `task-${index}`,

@@ -1,7 +1,7 @@
 import type { CapturedOutput } from '../protocol/exec.ts'
 
 /** What an agent sees of a long output, in characters. */
-export const longestOutput = 30_000
+const longestOutput = 30_000
 
 /** Cuts a long text in the middle, where a mark says how much is missing. */
 export function shorten(text: string): string {

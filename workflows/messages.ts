@@ -1,5 +1,4 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow'
-import type { PlannedRollout } from '../protocol/job.ts'
 import type { JobState } from '../protocol/events.ts'
 
 /** Counts of ended rollouts. */
@@ -42,5 +41,3 @@ export const concurrencyUpdate = defineUpdate<void, [size: number]>('setConcurre
 export const windowSignal = defineSignal<[{ size: number; paused: boolean }]>('window')
 /** Shard → job: it has started its last rollout and still has this many in flight. */
 export const drainingSignal = defineSignal<[{ shard: number; running: number }]>('draining')
-
-export type { PlannedRollout }

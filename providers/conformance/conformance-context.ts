@@ -10,7 +10,7 @@ import type { ConformanceContext, OpenSandbox } from './conformance-case.ts'
 const hourMs = 3_600_000
 
 /** What every case's order is made from: small, without network, ten minutes of life. */
-export const baseSpec: SandboxSpec = {
+const baseSpec: SandboxSpec = {
   image: { type: 'default' },
   imageMap: {},
   resources: {},

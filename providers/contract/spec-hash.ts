@@ -18,7 +18,7 @@ export function specHash(spec: SandboxSpec): string {
 }
 
 /** JSON with sorted keys and without undefined values: the same text for the same value, whatever its history. */
-export function canonicalJson(value: unknown): string {
+function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, nested: unknown) => (isRecord(nested) ? sortKeys(nested) : nested)) ?? 'null'
 }
 

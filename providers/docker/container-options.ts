@@ -21,7 +21,7 @@ export const startedMark = '/.rollcall/started'
 /** Main process's exit code when its container is started a second time. */
 const startedTwiceExitCode = 75
 
-export function placeOf(spec: SandboxSpec, image: ResolvedImage): SandboxPlace {
+function placeOf(spec: SandboxSpec, image: ResolvedImage): SandboxPlace {
   const user = spec.user ?? image.user
   return { workdir: spec.workdir ?? image.workdir, ...(user !== undefined && { user }) }
 }

@@ -41,12 +41,12 @@ export function messageOf(error: unknown): string {
 }
 
 /** True for a pull that never reached the registry, as the Engine words it. */
-export function isRegistryUnreachable(message: string): boolean {
+function isRegistryUnreachable(message: string): boolean {
   return /dial tcp|no such host|connection refused|i\/o timeout|TLS handshake|Client\.Timeout|EOF$/.test(message)
 }
 
 /** True for a pull of something that the registry does not have, or does not show without a login. */
-export function isMissingInRegistry(message: string): boolean {
+function isMissingInRegistry(message: string): boolean {
   return /manifest unknown|manifest for .* not found|repository does not exist|pull access denied/.test(message)
 }
 

@@ -12,7 +12,7 @@ import { mapImage } from './image-names.ts'
 import { OnceTable } from './once.ts'
 
 /** Where a task names no image and has no Dockerfile. */
-export const defaultImage = 'python:3.12-slim'
+const defaultImage = 'python:3.12-slim'
 
 /** An image that is present, and what of its configuration a container of ours must take over itself. */
 export interface ResolvedImage {

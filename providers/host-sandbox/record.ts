@@ -16,7 +16,7 @@ export const ownershipSchema = z.object({
 })
 
 /** `sandbox.json`. */
-export const sandboxRecordSchema = z.object({
+const sandboxRecordSchema = z.object({
   version: z.literal(1),
   name: z.string(),
   ownership: ownershipSchema,
