@@ -3,6 +3,7 @@ import type { JobRef } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import { jobOptionsSchema } from '../protocol/job.ts'
 import type { JobOptions } from '../protocol/job.ts'
+import { parseRolloutName } from '../protocol/names.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import { jobKey } from '../store/keys.ts'
@@ -69,10 +70,10 @@ export class JobContext {
 
   /** @param name `<task>.<agent label>.<attempt>` */
   async rollout(name: string): Promise<RolloutContext> {
-    const [taskName = '', label = '', attempt = ''] = name.split('.')
+    const { task: taskName, agent: label, attempt } = parseRolloutName(name)
     const [task, agent] = await Promise.all([this.task(taskName), this.agent(label)])
     const spec = resolveSpec({ task, agent, options: this.options })
-    return { task, agent, agentSpec: this.agentSpec(label), attempt: Number(attempt), spec }
+    return { task, agent, agentSpec: this.agentSpec(label), attempt, spec }
   }
 }
 

@@ -5,17 +5,12 @@ import { rolloutName } from '../protocol/names.ts'
 import type { Problem } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import { planKey } from '../store/keys.ts'
+import type { StoredPlan } from '../store/records.ts'
 import { agentTask } from './agent-task.ts'
 import type { JobContext } from './job-context.ts'
 import { resolveSpec } from './resolve-spec.ts'
 import type { ActivityServices } from './services.ts'
 import { putJsonOnce } from './stored-json.ts'
-
-/** `planKey`: the job's rollouts in order. */
-export interface StoredPlan {
-  readonly rollouts: readonly PlannedRollout[]
-  readonly policy: RolloutPolicy
-}
 
 /**
  * Loads, validates and asks the provider about every task, and reports all problems at once; nothing is created. Safe

@@ -2,7 +2,7 @@ import type { Usage } from '../agents/agent.ts'
 import type { RecordInput, RolloutOutcome } from '../protocol/activities.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
 import { RollcallError } from '../protocol/failure.ts'
-import { rolloutId } from '../protocol/names.ts'
+import { parseRolloutName, rolloutId } from '../protocol/names.ts'
 import { mainReward } from '../results/summary.ts'
 import { traceLines, traceText } from '../results/trace.ts'
 import type { ExecRecord, GradeRecord, TurnRecord } from '../results/trace.ts'
@@ -134,7 +134,7 @@ async function addTurn(
 }
 
 function resultOf(input: RecordInput, context: JobContext, records: Records): RolloutResult {
-  const [task = '', agent = '', attempt = ''] = input.rollout.split('.')
+  const { task, agent, attempt } = parseRolloutName(input.rollout)
   const latest = records.openings.at(-1)
   return {
     version: 1,
@@ -144,7 +144,7 @@ function resultOf(input: RecordInput, context: JobContext, records: Records): Ro
     task,
     taskChecksum: context.options.tasks.find(({ name }) => name === task)?.checksum ?? '',
     agent,
-    attempt: Number(attempt),
+    attempt,
     state: input.state,
     ...input.grade,
     ...(input.failure === undefined ? {} : { failure: input.failure }),

@@ -1,5 +1,5 @@
 import type { Failure } from './failure.ts'
-import type { Integrity, Rewards, RolloutState } from './grade.ts'
+import type { AgentEnd, Integrity, PhaseTimes, Rewards, RolloutState } from './grade.ts'
 import type { PlannedRollout } from './job.ts'
 
 /** What crosses between workflows and activities: keys and small facts, never contents. */
@@ -65,8 +65,6 @@ export interface TurnsInput extends RolloutRef {
   readonly sliceMs: number
 }
 
-export type AgentEnd = 'done' | 'agent-timeout' | 'max-turns' | 'max-tokens'
-
 export interface TurnsResult {
   /** The next turn to take. */
   readonly turn: number
@@ -97,7 +95,7 @@ export interface RecordInput extends RolloutRef {
   readonly gradingAttempts: number
   /** ISO 8601, by the workflow's clock. */
   readonly startedAt: string
-  readonly phases: Readonly<Partial<Record<'open' | 'turns' | 'grade', { startedAt: string; finishedAt: string }>>>
+  readonly phases: PhaseTimes
 }
 
 /** What a rollout workflow returns to its job: about 100 bytes. */

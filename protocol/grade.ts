@@ -8,12 +8,14 @@ export type Integrity = (typeof integrityClasses)[number]
 /** Rewards by name, each a finite number. */
 export type Rewards = Readonly<Record<string, number>>
 
-export interface Grade {
-  readonly rewards: Rewards
-  readonly integrity: Integrity
-}
-
 export type RolloutState = 'graded' | 'failed' | 'cancelled'
+
+export type AgentEnd = 'done' | 'agent-timeout' | 'max-turns' | 'max-tokens'
+
+/** When the timed phases of a rollout began and ended, ISO 8601; one that was never entered is absent. */
+export type PhaseTimes = Readonly<
+  Partial<Record<'open' | 'turns' | 'grade', { readonly startedAt: string; readonly finishedAt: string }>>
+>
 
 /** What a rollout came to: `result.json` of the store and the record behind every table. */
 export interface RolloutResult {
@@ -33,7 +35,7 @@ export interface RolloutResult {
   /** Only when failed or cancelled. */
   readonly failure?: Failure
   /** How the agent's part ended; an outcome, not a failure. */
-  readonly agentEnd?: 'done' | 'agent-timeout' | 'max-turns' | 'max-tokens'
+  readonly agentEnd?: AgentEnd
   readonly turns: number
   readonly usage: Usage
   readonly incarnations: number
@@ -47,7 +49,7 @@ export interface RolloutResult {
   /** ISO 8601. */
   readonly startedAt: string
   readonly finishedAt: string
-  readonly phases: Readonly<Partial<Record<'open' | 'turns' | 'grade', { startedAt: string; finishedAt: string }>>>
+  readonly phases: PhaseTimes
 }
 
 /** One line of the summary: what scripts depend on (`--json`, `summary.json`). */

@@ -5,6 +5,12 @@ export function rolloutName(rollout: { task: string; agent: string; attempt: num
   return `${rollout.task}.${rollout.agent}.${rollout.attempt}`
 }
 
+/** The parts of a `rolloutName`: none of them holds a dot. */
+export function parseRolloutName(name: string): { task: string; agent: string; attempt: number } {
+  const [task = '', agent = '', attempt = ''] = name.split('.')
+  return { task, agent, attempt: Number(attempt) }
+}
+
 /** A rollout's id, which is also its workflow id: `<job>.<task>.<agent label>.<attempt>`. */
 export function rolloutId(job: string, name: string): string {
   return `${job}.${name}`
@@ -38,5 +44,5 @@ export const searchAttributeNames = {
   reward: 'RollcallReward',
 } as const
 
-/** Where a rollout is; `prepare` to `release` are the phases a person can see. */
+/** Where a rollout is, as a person sees it. */
 export type RolloutPhase = 'open' | 'turns' | 'grade' | 'record' | 'release' | 'done'

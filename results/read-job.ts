@@ -4,6 +4,7 @@ import { jobKey, planKey, resultKey, summaryKey } from '../store/keys.ts'
 import { summarizeResults } from './summary.ts'
 import type { JobSummary, RolloutResult } from '../protocol/grade.ts'
 import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
+import type { StoredPlan } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 
 /** How many objects are read at the same time: enough to hide the latency of S3, few enough for open files. */
@@ -22,7 +23,7 @@ export async function readJobOptions(store: Store, job: string): Promise<JobOpti
 
 /** All rollouts of a job in its order; undefined while it is being planned. */
 export async function readPlan(store: Store, job: string): Promise<readonly PlannedRollout[] | undefined> {
-  return (await readJson<{ rollouts: readonly PlannedRollout[] }>(store, planKey(job)))?.rollouts
+  return (await readJson<StoredPlan>(store, planKey(job)))?.rollouts
 }
 
 /** Results of the named rollouts that have ended, in the given order. */

@@ -1,10 +1,17 @@
 import type { CallResult, Decision } from '../agents/agent.ts'
 import type { Integrity, Rewards } from '../protocol/grade.ts'
 import type { Failure } from '../protocol/failure.ts'
-import type { OpenedRollout } from '../protocol/activities.ts'
+import type { OpenedRollout, RolloutPolicy } from '../protocol/activities.ts'
+import type { PlannedRollout } from '../protocol/job.ts'
 import type { ExecRecord } from '../results/trace.ts'
 
-/** What the objects of a rollout hold, by key (keys.ts); each is written once, by an activity. */
+/** What the objects of a job and its rollouts hold, by key (keys.ts); each is written once, by an activity. */
+
+/** `planKey`: the job's rollouts in order. */
+export interface StoredPlan {
+  readonly rollouts: readonly PlannedRollout[]
+  readonly policy: RolloutPolicy
+}
 
 /** `answerKey`: the agent's answer of a turn, stored before it is acted on. */
 export interface StoredAnswer {

@@ -6,16 +6,10 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow'
-import type {
-  AgentEnd,
-  GradeResult,
-  Lease,
-  OpenedRollout,
-  RolloutOutcome,
-  RolloutPolicy,
-} from '../protocol/activities.ts'
+import type { GradeResult, Lease, OpenedRollout, RolloutOutcome, RolloutPolicy } from '../protocol/activities.ts'
 import type { Failure } from '../protocol/failure.ts'
 import { isGradingFailure } from '../protocol/failure.ts'
+import type { AgentEnd, PhaseTimes } from '../protocol/grade.ts'
 import type { RolloutPhase } from '../protocol/names.ts'
 import { callActivity, untilKept } from './activity-stubs.ts'
 import { failureOf } from './failure-of.ts'
@@ -34,8 +28,6 @@ export interface RolloutInput {
   readonly progress?: Progress
 }
 
-type PhaseTimes = { startedAt: string; finishedAt: string }
-
 /** Everything the workflow must remember; survives continue-as-new. */
 interface Progress {
   readonly owner: string
@@ -48,7 +40,7 @@ interface Progress {
   opened?: OpenedRollout
   deadline?: number
   agentEnd?: AgentEnd
-  phases: { open?: PhaseTimes; turns?: PhaseTimes; grade?: PhaseTimes }
+  phases: PhaseTimes
 }
 
 type Ending =
@@ -242,12 +234,12 @@ class Rollout {
     return { job, storeUrl, rollout, incarnation: this.progress.incarnation, owner: this.progress.owner }
   }
 
-  private async timed<Result>(phase: keyof Progress['phases'], work: () => Promise<Result>): Promise<Result> {
+  private async timed<Result>(phase: keyof PhaseTimes, work: () => Promise<Result>): Promise<Result> {
     const startedAt = this.progress.phases[phase]?.startedAt ?? now()
     try {
       return await work()
     } finally {
-      this.progress.phases[phase] = { startedAt, finishedAt: now() }
+      this.progress.phases = { ...this.progress.phases, [phase]: { startedAt, finishedAt: now() } }
     }
   }
 
