@@ -16,14 +16,22 @@ import type { StoredAnswer, StoredGrade, StoredOpening, StoredTurnResult } from 
 import { execScope } from './sandbox-name.ts'
 import { getJson, putJsonOnce } from './stored-json.ts'
 
+/** What is beyond it is cut off: a sparse file would fill the disks of the sandbox and of the store. */
+const maxArtifactsBytes = 1024 ** 3
+
+/** A little more than the commands may take. A sandbox whose root keeps the runner from answering is not waited for. */
+const defaultPatienceMs = 12 * 60_000
+
 export interface RecordDependencies {
-  readonly context: JobContext
+  readonly context: Pick<JobContext, 'store' | 'options'>
   readonly signal: AbortSignal
   /** Runs work in the rollout's sandbox, if it is still there. */
   readonly inSandbox: (
     lease: NonNullable<RecordInput['lease']>,
     work: (runner: Runner) => Promise<void>,
   ) => Promise<void>
+  /** How long to wait for the artifacts. Default 12 min. */
+  readonly patienceMs?: number
 }
 
 /**
@@ -49,9 +57,12 @@ export async function recordRollout(input: RecordInput, dependencies: RecordDepe
   }
 }
 
-/** `/logs/artifacts` as a tar; a sandbox that is gone by now, or a folder that is empty, leaves none. */
-async function storeArtifacts(input: RecordInput, { context, inSandbox, signal }: RecordDependencies): Promise<void> {
+/** `/logs/artifacts` as a tar; a sandbox that is gone or silent by now, or a folder that is empty, leaves none. */
+async function storeArtifacts(input: RecordInput, dependencies: RecordDependencies): Promise<void> {
   if (input.lease === undefined || input.state === 'cancelled') return
+  const { context, inSandbox, patienceMs = defaultPatienceMs } = dependencies
+  const patience = AbortSignal.timeout(patienceMs)
+  const signal = AbortSignal.any([dependencies.signal, patience])
   const scope = execScope(rolloutId(input.job, input.rollout))
   const log = new ExecLog(input, context.store)
   try {
@@ -67,11 +78,16 @@ async function storeArtifacts(input: RecordInput, { context, inSandbox, signal }
       const { outcome } = await runner.exec(probe, { signal })
       if (outcome.type !== 'exited' || outcome.code !== 0) return
       const sink = log.spoolTo(artifactsKey(input.job, input.rollout))
-      await downloadTree(runner, { id: { ...id, call: 1 }, directory: '/logs/artifacts', sink }, { signal })
-      await log.flush()
+      const download = { id: { ...id, call: 1 }, directory: '/logs/artifacts', sink, maxBytes: maxArtifactsBytes }
+      try {
+        await downloadTree(runner, download, { signal })
+      } finally {
+        await log.flush()
+      }
     })
   } catch (error) {
-    // A grade that is already certain must not be lost because its sandbox died afterwards.
+    // A grade that is already certain must not be lost because its sandbox died afterwards, or never answers.
+    if (patience.aborted && !dependencies.signal.aborted) return
     if (!(error instanceof RollcallError) || !['sandbox-lost', 'host-lost'].includes(error.code)) throw error
   }
 }
@@ -133,7 +149,7 @@ async function addTurn(
   records.execs.push(...(result?.execs ?? []))
 }
 
-function resultOf(input: RecordInput, context: JobContext, records: Records): RolloutResult {
+function resultOf(input: RecordInput, context: RecordDependencies['context'], records: Records): RolloutResult {
   const { task, agent, attempt } = parseRolloutName(input.rollout)
   const latest = records.openings.at(-1)
   return {

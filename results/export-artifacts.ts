@@ -9,7 +9,8 @@ import type { Readable } from 'node:stream'
 
 /**
  * Unpacks a rollout's artifacts into `folder`, all at once by renaming: a crash leaves none of it. The tar comes out of
- * a sandbox, so only plain files with paths that stay inside the folder are taken; links and devices are left out.
+ * a sandbox, so only plain files with paths that stay inside the folder are taken; links and devices are left out. Of one
+ * that is cut or no tar at all, what comes before the damage is taken.
  * A folder that is there already has been unpacked before and stays.
  */
 export async function unpackArtifacts(tar: Readable, folder: string): Promise<void> {
@@ -40,11 +41,20 @@ async function unpackInto(tar: Readable, folder: string): Promise<void> {
   const entries = extract()
   tar.on('error', (error) => entries.destroy(error))
   tar.pipe(entries)
-  for await (const entry of entries) {
-    const inside = entry.header.type === 'file' ? safePath(entry.header.name) : undefined
-    const target = inside === undefined ? undefined : join(folder, inside)
-    if (target === undefined || !(await writeEntry(entry, target))) entry.resume()
+  try {
+    for await (const entry of entries) {
+      const inside = entry.header.type === 'file' ? safePath(entry.header.name) : undefined
+      const target = inside === undefined ? undefined : join(folder, inside)
+      if (target === undefined || !(await writeEntry(entry, target))) entry.resume()
+    }
+  } catch (error) {
+    if (tar.errored !== null || !isMalformed(error)) throw error
   }
+}
+
+/** What tar-stream throws has no code, what the file system throws has one. */
+function isMalformed(error: unknown): boolean {
+  return error instanceof Error && !('code' in error)
 }
 
 /** @returns false when the name cannot be a file here: taken by a folder, below a file, or too long. */
@@ -55,6 +65,7 @@ async function writeEntry(entry: AsyncIterable<unknown>, target: string): Promis
     return true
   } catch (error) {
     if (['EISDIR', 'ENOTDIR', 'EEXIST', 'ENAMETOOLONG'].some((code) => hasCode(error, code))) return false
+    if (isMalformed(error)) await rm(target, { force: true })
     throw error
   }
 }

@@ -259,3 +259,28 @@ test('artifacts are unpacked; what would climb out of their folder or is no plai
   const everywhere = await filesBelow(join(jobsDir, '..'))
   expect(everywhere.filter((file) => file.endsWith('climbed.txt'))).toEqual([])
 })
+
+async function artifactsTar(): Promise<Buffer> {
+  const tar = pack()
+  tar.entry({ name: './whole.txt' }, 'whole')
+  tar.entry({ name: './cut.bin' }, Buffer.alloc(100_000, 1))
+  tar.finalize()
+  return await buffer(tar)
+}
+
+test.each([
+  ['is cut', async () => (await artifactsTar()).subarray(0, 50_000), ['whole.txt']],
+  ['is cut within a header', async () => (await artifactsTar()).subarray(0, 1_100), ['whole.txt']],
+  [
+    'turns into nonsense',
+    async () => Buffer.concat([(await artifactsTar()).subarray(0, 1024), Buffer.alloc(4096, 7)]),
+    ['whole.txt'],
+  ],
+  ['is none', async () => Buffer.alloc(5_000, 7), []],
+])('of a tar of artifacts that %s, what comes before the damage is exported', async (_, tar, expected) => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded])
+  await put(store, keys.artifactsKey('j', graded.name), await tar())
+  const folder = await exportJob({ store, job: 'j', jobsDir })
+  expect(await readdir(join(folder, graded.name, 'artifacts'))).toEqual(expected)
+})

@@ -6,6 +6,7 @@ import {
   readdirSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -84,6 +85,18 @@ describe.each(shells)('%s', (shell) => {
       entry.resume()
     }
     expect(entries).toMatchObject({ './data': 'file 300000', './link': 'symlink 0' })
+  })
+
+  test('a tar that is too large is cut, though the directory is sparse', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    mkdirSync(join(sandbox.workdir, 'out'))
+    writeFileSync(join(sandbox.workdir, 'out/sparse'), '')
+    truncateSync(join(sandbox.workdir, 'out/sparse'), 2 ** 40)
+    const sink = new PassThrough()
+    const tar = buffer(sink)
+    const download = { id: id(0), directory: join(sandbox.workdir, 'out'), sink, maxBytes: 1024 ** 2 }
+    await expect(downloadTree(sandbox.open(), download)).rejects.toMatchObject({ code: 'sandbox-lost' })
+    expect((await tar).length).toBe(1024 ** 2)
   })
 
   test('a file is written whole, whatever its name, with its parents', async () => {

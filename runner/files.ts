@@ -75,11 +75,11 @@ export async function downloadTree(
 ): Promise<void> {
   await assertTar(runner)
   const { id, directory, sink, maxBytes } = download
-  const limit = maxBytes === undefined ? 'unlimited' : Math.floor(maxBytes / 512)
+  // Blocks are 512 bytes in sh, as POSIX has it.
+  const limit = maxBytes === undefined ? '' : `ulimit -f ${Math.floor(maxBytes / 512)} && `
   const request = {
     id,
-    // Blocks are 512 bytes in sh, as POSIX has it.
-    script: `cd -- "$RC_DIRECTORY" && ulimit -f ${limit} && tar -c -f - .`,
+    script: `cd -- "$RC_DIRECTORY" && ${limit}tar -c -f - .`,
     env: { RC_DIRECTORY: directory },
     timeoutMs: transferTimeoutMs,
     stdoutSink: sink,
