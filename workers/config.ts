@@ -1,22 +1,28 @@
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { cacheDirectory, stateDirectory } from '../protocol/directories.ts'
+import { z } from 'zod'
 
-/** Where a worker keeps things and what it may read; the only part of Rollcall that looks into the environment. */
+/** Where a worker keeps things and what it may read. */
 export interface WorkerConfig {
+  /** What agents, providers and Temporal's configuration look settings and secrets up in. */
   readonly env: Readonly<Record<string, string | undefined>>
   readonly stateDirectory: string
   readonly cacheDirectory: string
   readonly storeUrl: string
 }
 
-/** From the environment: `ROLLCALL_STATE_DIR`, `ROLLCALL_CACHE_DIR`, `ROLLCALL_STORE`, and what agents and Temporal need. */
-export function configFromEnvironment(env: WorkerConfig['env'] = process.env): WorkerConfig {
-  const state = stateDirectory(env)
-  return {
-    env,
-    stateDirectory: state,
-    cacheDirectory: cacheDirectory(env),
-    storeUrl: env['ROLLCALL_STORE'] || pathToFileURL(join(state, 'store')).href,
-  }
+const settingsSchema = z.object({
+  job: z.string(),
+  stateDirectory: z.string(),
+  cacheDirectory: z.string(),
+  storeUrl: z.string(),
+})
+
+/**
+ * A job's own worker: its settings as client/job-worker.ts passes them in one argument, and the environment of the
+ * process, which is the caller's. The only part of a worker that looks into it.
+ */
+export function jobWorkerConfig(
+  argument: string | undefined,
+  env: WorkerConfig['env'] = process.env,
+): WorkerConfig & { readonly job: string } {
+  return { ...settingsSchema.parse(JSON.parse(argument ?? 'null')), env }
 }
