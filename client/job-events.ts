@@ -1,3 +1,4 @@
+import { finalJobStates } from '../protocol/events.ts'
 import type { JobEvent, JobState } from '../protocol/events.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
 import { readPlan } from '../results/read-job.ts'
@@ -25,15 +26,13 @@ export interface EventSource {
   wait(): Promise<void>
 }
 
-const finalStates: readonly JobState[] = ['completed', 'cancelled', 'failed']
-
 /** Everything that happens in a job, from the start or after a cursor, until it is over. */
 export async function* jobEvents(source: EventSource, after: string | undefined): AsyncGenerator<JobEvent> {
   const reader = new EventReader(source, Cursor.parse(after))
   for (;;) {
     const look = await source.look()
     if (look.state !== 'planning') {
-      const isOver = finalStates.includes(look.state)
+      const isOver = finalJobStates.includes(look.state)
       if (!isOver || look.state !== 'failed') yield* reader.jobEvent(isOver ? { ...look, state: 'running' } : look)
       yield* reader.rolloutEvents(isOver ? await reader.allNames() : look.running, look.ended)
       if (isOver) return yield* reader.jobEvent(look)

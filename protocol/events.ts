@@ -45,6 +45,9 @@ export type JobState =
   | 'cancelled'
   | 'failed'
 
+/** States that a job never leaves. */
+export const finalJobStates: readonly JobState[] = ['completed', 'cancelled', 'failed']
+
 /** Where a job is, as `job.status()` answers. */
 export interface JobStatus {
   readonly job: string

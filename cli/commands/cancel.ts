@@ -3,6 +3,7 @@ import { attachedJob } from '../attached-job.ts'
 import type { Job } from '../../client/index.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
+import { finalJobStates } from '../../protocol/events.ts'
 import { leaveOnInterrupt } from '../leave-on-interrupt.ts'
 import type { CommandHost } from '../run-cli.ts'
 
@@ -19,11 +20,9 @@ export function defineCancel(program: Command, host: CommandHost): void {
     })
 }
 
-const endedStates: readonly string[] = ['completed', 'cancelled', 'failed']
-
 async function cancel(job: Job, { wait }: { wait: boolean }, context: CommandContext): Promise<number> {
   const { state } = await job.status()
-  if (endedStates.includes(state)) {
+  if (finalJobStates.includes(state)) {
     context.stdout.write(`Job ${job.id} had already ended (${state}): nothing to cancel.\n`)
     return exitCodes.ok
   }
