@@ -1,25 +1,14 @@
 import { PassThrough, Writable } from 'node:stream'
-import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
+import type { ExecId } from '../protocol/exec.ts'
 import { execName } from '../protocol/exec.ts'
 import type { ExecRecord } from '../results/trace.ts'
 import { outputKey } from '../store/keys.ts'
 import type { RolloutPlace } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
+import type { ExecReport } from '../tools/execute-batch.ts'
 
 /** Output up to this size waits in memory and is stored in one go; more is streamed to the store as it comes. */
 const bufferBytes = 256 * 1024
-
-/** What `onExec` of the tools reports. */
-export interface ExecReport {
-  readonly id: ExecId
-  readonly command: string
-  readonly outcome: ExecOutcome
-  readonly startedAt: string
-  readonly durationMs: number
-  readonly stdoutBytes: number
-  readonly stderrBytes: number
-  readonly truncated?: boolean
-}
 
 /** Keeps the record and the full output of every exec of one activity. Written twice, the first output counts. */
 export class ExecLog {
@@ -33,7 +22,7 @@ export class ExecLog {
     this.store = store
   }
 
-  readonly report = (exec: ExecReport): void => {
+  readonly report = (exec: Omit<ExecReport, 'truncated'> & { readonly truncated?: boolean }): void => {
     const { id, command, outcome, startedAt, durationMs } = exec
     const stream = (name: 'stdout' | 'stderr', bytes: number) => ({
       bytes,

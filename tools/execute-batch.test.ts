@@ -6,7 +6,7 @@ import { Ajv } from 'ajv'
 import { beforeEach, afterEach, expect, test } from 'vitest'
 import type { Call, CallResult } from '../agents/agent.ts'
 import { openTestSandbox, uniqueScope, until, type TestSandbox } from '../runner/test-sandbox.ts'
-import { executeBatch, type Batch, type BatchContext, type ExecRecord } from './execute-batch.ts'
+import { executeBatch, type Batch, type BatchContext, type ExecReport } from './execute-batch.ts'
 import { toolDescriptions } from './tools.ts'
 
 const scope = uniqueScope()
@@ -92,7 +92,7 @@ test('a batch that is run again attaches to what the first has done', async () =
 })
 
 test('every exec is reported and its output spooled whole', async () => {
-  const records: ExecRecord[] = []
+  const records: ExecReport[] = []
   const spooled: Record<string, Promise<string>> = {}
   const context = contextOf({
     onExec: (record) => records.push(record),

@@ -12,8 +12,8 @@ export interface Batch {
   readonly stopOnError: boolean
 }
 
-/** One command of a batch, for `trace.jsonl`. */
-export interface ExecRecord {
+/** What is told of one command of a batch. */
+export interface ExecReport {
   readonly id: ExecId
   /** The script of a `bash` call; of other tools their name and path. */
   readonly command: string
@@ -43,7 +43,7 @@ export interface BatchContext {
   /** Aborting it detaches: commands run on. */
   readonly signal: AbortSignal
   /** Told of every exec when its result is there. */
-  readonly onExec?: (record: ExecRecord) => void
+  readonly onExec?: (report: ExecReport) => void
   /** Where the full output of an exec goes; ended by the runner. */
   readonly spool?: (id: ExecId, stream: 'stdout' | 'stderr') => Writable | undefined
 }
