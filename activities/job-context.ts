@@ -1,11 +1,11 @@
 import type { Agent, AgentSpec } from '../agents/agent.ts'
 import type { JobRef } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
-import { jobOptionsSchema } from '../protocol/job.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { parseRolloutName } from '../protocol/names.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
+import { findJobOptions } from '../results/read-job.ts'
 import { jobKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { fetchTask } from '../tasks/task-copy.ts'
@@ -89,14 +89,13 @@ export function createJobContexts(services: ActivityServices, keep = 32): (ref: 
 
 async function loadJob(services: ActivityServices, ref: JobRef): Promise<JobContext> {
   const store = services.openStore(ref.storeUrl)
-  const bytes = await store.get(jobKey(ref.job))
-  if (bytes === undefined) {
+  const options = await findJobOptions(store, ref.job)
+  if (options === undefined) {
     throw new RollcallError(
       'store-not-shared',
       `This worker finds no ${jobKey(ref.job)} in its store ${ref.storeUrl}: client and workers must use one store`,
     )
   }
-  const options = jobOptionsSchema.parse(JSON.parse(bytes.toString()))
   return new JobContext({ job: ref.job, store, options, services })
 }
 

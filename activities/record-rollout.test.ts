@@ -3,27 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { RecordInput } from '../protocol/activities.ts'
-import { jobOptionsSchema } from '../protocol/job.ts'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
 import { resultKey } from '../store/keys.ts'
 import { createFileStore } from '../store/file-store.ts'
 import { recordRollout } from './record-rollout.ts'
 import type { RecordDependencies } from './record-rollout.ts'
 
-const options = jobOptionsSchema.parse({
-  version: 1,
-  taskset: 'tasks',
-  tasks: [{ name: 'a', checksum: 'c0ffee' }],
-  agents: [{ kind: 'nop', label: 'nop', args: {} }],
-  provider: { name: 'local', options: {} },
-  runtime: {},
-  imageMap: {},
-  attempts: 1,
-  concurrency: 1,
-  limits: { maxTurns: 10, agentTimeoutMs: 1000 },
-  sandboxLoss: { policy: 'fail', maxIncarnations: 1 },
-  gradingAttempts: 1,
-  keep: 'never',
-})
+const options = jobOptions()
 
 async function input(): Promise<RecordInput & { dependencies: Pick<RecordDependencies, 'context'> }> {
   const folder = await mkdtemp(join(tmpdir(), 'rollcall-record-'))

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Agent } from '../agents/agent.ts'
-import type { JobOptions, RuntimeOverrides } from '../protocol/job.ts'
+import type { RuntimeOverrides } from '../protocol/job.ts'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Task } from '../tasks/task.ts'
 import { resolveSpec } from './resolve-spec.ts'
 
@@ -28,22 +29,7 @@ const task: Task = {
 const agent: Agent = { name: 'a', next: async () => ({ done: true }) }
 
 function resolve(runtime: RuntimeOverrides) {
-  const options: JobOptions = {
-    version: 1,
-    taskset: 's',
-    tasks: [{ name: 't', checksum: 'c' }],
-    agents: [{ kind: 'nop', label: 'nop', args: {} }],
-    provider: { name: 'fake', options: {} },
-    runtime,
-    imageMap: {},
-    attempts: 1,
-    concurrency: 1,
-    limits: { maxTurns: 1, agentTimeoutMs: 1 },
-    sandboxLoss: { policy: 'fail', maxIncarnations: 1 },
-    gradingAttempts: 1,
-    keep: 'never',
-  }
-  return resolveSpec({ task, agent, options })
+  return resolveSpec({ task, agent, options: jobOptions({ runtime }) })
 }
 
 test('what nobody overrides is the task’s, and what the task leaves open is the default', () => {

@@ -3,7 +3,7 @@ import { RollcallError } from '../protocol/failure.ts'
 import type { JobEvent, JobStatus } from '../protocol/events.ts'
 import type { JobSummary } from '../protocol/grade.ts'
 import type { RolloutPhase } from '../protocol/names.ts'
-import { readPlan, readSummary } from '../results/read-job.ts'
+import { findJobOptions, readPlan, readSummary } from '../results/read-job.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
 import { concurrencyUpdate, pauseUpdate, resumeUpdate } from '../workflows/messages.ts'
@@ -17,7 +17,6 @@ import { JobWorker } from './job-worker.ts'
 import { jobLost, LiveJob } from './live-job.ts'
 import { rolloutProgress } from './rollout-events.ts'
 import type { AttachOptions } from './run-options.ts'
-import { storedOptions } from './start-job.ts'
 
 /** `progress` looks at this many running rollouts: more do not fit on a screen. */
 const progressRows = 60
@@ -65,7 +64,7 @@ export class Job {
     const environment = options.environment ?? environmentOfProcess()
     const onProgress = options.onProgress ?? (() => {})
     const store = openStore(environment.storeUrl)
-    if ((await storedOptions(store, id)) === undefined) {
+    if ((await findJobOptions(store, id)) === undefined) {
       throw new RollcallError(
         'configuration-invalid',
         `Job is ${JSON.stringify(id)}, which the store ${store.url} does not know: expected the id of an earlier run`,
@@ -175,7 +174,7 @@ export class Job {
   }
 
   private async finalStatus(summary: JobSummary | undefined): Promise<JobStatus> {
-    const concurrency = (await storedOptions(this.store, this.id))?.concurrency ?? 0
+    const concurrency = (await findJobOptions(this.store, this.id))?.concurrency ?? 0
     if (summary !== undefined) return statusOfSummary(summary, concurrency)
     const total = (await readPlan(this.store, this.id))?.length ?? 0
     const none = { graded: 0, failed: 0, cancelled: 0, running: 0, rewardSum: 0 }

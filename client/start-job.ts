@@ -4,6 +4,7 @@ import { RollcallError } from '../protocol/failure.ts'
 import { jobOptionsSchema } from '../protocol/job.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { jobTaskQueue, searchAttributeNames, sharedTaskQueue } from '../protocol/names.ts'
+import { findJobOptions } from '../results/read-job.ts'
 import { jobKey, planKey, proofKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { uploadTasks } from '../tasks/task-copy.ts'
@@ -22,12 +23,6 @@ export interface JobStart extends PreparedOptions {
   readonly temporal: TemporalConnection
   readonly worker: 'own' | 'shared'
   readonly onProgress: (line: string) => void
-}
-
-/** The options of a job that the store knows. */
-export async function storedOptions(store: Store, id: string): Promise<JobOptions | undefined> {
-  const bytes = await store.get(jobKey(id))
-  return bytes === undefined ? undefined : jobOptionsSchema.parse(JSON.parse(bytes.toString()))
 }
 
 /** @throws RollcallError `job-conflict` naming every field that differs */
@@ -51,7 +46,7 @@ export async function startJob(start: JobStart): Promise<{ attached: boolean }> 
   await uploadTasks(store, start.tasks)
   for (const { key, bytes } of start.bundles) await store.putOnce(key, bytes)
   if ((await store.putOnce(jobKey(id), Buffer.from(JSON.stringify(start.options)))) === 'exists') {
-    assertSameOptions(id, (await storedOptions(store, id)) ?? start.options, start.options)
+    assertSameOptions(id, (await findJobOptions(store, id)) ?? start.options, start.options)
   }
   await store.putOnce(proofKey(id), Buffer.from(new Date().toISOString()))
   const missing = await ensureSearchAttributes(temporal.connection, temporal.namespace)

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 import { resolve } from 'node:path'
 import { RollcallError } from '../protocol/failure.ts'
 import { jobIdPattern } from '../protocol/names.ts'
-import { readSummary } from '../results/read-job.ts'
+import { findJobOptions, readSummary } from '../results/read-job.ts'
 import { openStore } from '../store/open-store.ts'
 import { loadTaskset } from '../tasks/load-taskset.ts'
 import type { Task } from '../tasks/task.ts'
@@ -12,7 +12,7 @@ import { Job, liveJob } from './job.ts'
 import { prepareJobOptions } from './job-options.ts'
 import type { RunOptions } from './run-options.ts'
 import { JobWorker } from './job-worker.ts'
-import { assertSameOptions, startJob, storedOptions } from './start-job.ts'
+import { assertSameOptions, startJob } from './start-job.ts'
 
 /** An ordered set of tasks, loaded and validated. */
 export class Taskset {
@@ -50,7 +50,7 @@ export class Taskset {
     const onProgress = run.onProgress ?? (() => {})
     await proveUsable(environment)
     const store = openStore(environment.storeUrl)
-    const known = await storedOptions(store, id)
+    const known = await findJobOptions(store, id)
     if (known !== undefined) assertSameOptions(id, known, prepared.options)
     if ((await readSummary(store, id)) !== undefined) return new Job({ id, store, attached: true })
 

@@ -11,27 +11,19 @@ import { rolloutResult } from './fixtures/rollout-result.ts'
 import { withoutFiles } from './fixtures/without-files.ts'
 import { summarizeResults } from './summary.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
-import type { JobOptions } from '../protocol/job.ts'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Store } from '../store/store.ts'
 
-const options: JobOptions = {
-  version: 1,
-  taskset: 'tasks',
+const options = jobOptions({
   tasks: [
     { name: 'a', checksum: 'c0ffee' },
     { name: 'b', checksum: 'c0ffee' },
   ],
   agents: [{ kind: 'oracle', label: 'oracle', args: {}, model: 'openai/gpt-9' }],
-  provider: { name: 'local', options: {} },
-  runtime: {},
-  imageMap: {},
-  attempts: 1,
   concurrency: 4,
-  limits: { maxTurns: 10, agentTimeoutMs: 1000 },
   sandboxLoss: { policy: 'restart', maxIncarnations: 2 },
   gradingAttempts: 2,
-  keep: 'never',
-}
+})
 
 const graded = rolloutResult({ task: 'a', rewards: { reward: 1 } })
 const failed = rolloutResult({ task: 'b', failure: { code: 'sandbox-lost', message: 'The sandbox died.' } })

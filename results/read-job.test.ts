@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
 import { createFileStore } from '../store/file-store.ts'
 import { jobKey, planKey, resultKey, summaryKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
@@ -25,7 +26,7 @@ async function put(store: Store, key: string, value: unknown): Promise<void> {
 
 test('while a job runs, its grades are those of the rollouts that have ended; others are not cancelled', async () => {
   const store = await emptyStore()
-  await put(store, jobKey('j'), {})
+  await put(store, jobKey('j'), jobOptions())
   await put(store, planKey('j'), { rollouts: [{ name: 'a.oracle.1' }, { name: 'b.oracle.1' }] })
   await put(store, resultKey('j', 'a.oracle.1'), graded)
   const grades = await readGrades(store, 'j')
@@ -42,7 +43,7 @@ test('when it has ended, the summary that the job stored counts', async () => {
 test('a job that is not planned, or not there, is one sentence', async () => {
   const store = await emptyStore()
   await expect(readGrades(store, 'j')).rejects.toThrow('Job "j" is not in the store')
-  await put(store, jobKey('j'), {})
+  await put(store, jobKey('j'), jobOptions())
   await expect(readGrades(store, 'j')).rejects.toThrow('Job "j" has no rollouts')
 })
 

@@ -3,6 +3,7 @@ import { RollcallError } from '../protocol/failure.ts'
 import { jobKey, planKey, resultKey, summaryKey } from '../store/keys.ts'
 import { summarizeResults } from './summary.ts'
 import type { JobSummary, RolloutResult } from '../protocol/grade.ts'
+import { jobOptionsSchema } from '../protocol/job.ts'
 import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
 import type { StoredPlan } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
@@ -10,9 +11,15 @@ import type { Store } from '../store/store.ts'
 /** How many objects are read at the same time: enough to hide the latency of S3, few enough for open files. */
 const readConcurrency = 16
 
+/** The options a job was started with; undefined when the store has no such job. */
+export async function findJobOptions(store: Store, job: string): Promise<JobOptions | undefined> {
+  const bytes = await store.get(jobKey(job))
+  return bytes === undefined ? undefined : jobOptionsSchema.parse(JSON.parse(bytes.toString()))
+}
+
 /** The options a job was started with. @throws RollcallError `configuration-invalid` when the store has no such job */
 export async function readJobOptions(store: Store, job: string): Promise<JobOptions> {
-  const options = await readJson<JobOptions>(store, jobKey(job))
+  const options = await findJobOptions(store, job)
   if (options) return options
   throw new RollcallError(
     'configuration-invalid',
