@@ -20,8 +20,8 @@ const firstModelWaitMs = 1_000
 const maxModelWaitMs = 60_000
 
 export interface TurnsDependencies {
-  readonly context: JobContext
-  readonly rollout: RolloutContext
+  readonly context: Pick<JobContext, 'job' | 'store' | 'options'>
+  readonly rollout: Pick<RolloutContext, 'task' | 'agent' | 'spec'>
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
@@ -65,12 +65,13 @@ class TurnLoop {
     if (opening === undefined) throw new RollcallError('internal', `${this.input.rollout} has no opening in the store`)
     this.workdir = opening.workdir
     this.transcript = await readTranscript(store, this.input)
-    this.turn = Math.max(this.turn, this.transcript.length)
+    this.turn = Math.max(this.turn, this.transcript.filter(({ decision }) => 'calls' in decision).length)
     this.firstTurn = this.turn
   }
 
   /** One turn; returns how the agent's part has ended, or undefined when it goes on. */
   async takeTurn(): Promise<TurnsResult['end']> {
+    if (hasEnded(this.transcript.at(-1))) return 'done'
     const limit = this.limitReached()
     if (limit !== undefined) return limit
     const asked = await this.withinDeadline((signal) => this.answer(signal))
@@ -84,7 +85,7 @@ class TurnLoop {
     if (acted === 'agent-timeout') return acted
     this.transcript.push({ number: this.turn, decision, results: acted.results })
     this.turn += 1
-    return acted.results.some((result) => result.submitted) ? 'done' : undefined
+    return hasEnded(this.transcript.at(-1)) ? 'done' : undefined
   }
 
   private limitReached(): TurnsResult['end'] {
@@ -175,6 +176,11 @@ class TurnLoop {
     const { job, rollout, incarnation, phase } = this.input
     return { job, rollout, incarnation, phase }
   }
+}
+
+/** Whether the agent's part ended with this turn: an attempt may die after it has recorded that, before it says so. */
+function hasEnded(turn: Turn | undefined): boolean {
+  return turn !== undefined && (!('calls' in turn.decision) || turn.results.some((result) => result.submitted))
 }
 
 /**

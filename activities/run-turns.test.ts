@@ -1,0 +1,144 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import type { Agent, Decision } from '../agents/agent.ts'
+import type { TurnsInput } from '../protocol/activities.ts'
+import { RollcallError } from '../protocol/failure.ts'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
+import { openTestSandbox, uniqueScope } from '../runner/test-sandbox.ts'
+import { createFileStore } from '../store/file-store.ts'
+import { answerKey, openedKey } from '../store/keys.ts'
+import type { StoredAnswer } from '../store/records.ts'
+import { loadTaskset } from '../tasks/load-taskset.ts'
+import { writeTask } from '../tasks/task-fixture.ts'
+import { resolveSpec } from './resolve-spec.ts'
+import { runTurns } from './run-turns.ts'
+import { putJsonOnce } from './stored-json.ts'
+
+const bash = (command: string): Decision => ({ calls: [{ tool: 'bash', args: { command } }] })
+
+/** An agent that answers turn n with the nth decision, counts how often it is asked, and then is done. */
+function scriptedAgent(...decisions: (Decision | Error)[]): Agent & { asked: number } {
+  const agent = {
+    name: 'scripted',
+    asked: 0,
+    next: async ({ transcript }: { transcript: readonly unknown[] }): Promise<Decision> => {
+      agent.asked += 1
+      const decision = decisions[transcript.length] ?? { done: true }
+      if (decision instanceof Error) throw decision
+      return decision
+    },
+  }
+  return agent
+}
+
+/** A rollout whose sandbox is open: `take` runs the activity as a first attempt, `retry` as a later one. */
+async function openedRollout(agent: Agent, limits: Partial<ReturnType<typeof jobOptions>['limits']> = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'rollcall-turns-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const sandbox = await openTestSandbox({ shell: 'dash' })
+  onTestFinished(() => sandbox[Symbol.asyncDispose]())
+  const directory = await writeTask()
+  onTestFinished(() => rmSync(dirname(directory), { recursive: true }))
+  const [task] = (await loadTaskset(directory)).tasks
+  if (task === undefined) throw new Error('The fixture holds no task')
+  const options = jobOptions({ limits: { maxTurns: 10, agentTimeoutMs: 60_000, ...limits } })
+  const context = { job: uniqueScope(), store: createFileStore(folder), options }
+  const lease = { provider: 'local', place: 'here', sandbox: 's', incarnation: 1, spec: 'x' }
+  const input: TurnsInput = {
+    job: context.job,
+    storeUrl: context.store.url,
+    rollout: 'a.nop.1',
+    incarnation: 1,
+    owner: 'o',
+    lease,
+    phase: 1,
+    turn: 0,
+    deadline: Date.now() + 60_000,
+    sliceMs: 60_000,
+  }
+  const opened = { lease, agentTimeoutMs: 1, verifierTimeoutMs: 1 }
+  await putJsonOnce(context.store, openedKey(input), { opened, image: 'i', workdir: sandbox.workdir, execs: [] })
+  const rollout = { task, agent, spec: resolveSpec({ task, agent, options }) }
+  const attempt = (isRetry: boolean) => (more: Partial<TurnsInput>) =>
+    runTurns(
+      { ...input, ...more },
+      { context, rollout, runner: sandbox.open(), signal: new AbortController().signal, isRetry },
+    )
+  const answer = async (turn: number) => {
+    const bytes = await context.store.get(answerKey({ ...input, turn }))
+    return bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as StoredAnswer)
+  }
+  return { sandbox, input, store: context.store, take: attempt(false), retry: attempt(true), answer }
+}
+
+test('a second attempt asks nobody and starts nothing that the first has recorded', async () => {
+  const agent = scriptedAgent(bash('echo once >>log'), bash('echo twice >>log'))
+  const { sandbox, take, retry } = await openedRollout(agent)
+  expect(await take({})).toEqual({ turn: 2, end: 'done' })
+  expect(await retry({})).toEqual({ turn: 2, end: 'done' })
+  expect(agent.asked).toBe(3)
+  expect(readFileSync(join(sandbox.workdir, 'log'), 'utf8')).toBe('once\ntwice\n')
+})
+
+test('an answer that an attempt stored before it died is acted on; the agent is not asked again', async () => {
+  const agent = scriptedAgent(bash('touch asked-again'))
+  const { sandbox, input, store, retry } = await openedRollout(agent)
+  const stored: StoredAnswer = { decision: bash('touch stored'), startedAt: new Date(0).toISOString() }
+  await putJsonOnce(store, answerKey({ ...input, turn: 0 }), stored)
+  await retry({ sliceMs: 0 })
+  expect(agent.asked).toBe(0)
+  expect(['stored', 'asked-again'].map((name) => existsSync(join(sandbox.workdir, name)))).toEqual([true, false])
+})
+
+test('a command of an attempt that died before it recorded the result runs once', async () => {
+  const agent = scriptedAgent(bash('echo once >>log'))
+  const { sandbox, store, take, retry } = await openedRollout(agent)
+  const putOnce = store.putOnce.bind(store)
+  store.putOnce = (key, value) =>
+    key.endsWith('.result.json') ? Promise.reject(new Error('the worker died')) : putOnce(key, value)
+  await expect(take({ sliceMs: 0 })).rejects.toThrow('the worker died')
+  store.putOnce = putOnce
+  expect(await retry({ sliceMs: 0 })).toEqual({ turn: 1 })
+  expect(readFileSync(join(sandbox.workdir, 'log'), 'utf8')).toBe('once\n')
+})
+
+test('an agent that has submitted is done, though its attempt died before it could say so and time is over', async () => {
+  const agent = scriptedAgent({ calls: [{ tool: 'submit', args: {} }] })
+  const { take, retry } = await openedRollout(agent)
+  expect(await take({})).toEqual({ turn: 1, end: 'done' })
+  expect(await retry({ deadline: Date.now() - 1 })).toEqual({ turn: 1, end: 'done' })
+  expect(agent.asked).toBe(1)
+})
+
+test('only the first question of a retry may have been asked before, and its usage says so', async () => {
+  const used = (decision: Decision): Decision => ({ ...decision, usage: { inputTokens: 1 } })
+  const { retry, answer } = await openedRollout(scriptedAgent(used(bash('true')), used(bash('true'))))
+  await retry({})
+  expect((await answer(0))?.decision.usage).toEqual({ inputTokens: 1, unrecordedCalls: 1 })
+  expect((await answer(1))?.decision.usage).toEqual({ inputTokens: 1 })
+})
+
+test('limits end the agent’s part as outcomes', async () => {
+  const decision = { ...bash('true'), usage: { inputTokens: 3, outputTokens: 2 } }
+  const agent = scriptedAgent(decision, decision, decision)
+  const turns = await openedRollout(agent, { maxTurns: 2 })
+  expect(await turns.take({})).toEqual({ turn: 2, end: 'max-turns' })
+  const tokens = await openedRollout(agent, { maxTokens: 5 })
+  expect(await tokens.take({})).toEqual({ turn: 1, end: 'max-tokens' })
+  const late = await openedRollout(agent)
+  expect(await late.take({ deadline: Date.now() - 1 })).toEqual({ turn: 0, end: 'agent-timeout' })
+})
+
+test('a command that outlasts the deadline is the agent’s timeout; a model that stays away is a failure', async () => {
+  const slow = await openedRollout(scriptedAgent(bash('sleep 60')))
+  expect(await slow.take({ deadline: Date.now() + 300 })).toEqual({ turn: 0, end: 'agent-timeout' })
+  const away = await openedRollout(scriptedAgent(new RollcallError('model-unavailable', 'busy')))
+  await expect(away.take({ deadline: Date.now() + 300 })).rejects.toMatchObject({ code: 'model-unavailable' })
+})
+
+test('an agent that throws has failed', async () => {
+  const { take } = await openedRollout(scriptedAgent(new TypeError('no such field')))
+  await expect(take({})).rejects.toMatchObject({ code: 'agent-failed' })
+})
