@@ -26,6 +26,15 @@ test.each([1, 1_000, 300_000, 5_000_000])('%i bytes of output are stored whole',
   expect((await store.get(key))?.equals(bytes)).toBe(true)
 })
 
+test.each([1_000, 1_000_000])('of an endless stream the first %i bytes are stored', async (keptBytes) => {
+  const { store } = await emptyLog()
+  const log = new ExecLog(at, store, keptBytes)
+  const bytes = Buffer.alloc(3_000_000, 'ab')
+  await pipeline(Readable.from(chunksOf(bytes)), log.spool(id, 'stdout'))
+  await log.flush()
+  expect((await store.get(key))?.equals(bytes.subarray(0, keptBytes))).toBe(true)
+})
+
 test('an empty stream leaves no object', async () => {
   const { store, log } = await emptyLog()
   log.spool(id, 'stdout').end()

@@ -10,6 +10,12 @@ import type { ExecReport } from '../tools/execute-batch.ts'
 /** Output up to this size waits in memory and is stored in one go; more is streamed to the store as it comes. */
 const bufferBytes = 256 * 1024
 
+/**
+ * What is kept of one stream; what comes after is dropped, and the record's byte count tells. A command needs no disk to
+ * write terabytes: `truncate` makes its own output file that long.
+ */
+const mostKeptBytes = 1024 ** 3
+
 /** Keeps the record and the full output of every exec of one activity. Written twice, the first output counts. */
 export class ExecLog {
   readonly records: ExecRecord[] = []
@@ -17,9 +23,13 @@ export class ExecLog {
   private readonly store: Store
   private readonly storing: Promise<unknown>[] = []
 
-  constructor(at: RolloutPlace, store: Store) {
+  private readonly keptBytes: number
+
+  /** @param keptBytes of each stream; default 1 GiB */
+  constructor(at: RolloutPlace, store: Store, keptBytes = mostKeptBytes) {
     this.at = at
     this.store = store
+    this.keptBytes = keptBytes
   }
 
   readonly report = (exec: Omit<ExecReport, 'truncated'> & { readonly truncated?: boolean }): void => {
@@ -41,11 +51,11 @@ export class ExecLog {
     })
   }
 
-  /** A sink for one stream of an exec: stores every byte of it, and nothing at all of an empty one. */
+  /** A sink for one stream of an exec: stores all of it up to the limit, and nothing at all of an empty one. */
   readonly spool = (id: ExecId, stream: 'stdout' | 'stderr'): Writable => this.spoolTo(this.key(id, stream))
 
   spoolTo(key: string): Writable {
-    const spool = new OutputSpool((source) => this.store.putOnce(key, source))
+    const spool = new OutputSpool((source) => this.store.putOnce(key, source), this.keptBytes)
     this.storing.push(spool.stored)
     return spool
   }
@@ -66,15 +76,17 @@ class OutputSpool extends Writable {
   /** Settles when everything written is stored. */
   readonly stored: Promise<void>
   private readonly put: Put
+  private readonly keptBytes: number
   private readonly chunks: Buffer[] = []
   private readonly settle: { resolve: () => void; reject: (error: unknown) => void }
   private size = 0
   private hasEnded = false
   private streaming: { source: PassThrough; done: Promise<unknown> } | undefined
 
-  constructor(put: Put) {
+  constructor(put: Put, keptBytes: number) {
     super()
     this.put = put
+    this.keptBytes = keptBytes
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.stored = promise
     this.settle = { resolve, reject }
@@ -83,7 +95,12 @@ class OutputSpool extends Writable {
     this.stored.catch(() => undefined)
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+  override _write(written: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    const chunk = written.subarray(0, this.keptBytes - this.size)
+    if (chunk.length === 0) {
+      callback()
+      return
+    }
     this.size += chunk.length
     if (this.streaming === undefined && this.size <= bufferBytes) {
       this.chunks.push(chunk)

@@ -60,7 +60,11 @@ class StreamRunner implements Runner {
     signal?.throwIfAborted()
     this.#assertUsable()
     const call = new ExecCall(request)
-    const detach = (): void => call.fail(signal?.reason)
+    const detach = (): void => {
+      call.fail(signal?.reason)
+      // The rest of its answer may be terabytes, and whatever is asked next would wait behind it.
+      if (call.isAnswered) this.#channel?.close()
+    }
     signal?.addEventListener('abort', detach, { once: true })
     this.#calls.add(call)
     try {

@@ -115,6 +115,16 @@ describe.each(shells)('%s', (shell) => {
     expect(processesNaming(`ROLLCALL_EXEC=${scope}/1-0-0-0`)).toEqual([])
   })
 
+  test('an answer without end, once given up, keeps nobody waiting', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const patience = new AbortController()
+    const sink = new Writable({ write: (_chunk, _encoding, done) => (patience.abort(), done()) })
+    const endless = { ...request(0, 'echo begun; truncate -s 5T /proc/self/fd/1'), stdoutSink: sink }
+    await expect(runner.exec(endless, { signal: patience.signal })).rejects.toThrow()
+    expect(text((await runner.exec(request(1, 'echo next'))).stdout)).toBe('next\n')
+  })
+
   test('a request that was lost inside is sent again', async () => {
     await using sandbox = await openTestSandbox({ shell })
     const runner = sandbox.open({ pingMs: 300, connect: losingOnce(/^x /, () => sandbox.connect()) })
