@@ -92,7 +92,7 @@ async function createSandbox(input: RolloutRef, dependencies: OpenDependencies):
 
 interface Preparation {
   readonly runner: Runner
-  readonly rollout: RolloutContext
+  readonly rollout: Pick<RolloutContext, 'task' | 'agent'>
   readonly workdir: string
   readonly scope: string
   readonly signal: AbortSignal
@@ -100,8 +100,8 @@ interface Preparation {
   readonly layers: boolean
 }
 
-/** Phase 0: the log folders, what the agent asked for, and its installation where the image does not hold it yet. */
-async function prepareSandbox(preparation: Preparation): Promise<void> {
+/** Phase 0: the log folders, what the agent asked for, and its installation where the image does not hold it yet. Exported for its test. */
+export async function prepareSandbox(preparation: Preparation): Promise<void> {
   const { runner, rollout, workdir, scope, signal } = preparation
   const { task, agent } = rollout
   const folders = '/logs/agent /logs/verifier /logs/artifacts'
@@ -120,8 +120,8 @@ async function prepareSandbox(preparation: Preparation): Promise<void> {
     const id = { scope, phase: 0, batch: 0, call: index + 1, part: 0 }
     await uploadTree(runner, { id, tar: await packTree(task, from), directory: to }, { signal })
   })
-  assertDone(await made, 'making /logs')
-  await Promise.all(uploaded)
+  // All are awaited from the start: the sandbox may fail them all at once, and one that nobody awaits ends the worker.
+  await Promise.all([made.then((result) => assertDone(result, 'making /logs')), ...uploaded])
   if (agent.layerScript !== undefined && !preparation.layers) await install(preparation, agent.layerScript)
 }
 
