@@ -69,6 +69,8 @@ async function tryAttach(streams: Docker, container: Workable): Promise<Duplex |
     })
     return execStream(await exec.start({ hijack: true, stdin: true, abortSignal: timeout.signal }))
   } catch (error) {
+    // The connection of a refused exec stays open, and would keep this process from ending.
+    timeout.abort()
     if (isConflict(error) || isNotFound(error)) return undefined
     throw dockerError(`attach to the container ${container.name}`, error)
   } finally {
