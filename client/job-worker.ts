@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { mkdir, open, readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { extname, join } from 'node:path'
@@ -115,11 +116,19 @@ async function isPolled(temporal: TemporalConnection, taskQueue: string): Promis
 /** A worker's identity is `pid@host`: of one on this host it can be told whether it lives. */
 function isDeadHere(identity: string): boolean {
   const [, pid, host] = /^(\d+)@(.*)$/.exec(identity) ?? []
-  if (pid === undefined || host !== hostname()) return false
+  return pid !== undefined && host === hostname() && isDeadProcess(Number(pid))
+}
+
+/** Also one that has ended but that nobody has waited for yet, as far as the system shows it. Exported for its test. */
+export function isDeadProcess(pid: number): boolean {
   try {
-    process.kill(Number(pid), 0)
-    return false
+    process.kill(pid, 0)
   } catch (error) {
     return error instanceof Error && 'code' in error && error.code === 'ESRCH'
+  }
+  try {
+    return /^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
   }
 }

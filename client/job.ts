@@ -76,7 +76,9 @@ export class Job {
     const job = liveJob({ id, store, temporal, worker, environment, onProgress, attached: true })
     try {
       const { status, taskQueue } = await temporal.client.workflow.getHandle(id).describe()
-      if (status.name === 'RUNNING' && taskQueue.endsWith(id)) await worker?.ensure(temporal)
+      // A terminated job may have left sandboxes and rollouts that nobody tears down: its own worker does, and ends.
+      const isServed = status.name === 'RUNNING' || status.name === 'TERMINATED'
+      if (isServed && taskQueue.endsWith(id)) await worker?.ensure(temporal)
       return job
     } catch (error) {
       await job.close()
