@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { build } from 'esbuild'
 import type { BuildFailure, Metafile, Plugin } from 'esbuild'
@@ -36,6 +37,7 @@ export interface Bundle {
  * @throws RollcallError `agent-invalid` with every error in one sentence
  */
 export async function bundleAgent(path: string): Promise<Bundle> {
+  await assertFile(path)
   const result = await build({
     entryPoints: [path],
     absWorkingDir: dirname(path),
@@ -54,6 +56,14 @@ export async function bundleAgent(path: string): Promise<Bundle> {
   const bytes = Buffer.from(result.outputFiles[0]?.contents ?? [])
   const hash = createHash('sha256').update(bytes).digest('hex')
   return { bytes, hash, exports: exportsOf(result.metafile) }
+}
+
+async function assertFile(path: string): Promise<void> {
+  if ((await stat(path).catch(() => undefined))?.isFile()) return
+  throw new RollcallError(
+    'agent-invalid',
+    `--agent is ${path}, which is no file: expected a TypeScript or JavaScript file`,
+  )
 }
 
 function exportsOf(metafile: Metafile): string[] {

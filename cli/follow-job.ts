@@ -49,8 +49,8 @@ export function comeBack(job: string): string {
 }
 
 async function openDisplay(options: FollowOptions, context: CommandContext): Promise<ProgressDisplay> {
-  if (options.json) return jsonDisplay(context)
-  return context.stderr.isTTY ? liveDisplay(options.job, context) : plainDisplay(context)
+  if (options.json) return jsonDisplay(options.job, context)
+  return context.stderr.isTTY ? liveDisplay(options.job, context) : plainDisplay(options.job, context)
 }
 
 function interruptActions(following: {

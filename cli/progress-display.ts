@@ -4,6 +4,7 @@ import type { Job } from '../client/index.ts'
 import type { CommandContext } from './context.ts'
 import { PlainProgress } from './plain-progress.ts'
 import { endedCount, progressLines } from './progress-view.ts'
+import { RetryNotices } from './retry-notices.ts'
 
 /** Shows a job's progress while it is followed. */
 export interface ProgressDisplay {
@@ -15,26 +16,42 @@ export interface ProgressDisplay {
 }
 
 /** One JSON object per line on stdout, for scripts; notices go to stderr. */
-export function jsonDisplay({ stdout, stderr }: CommandContext): ProgressDisplay {
+export function jsonDisplay(job: Pick<Job, 'progress'>, { stdout, stderr }: CommandContext): ProgressDisplay {
+  const notice = (text: string) => stderr.write(`${text}\n`)
   return {
     event: (event) => stdout.write(`${JSON.stringify(event)}\n`),
-    notice: (text) => stderr.write(`${text}\n`),
-    close: () => {},
+    notice,
+    close: watchRetries(job, notice),
   }
 }
 
 /** A line on stderr for each thing that happened: what a log file or a CI can show. */
-export function plainDisplay({ stderr, now }: CommandContext): ProgressDisplay {
+export function plainDisplay(job: Pick<Job, 'progress'>, { stderr, now }: CommandContext): ProgressDisplay {
   const startedAt = now()
   const progress = new PlainProgress()
+  const notice = (text: string) => stderr.write(`${text}\n`)
   return {
     event: (event) => {
       const line = progress.line(event, now() - startedAt)
       if (line !== undefined) stderr.write(`${line}\n`)
     },
-    notice: (text) => stderr.write(`${text}\n`),
-    close: () => {},
+    notice,
+    close: watchRetries(job, notice),
   }
+}
+
+/** Long enough for most failures to have passed, short against a person's patience. */
+const lookForRetriesMs = 10_000
+
+/** Events tell what has happened; that a step is tried again and again shows only in the progress. @returns stop */
+function watchRetries(job: Pick<Job, 'progress'>, notice: (text: string) => void): () => void {
+  const notices = new RetryNotices()
+  const look = async () => {
+    const progress = await job.progress().catch(() => ({ running: [] }))
+    for (const line of notices.lines(progress)) notice(line)
+  }
+  const timer = setInterval(() => void look(), lookForRetriesMs)
+  return () => clearInterval(timer)
 }
 
 /** At most four times a second, also when the server answers at once. */

@@ -3,6 +3,7 @@ import type { JobStatus } from '../protocol/events.ts'
 import { PlainProgress } from './plain-progress.ts'
 import { etaMs, formatDuration, progressLines } from './progress-view.ts'
 import type { ProgressView } from './progress-view.ts'
+import { RetryNotices } from './retry-notices.ts'
 
 const status: JobStatus = {
   job: 'j',
@@ -34,6 +35,33 @@ test('the overall line has bar, count, mean over graded rollouts, failures, time
 
 test('a running rollout has one line with its phase or turn and its time', () => {
   expect(progressLines(view).slice(1)).toEqual(['  a.oracle.1  opening sandbox  0:01', '  b.oracle.1  turn 3  1:01'])
+})
+
+test('a step that is tried again says why, and a command that only looks tells no time', () => {
+  const retried = { attempt: 3, message: 'no \u001bimage' }
+  const running = [{ rollout: 'a.oracle.1', phase: 'open', turn: 0, sinceMs: 1000, retried } as const]
+  const line = 'a.oracle.1  opening sandbox  0:01  attempt 3 after: no '
+  expect(progressLines({ ...view, running })[1]).toContain(line)
+  expect(progressLines({ ...view, running })[1]).not.toContain('\u001b')
+  expect(progressLines({ ...view, running, elapsedMs: undefined })[1]).toContain('opening sandbox  attempt 3')
+})
+
+test('every reason for trying again is said once, with how many wait for it', () => {
+  const rollout = (name: string, message?: string) =>
+    ({
+      rollout: name,
+      phase: 'open',
+      turn: 0,
+      sinceMs: 0,
+      ...(message === undefined ? {} : { retried: { attempt: 2, message } }),
+    }) as const
+  const notices = new RetryNotices()
+  expect(notices.lines({ running: [rollout('a')] })).toEqual([])
+  expect(notices.lines({ running: [rollout('a', 'x'), rollout('b', 'x'), rollout('c', 'y')] })).toEqual([
+    'a and 1 more are tried again after: x',
+    'c is tried again after: y',
+  ])
+  expect(notices.lines({ running: [rollout('d', 'x')] })).toEqual([])
 })
 
 test('before anything is graded the mean is –, and there is no ETA', () => {

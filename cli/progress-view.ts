@@ -39,7 +39,7 @@ export function progressLines(view: ProgressView): string[] {
   const hidden = view.running.length - shown.length
   const lines = [
     overallLine(view),
-    ...shown.map(rolloutLine),
+    ...shown.map((rollout) => rolloutLine(rollout, view.elapsedMs !== undefined)),
     ...(hidden > 0 ? [`  … and ${hidden} more`] : []),
     ...(view.notice === undefined ? [] : [view.notice]),
   ]
@@ -65,9 +65,16 @@ function overallLine(view: ProgressView): string {
   return parts.join('  ')
 }
 
-function rolloutLine(rollout: RunningRollout): string {
-  const phase = rollout.phase === 'turns' && rollout.turn > 0 ? `turn ${rollout.turn}` : phaseTexts[rollout.phase]
-  return `  ${escapeControls(rollout.rollout)}  ${phase}  ${formatDuration(rollout.sinceMs)}`
+/** A command that only looks has seen the phase for no time at all. */
+function rolloutLine(rollout: RunningRollout, isFollowing: boolean): string {
+  const { phase, turn, retried } = rollout
+  const parts = [
+    escapeControls(rollout.rollout),
+    phase === 'turns' && turn > 0 ? `turn ${turn}` : phaseTexts[phase],
+    ...(isFollowing ? [formatDuration(rollout.sinceMs)] : []),
+    ...(retried === undefined ? [] : [`attempt ${retried.attempt} after: ${escapeControls(retried.message)}`]),
+  ]
+  return `  ${parts.join('  ')}`
 }
 
 export function endedCount(status: JobStatus): number {
@@ -92,7 +99,7 @@ export function formatDuration(durationMs: number): string {
   return hours > 0 ? `${hours}:${twoDigits(minutes)}:${rest}` : `${minutes}:${rest}`
 }
 
-/** Task names and agent labels are ASCII (protocol/names.ts), so that characters are columns. */
+/** Task names and agent labels are ASCII (protocol/names.ts), and messages mostly, so that characters are columns. */
 function clip(line: string, columns: number): string {
   return line.length <= columns ? line : `${line.slice(0, Math.max(0, columns - 1))}…`
 }

@@ -1,6 +1,8 @@
 /** What `import { … } from 'rollcall'` gives. */
 export { Job } from './job.ts'
-export type { JobProgress, RunningRollout } from './job.ts'
+export type { JobProgress } from './job.ts'
+export type { RunningRollout } from './running-rollouts.ts'
+export type { RetriedStep } from './hindrance.ts'
 export { Taskset } from './taskset.ts'
 export type { AgentOption, AttachOptions, RunOptions } from './run-options.ts'
 export { environmentOfProcess } from './environment.ts'

@@ -62,7 +62,7 @@ function assertUniqueLabels(agents: readonly ParsedAgent[]): void {
   if (twice === undefined) return
   throw new RollcallError(
     'configuration-invalid',
-    `Agent label ${twice} is used twice: give each agent a label of its own`,
+    `Agent label ${twice} is used twice: give each agent a label of its own (--agent-label, or label in TypeScript)`,
   )
 }
 

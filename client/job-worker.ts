@@ -101,7 +101,7 @@ async function openLog(path: string) {
 }
 
 /** Whether a living worker asks for the queue's tasks. The server remembers dead ones for minutes. */
-async function isPolled(temporal: TemporalConnection, taskQueue: string): Promise<boolean> {
+export async function isPolled(temporal: TemporalConnection, taskQueue: string): Promise<boolean> {
   const { pollers } = await temporal.connection.workflowService.describeTaskQueue({
     namespace: temporal.namespace,
     taskQueue: { name: taskQueue },

@@ -2,7 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { RollcallError } from '../protocol/failure.ts'
 import type { JobEvent, JobStatus } from '../protocol/events.ts'
 import type { JobSummary } from '../protocol/grade.ts'
-import type { RolloutPhase } from '../protocol/names.ts'
 import { findJobOptions, readPlan, readSummary } from '../results/read-job.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
@@ -15,7 +14,8 @@ import { jobEvents } from './job-events.ts'
 import { statusOfSummary } from './job-view.ts'
 import { JobWorker } from './job-worker.ts'
 import { jobLost, LiveJob } from './live-job.ts'
-import { rolloutProgress } from './rollout-events.ts'
+import { RunningRollouts } from './running-rollouts.ts'
+import type { RunningRollout } from './running-rollouts.ts'
 import type { AttachOptions } from './run-options.ts'
 
 /** `progress` looks at this many running rollouts: more do not fit on a screen. */
@@ -27,15 +27,6 @@ export interface JobProgress {
   readonly running: readonly RunningRollout[]
 }
 
-export interface RunningRollout {
-  readonly rollout: string
-  readonly phase: RolloutPhase
-  /** Turns begun so far. */
-  readonly turn: number
-  /** How long this client has seen it in this phase. */
-  readonly sinceMs: number
-}
-
 /** One run of a taskset, running or over. A job that is over is read from the store alone. */
 export class Job {
   readonly id: string
@@ -45,7 +36,7 @@ export class Job {
   /** The job was there already. */
   readonly attached: boolean
   private readonly live: LiveJob | undefined
-  private readonly phases = new Map<string, { phase: RolloutPhase; since: number }>()
+  private readonly rollouts: RunningRollouts
 
   /** For `Taskset.run` and `Job.attach`. */
   constructor(at: { id: string; store: Store; attached: boolean; uiUrl?: string | undefined; live?: LiveJob }) {
@@ -54,6 +45,8 @@ export class Job {
     this.uiUrl = at.uiUrl
     this.attached = at.attached
     this.live = at.live
+    const ask = async (rollout: string) => await at.live?.retriedStep(rollout)
+    this.rollouts = new RunningRollouts({ store: at.store, job: at.id, ask })
   }
 
   /**
@@ -101,8 +94,7 @@ export class Job {
     if (this.live === undefined || status.running === 0) return { status, running: [] }
     const { segments } = await this.live.view()
     const names = segments.flatMap((segment) => segment.running).slice(0, progressRows)
-    const running = await Promise.all(names.map((rollout) => this.runningRollout(rollout)))
-    return { status, running }
+    return { status, running: await this.rollouts.look(names) }
   }
 
   /** Everything that happens, from the start or after the cursor of an earlier event, until the job is over. */
@@ -148,10 +140,12 @@ export class Job {
     await this.running().persistently(() => this.running().handle.executeUpdate(concurrencyUpdate, { args: [size] }))
   }
 
-  /** Asks the job to cancel; `result` then waits until everything is torn down. A job that is over stays as it is. */
-  async cancel(): Promise<void> {
-    const { live } = this
-    await live?.persistently(() => live.handle.cancel())
+  /**
+   * Asks the job to cancel; `result` then waits until everything is torn down. Needs no worker.
+   * @returns false for a job that is over, which stays as it is
+   */
+  async cancel(): Promise<boolean> {
+    return (await this.live?.cancel()) ?? false
   }
 
   /** Lets go of the connection; the job goes on. */
@@ -181,14 +175,6 @@ export class Job {
     const total = (await readPlan(this.store, this.id))?.length ?? 0
     const none = { graded: 0, failed: 0, cancelled: 0, running: 0, rewardSum: 0 }
     return { job: this.id, state: 'failed', total, ...none, concurrency }
-  }
-
-  private async runningRollout(rollout: string): Promise<RunningRollout> {
-    const { phase, turn } = await rolloutProgress({ store: this.store, job: this.id, rollout })
-    const known = this.phases.get(rollout)
-    const since = known?.phase === phase ? known.since : Date.now()
-    this.phases.set(rollout, { phase, since })
-    return { rollout, phase, turn, sinceMs: Date.now() - since }
   }
 }
 

@@ -5,6 +5,8 @@ import { ActivityFailure, ApplicationFailure, CancelledFailure, TerminatedFailur
 import { isFailureCode, RollcallError } from '../protocol/failure.ts'
 import type { ClientEnvironment } from './environment.ts'
 import type { TemporalConnection } from './connect.ts'
+import { missingWorker, retriedStep } from './hindrance.ts'
+import type { RetriedStep } from './hindrance.ts'
 import type { JobLook } from './job-events.ts'
 import { endedSince, viewJob } from './job-view.ts'
 import type { JobView } from './job-view.ts'
@@ -47,6 +49,7 @@ export class LiveJob {
     this.handle = at.temporal.client.workflow.getHandle(at.id)
     this.ending = this.untilEnded()
     this.ending.catch(() => undefined)
+    void this.noticeMissingWorker()
   }
 
   view(): Promise<JobView> {
@@ -66,6 +69,19 @@ export class LiveJob {
     return { state: status.state, total: status.total, running: segments.flatMap(({ running }) => running), ended }
   }
 
+  async retriedStep(rollout: string): Promise<RetriedStep | undefined> {
+    const job = this.handle.workflowId
+    return await this.persistently(() => retriedStep(this.temporal.client, job, rollout))
+  }
+
+  /** @returns false when the job was over already, which the server does not tell who cancels */
+  async cancel(): Promise<boolean> {
+    const { status } = await this.persistently(() => this.handle.describe())
+    if (status.name !== 'RUNNING') return false
+    await this.persistently(() => this.handle.cancel())
+    return true
+  }
+
   /** Repeats a call while the server is away, starting the embedded one again where it has died. */
   async persistently<Result>(call: () => Promise<Result>): Promise<Result> {
     for (;;) {
@@ -73,7 +89,7 @@ export class LiveJob {
         return await call()
       } catch (error) {
         if (this.closed || !isPassing(error)) throw error
-        this.onProgress('the Temporal server does not answer; trying again')
+        this.onProgress(silence(error))
       }
       await delay(tryAgainAfterMs)
       if (this.temporal.embedded) await resolveTemporal({ ...this.environment, onProgress: this.onProgress })
@@ -84,6 +100,13 @@ export class LiveJob {
     this.closed = true
     this.worker?.letGo()
     await this.temporal.close()
+  }
+
+  /** Nobody should wait without knowing for whom. A convenience: what fails here fails where it matters too. */
+  private async noticeMissingWorker(): Promise<void> {
+    const at = { job: this.handle.workflowId, ownWorker: this.worker !== undefined }
+    const missing = await missingWorker(this.temporal, at).catch(() => undefined)
+    if (missing !== undefined && !this.closed) this.onProgress(missing)
   }
 
   private async untilEnded(): Promise<JobEnding> {
@@ -118,7 +141,18 @@ export function jobLost(job: string): RollcallError {
 }
 
 function isPassing(error: unknown): boolean {
+  return [grpcCancelled, grpcDeadlineExceeded, grpcUnavailable].includes(grpcCode(error) ?? 0)
+}
+
+/** The server itself answers late only under load; what has to come from a worker may be missing for longer. */
+function silence(error: unknown): string {
+  const late = grpcCode(error) === grpcDeadlineExceeded
+  return late
+    ? 'no worker of the job has answered in time; trying again'
+    : 'the Temporal server does not answer; trying again'
+}
+
+function grpcCode(error: unknown): number | undefined {
   const cause = error instanceof Error && !isGrpcServiceError(error) ? error.cause : error
-  if (!isGrpcServiceError(cause)) return false
-  return [grpcCancelled, grpcDeadlineExceeded, grpcUnavailable].includes(cause.code)
+  return isGrpcServiceError(cause) ? cause.code : undefined
 }

@@ -3,7 +3,7 @@ import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/wo
 import { createActivities } from '../activities/create-activities.ts'
 import type { ActivityServices } from '../activities/services.ts'
 import { loadAgent } from '../agents/load-agent.ts'
-import { namespaceUuid } from '../client/connect.ts'
+import { connectEndpoint, namespaceUuid } from '../client/connect.ts'
 import { isStopped } from '../client/server/server.ts'
 import { resolveTemporal } from '../client/temporal-config.ts'
 import type { TemporalEndpoint } from '../client/temporal-config.ts'
@@ -134,6 +134,8 @@ function secretsFrom(env: WorkerConfig['env'], names: readonly string[]): Record
 }
 
 async function connectWorker(endpoint: TemporalEndpoint): Promise<NativeConnection> {
+  // A native connection that fails tells neither the setting nor the remedy; a client's does.
+  if (!endpoint.embedded) await (await connectEndpoint(endpoint)).close()
   const { address, tls, apiKey, metadata } = endpoint
   return await NativeConnection.connect({
     address,

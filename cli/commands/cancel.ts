@@ -3,7 +3,6 @@ import { attachedJob } from '../attached-job.ts'
 import type { Job } from '../../client/index.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { finalJobStates } from '../../protocol/events.ts'
 import { leaveOnInterrupt } from '../leave-on-interrupt.ts'
 import type { CommandHost } from '../run-cli.ts'
 
@@ -21,12 +20,10 @@ export function defineCancel(program: Command, host: CommandHost): void {
 }
 
 async function cancel(job: Job, { wait }: { wait: boolean }, context: CommandContext): Promise<number> {
-  const { state } = await job.status()
-  if (finalJobStates.includes(state)) {
-    context.stdout.write(`Job ${job.id} had already ended (${state}): nothing to cancel.\n`)
+  if (!(await job.cancel())) {
+    context.stdout.write(`Job ${job.id} had already ended: nothing to cancel.\n`)
     return exitCodes.ok
   }
-  await job.cancel()
   if (!wait) {
     context.stdout.write(`Job ${job.id} was asked to cancel.\n`)
     return exitCodes.ok

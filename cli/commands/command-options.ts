@@ -1,16 +1,18 @@
+import { Option } from 'commander'
 import type { Command } from 'commander'
 
 /** Options that several commands share. */
 
-/** For options that may be given several times. */
-export function collect(value: string, earlier: readonly string[]): string[] {
-  return [...earlier, value]
+/** An option that may be given several times. */
+export function repeatable(flags: string, description: string): Option {
+  const collect = (value: string, earlier: readonly string[]): string[] => [...earlier, value]
+  return new Option(flags, `${description} (repeatable)`).argParser(collect).default([], 'none')
 }
 
 export function addProviderOptions(command: Command): Command {
   return command
     .option('--provider <name>', 'where sandboxes are made: docker or local', 'docker')
-    .option('--provider-arg <key=value>', 'a setting of the provider (repeatable)', collect, [])
+    .addOption(repeatable('--provider-arg <key=value>', 'a setting of the provider'))
     .option('--local-network', 'local only: sandboxes of tasks that ask for it share the network of this host')
     .option('--unsafe-local', 'local only: consent to run without bubblewrap, as plain processes of this host')
 }

@@ -10,7 +10,7 @@ import { parseRunOptions } from '../run-options.ts'
 import type { RawRunOptions } from '../run-options.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { proveWritableFolder } from '../../store/writable-folder.ts'
-import { addProviderOptions, collect } from './command-options.ts'
+import { addProviderOptions, repeatable } from './command-options.ts'
 
 interface RunFlags extends RawRunOptions {
   readonly jobsDir: string
@@ -53,7 +53,7 @@ function addJobOptions(command: Command): void {
     .option('-n, --concurrency <n>', 'rollouts at the same time', '4')
     .option('--job <id>', 'name of the job; the same id with the same options comes back to it')
     .option('--jobs-dir <dir>', 'where results are exported as they come', 'jobs')
-    .option('--image-map <from=to>', 'use image TO wherever a task says FROM (repeatable)', collect, [])
+    .addOption(repeatable('--image-map <from=to>', 'use image TO wherever a task says FROM'))
     .option('--no-worker', 'start no worker: `rollcall worker` runs elsewhere')
     .option('--detach', 'start the job and return at once')
     .option('--json', 'one JSON object per line: events, last the summary')

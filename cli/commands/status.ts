@@ -23,17 +23,26 @@ export function defineStatus(program: Command, host: CommandHost): void {
     })
 }
 
+/** Nothing is drawn over itself here, so that lines may be as long as what they say. */
+const unclipped = { columns: Infinity, rows: Infinity }
+
 async function showJob(job: Job, { json }: { json: boolean }, { stdout }: CommandContext): Promise<number> {
   const { status, running } = await job.progress()
   if (json) {
     stdout.write(`${JSON.stringify({ ...status, rollouts: running })}\n`)
     return exitCodes.ok
   }
-  const { columns } = stdout.size()
-  const view = { status, running, elapsedMs: undefined, doneBefore: 0, columns, rows: Infinity }
+  const view = { status, running, elapsedMs: undefined, doneBefore: 0, ...unclipped }
   stdout.write(`Job ${job.id} is ${status.state}\n${progressLines(view).join('\n')}\n`)
+  if (status.state === 'failed') stdout.write(`${await failureOf(job)}\n`)
   if (job.uiUrl !== undefined) stdout.write(`Temporal UI: ${job.uiUrl}\n`)
   return exitCodes.ok
+}
+
+/** What made planning fail: `result` rejects with it. */
+async function failureOf(job: Job): Promise<string> {
+  const error: unknown = await job.result().catch((reason: unknown) => reason)
+  return error instanceof Error ? error.message : 'It failed for an unknown reason.'
 }
 
 async function listJobs({ json }: { json: boolean }, { environment, stdout }: CommandContext): Promise<number> {

@@ -8,7 +8,7 @@ import { parseCount, parsePairs } from '../parse-values.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { parseProvider } from '../run-options.ts'
 import { formatSoundness, judgeSoundness } from '../soundness.ts'
-import { addProviderOptions, collect } from './command-options.ts'
+import { addProviderOptions, repeatable } from './command-options.ts'
 import type { ProviderFlags } from './command-options.ts'
 
 interface ValidateFlags extends ProviderFlags {
@@ -25,7 +25,7 @@ export function defineValidate(program: Command, host: CommandHost): void {
     .option('--run', 'run them: oracle must get 1 and nop must get 0')
   addProviderOptions(command)
     .option('-n, --concurrency <n>', 'rollouts at the same time', '4')
-    .option('--image-map <from=to>', 'use image TO wherever a task says FROM (repeatable)', collect, [])
+    .addOption(repeatable('--image-map <from=to>', 'use image TO wherever a task says FROM'))
     .addHelpText('after', '\nExamples:\n  rollcall validate tasks\n  rollcall validate tasks --run --provider local\n')
     .action(async (taskset: string, flags: ValidateFlags) => {
       const check = flags.run ? validateByRunning : validate

@@ -19,6 +19,8 @@ export function defineWorker(program: Command, host: CommandHost): void {
 }
 
 async function work(flags: WorkerFlags, { environment, stderr, signals, now }: CommandContext): Promise<number> {
+  const job = flags.job === undefined ? {} : { job: parseJobId(flags.job) }
+  if (job.job !== undefined) await assertKnown(job.job, environment)
   const { runWorker } = await import('../../workers/run-worker.ts')
   const stop = new AbortController()
   const left = Promise.withResolvers<'left'>()
@@ -30,9 +32,18 @@ async function work(flags: WorkerFlags, { environment, stderr, signals, now }: C
   signals.listen((signal) => interrupts.receive(signal))
   const working = runWorker({
     ...environment,
-    ...(flags.job === undefined ? {} : { job: parseJobId(flags.job) }),
+    ...job,
     stop: stop.signal,
     log: (line: string) => stderr.write(`${line}\n`),
   })
   return (await Promise.race([working, left.promise])) === 'left' ? exitCodes.interrupted : exitCodes.ok
+}
+
+/** @throws RollcallError `configuration-invalid`; a worker of a job that never comes would wait for ever */
+async function assertKnown(job: string, { storeUrl }: CommandContext['environment']): Promise<void> {
+  const [{ openStore }, { readJobOptions }] = await Promise.all([
+    import('../../store/open-store.ts'),
+    import('../../results/read-job.ts'),
+  ])
+  await readJobOptions(openStore(storeUrl), job)
 }

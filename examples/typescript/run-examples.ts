@@ -10,3 +10,4 @@ const job = await taskset.run({ agent: 'oracle', provider: 'local', attempts: 2,
 for await (const event of job.events()) console.log(event)
 const report = await job.result()
 console.log(`mean ${report.mean}, ${report.graded} graded, ${report.failed} failed`)
+await job.close()

@@ -1,0 +1,44 @@
+import { WorkflowNotFoundError } from '@temporalio/client'
+import type { Client } from '@temporalio/client'
+import { rolloutId, sharedTaskQueue } from '../protocol/names.ts'
+import type { TemporalConnection } from './connect.ts'
+import { isPolled } from './job-worker.ts'
+
+/** What keeps a job from going on. The server is asked, since it knows also where no worker answers. */
+
+/** The step of a rollout that has failed and is tried again. */
+export interface RetriedStep {
+  /** The attempt that runs or is waited for; the first one is 1. */
+  readonly attempt: number
+  /** What the attempt before it ended with: one line. */
+  readonly message: string
+}
+
+/** @returns undefined where nothing has failed, and for a rollout that does not run */
+export async function retriedStep(client: Client, job: string, rollout: string): Promise<RetriedStep | undefined> {
+  try {
+    const { raw } = await client.workflow.getHandle(rolloutId(job, rollout)).describe()
+    const retried = raw.pendingActivities?.find(({ lastFailure }) => lastFailure)
+    const [message = ''] = (retried?.lastFailure?.message ?? '').split('\n', 1)
+    return retried && { attempt: retried.attempt ?? 1, message }
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return undefined
+    throw error
+  }
+}
+
+/**
+ * @param at `ownWorker`: this client starts the job's own worker where it needs one
+ * @returns a sentence for who waits for a running job that no worker serves, else undefined
+ */
+export async function missingWorker(
+  temporal: TemporalConnection,
+  at: { job: string; ownWorker: boolean },
+): Promise<string | undefined> {
+  const { status, taskQueue } = await temporal.client.workflow.getHandle(at.job).describe()
+  const isShared = taskQueue === sharedTaskQueue
+  if (status.name !== 'RUNNING' || (at.ownWorker && !isShared) || (await isPolled(temporal, taskQueue)))
+    return undefined
+  const remedy = isShared ? '`rollcall worker`, with this server and store,' : `\`rollcall watch ${at.job}\``
+  return `job ${at.job} waits for a worker, and none serves the task queue ${taskQueue}: ${remedy} starts one`
+}
