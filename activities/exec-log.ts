@@ -32,12 +32,15 @@ export class ExecLog {
     this.keptBytes = keptBytes
   }
 
-  readonly report = (exec: Omit<ExecReport, 'truncated'> & { readonly truncated?: boolean }): void => {
-    const { id, command, outcome, startedAt, durationMs } = exec
+  readonly report = (exec: ExecReport): void => this.reportStoredAt(exec, (stream) => this.key(exec.id, stream))
+
+  /** For an exec whose output was spooled to keys of its own. */
+  reportStoredAt(exec: ExecReport, keyOf: (stream: 'stdout' | 'stderr') => string): void {
+    const { id, command, outcome, startedAt, durationMs, truncated } = exec
     const stream = (name: 'stdout' | 'stderr', bytes: number) => ({
       bytes,
-      truncated: exec.truncated ?? false,
-      ...(bytes === 0 ? {} : { key: this.key(id, name) }),
+      truncated,
+      ...(bytes === 0 ? {} : { key: keyOf(name) }),
     })
     this.records.push({
       incarnation: this.at.incarnation,

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { freshDirectoriesScript } from '../grading/fresh-directories.ts'
 import { parseReward, readRewardScript, rewardFile } from '../grading/reward.ts'
 import type { GradeInput, GradeResult } from '../protocol/activities.ts'
-import type { ExecResult } from '../protocol/exec.ts'
+import type { ExecId, ExecResult } from '../protocol/exec.ts'
 import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { Integrity } from '../protocol/grade.ts'
@@ -147,8 +147,8 @@ class GradingAttempt {
       env: verifier.env,
       user: verifier.user ?? 'root',
       timeoutMs: verifier.timeoutMs,
-      stdoutSink: this.log.spoolTo(gradeFileKey({ ...this.input, name: 'test-stdout.txt' })),
-      stderrSink: this.log.spoolTo(gradeFileKey({ ...this.input, name: 'test-stderr.txt' })),
+      stdoutSink: this.log.spoolTo(this.testOutputKey('stdout')),
+      stderrSink: this.log.spoolTo(this.testOutputKey('stderr')),
     })
     if (result.outcome.type === 'timed-out') {
       throw new RollcallError(
@@ -211,14 +211,22 @@ class GradingAttempt {
     const id = this.id(call)
     const startedAt = new Date().toISOString()
     const result = await runner.exec({ ...request, id }, { signal })
-    const { outcome, durationMs, stdout, stderr } = result
-    const counts = { stdoutBytes: stdout.bytes, stderrBytes: stderr.bytes }
-    if (call === calls.tests)
-      this.log.report({ id, command: '/tests/test.sh', outcome, startedAt, durationMs, ...counts })
+    if (call === calls.tests) this.reportTests(id, startedAt, result)
     return result
   }
 
-  private id(call: number) {
+  private reportTests(id: ExecId, startedAt: string, { outcome, durationMs, stdout, stderr }: ExecResult): void {
+    const bytes = { stdoutBytes: stdout.bytes, stderrBytes: stderr.bytes }
+    const truncated = stdout.truncated || stderr.truncated
+    const report = { id, command: '/tests/test.sh', outcome, startedAt, durationMs, ...bytes, truncated }
+    this.log.reportStoredAt(report, (stream) => this.testOutputKey(stream))
+  }
+
+  private testOutputKey(stream: 'stdout' | 'stderr'): string {
+    return gradeFileKey({ ...this.input, name: `test-${stream}.txt` })
+  }
+
+  private id(call: number): ExecId {
     return { scope: this.scope, phase: this.input.phase, batch: 0, call, part: 0 }
   }
 }
