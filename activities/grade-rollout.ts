@@ -81,8 +81,9 @@ class GradingAttempt {
   private async rewards() {
     const { runner } = this.dependencies
     const { phase } = this.input
-    await runner.stop({ scope: this.scope, beforePhase: phase })
+    // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
     runner.acknowledge({ scope: this.scope, phase, batch: 0 })
+    await runner.stop({ scope: this.scope, beforePhase: phase })
     await this.findProcesses()
     await this.prepareFolders()
     const tests = await this.runTests()
