@@ -86,6 +86,15 @@ test('all problems of a taskset come at once', async () => {
   expect(stderr).toMatch(/^task two: agent\.timeout_sec is "long": expected /m)
 })
 
+test('names of tasks cannot speak to the terminal', async () => {
+  await mkdir(join(home, 'hostile', 'a\u001b[31m'), { recursive: true })
+  await writeFile(join(home, 'hostile', 'a\u001b[31m', 'task.toml'), '')
+  const { code, stderr } = await rollcall(['validate', join(home, 'hostile')])
+  expect(code).toBe(2)
+  expect(stderr).toContain('task a\\e[31m: directory name is')
+  expect(stderr).not.toContain('\u001b')
+})
+
 test('help and version are no errors', async () => {
   expect(await rollcall(['--version'])).toEqual({ code: 0, stdout: '0.1.0\n', stderr: '' })
   const help = await rollcall(['run', '--help'])

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { escapeControls } from '../results/terminal-text.ts'
 import { defineCancel } from './commands/cancel.ts'
 import { defineDoctor } from './commands/doctor.ts'
 import { definePause, defineResume } from './commands/pause.ts'
@@ -49,7 +50,8 @@ export async function runCli(args: readonly string[], context: CommandContext): 
     // Commander has printed its own message already.
     if (error instanceof CommanderError) return isHelp(error) ? exitCodes.ok : exitCodes.usage
     const described = describeError(error, { debug: Boolean(context.environment.env['ROLLCALL_DEBUG']) })
-    context.stderr.write(`${described.message}\n`)
+    // Names and text of tasks stand in it; its own line ends are wanted.
+    for (const line of described.message.split('\n')) context.stderr.write(`${escapeControls(line)}\n`)
     return described.exitCode
   }
 }

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadHarborTask } from './harbor-task.ts'
@@ -298,6 +298,14 @@ describe('a task directory in Harbor’s format', () => {
       'environment/docker-compose.yaml is present: expected no compose file: tasks of several services are not supported yet',
       'trajectory.json is present: expected none: earlier context for the agent is not supported yet',
     ])
+  })
+
+  test('tests that no worker could hold in memory are refused, however many files they are', async () => {
+    const directory = await writeTask({ 'tests/one': '', 'tests/more/two': '' })
+    for (const path of ['tests/one', 'tests/more/two']) await truncate(join(directory, path), 200 * 1024 ** 2)
+    const loaded = await loadHarborTask(directory)
+    const problems = 'problems' in loaded ? loaded.problems.map(describeProblem) : []
+    expect(problems).toEqual([expect.stringMatching(/^tests is 4194\d+ bytes: expected at most 256 MiB/)])
   })
 
   test.each(['/etc/passwd', '../../outside', 'sub/link/../../..'])('a link to %s leaves the task', async (link) => {

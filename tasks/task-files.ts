@@ -11,7 +11,13 @@ export interface TaskFile {
   readonly executable: boolean
   /** Of a symlink: what it says. */
   readonly target?: string
+  /** Of a file. */
+  readonly bytes?: number
 }
+
+/** Folders that a worker uploads into sandboxes: it holds each in memory, several times over while it sends it. */
+const uploadedFolders = ['tests', 'solution']
+const maxUploadBytes = 256 * 1024 ** 2
 
 const maxFileBytes = 1024 ** 3
 
@@ -21,8 +27,17 @@ export async function listTaskFiles(directory: string): Promise<{ files: TaskFil
   const paths = await pathsBelow(root, '')
   const found = await Promise.all(paths.map((path) => inspect(root, path)))
   const files = found.flatMap((entry) => ('expected' in entry ? [] : [entry]))
-  const problems = found.flatMap((entry) => ('expected' in entry ? [entry] : []))
+  const wrong = found.flatMap((entry) => ('expected' in entry ? [entry] : []))
+  const problems = [...wrong, ...uploadedFolders.flatMap((folder) => uploadProblems(files, folder))]
   return { files: files.toSorted((a, b) => (a.path < b.path ? -1 : 1)), problems }
+}
+
+function uploadProblems(files: readonly TaskFile[], folder: string): Problem[] {
+  const below = files.filter(({ path }) => path.startsWith(`${folder}/`))
+  const bytes = below.reduce((sum, file) => sum + (file.bytes ?? 0), 0)
+  if (bytes <= maxUploadBytes) return []
+  const expected = 'at most 256 MiB, since it is uploaded into every sandbox; put large files into the image'
+  return [{ field: folder, value: `${bytes} bytes`, expected }]
 }
 
 /** All paths below a folder. Node's own recursive listing follows links to folders, in circles too. */
@@ -54,7 +69,7 @@ async function inspect(root: string, path: string): Promise<TaskFile | Problem> 
       expected: 'at most 1 GiB per file; fetch it while the image is built',
     }
   }
-  return { path, type: 'file', executable }
+  return { path, type: 'file', executable, bytes: stat.size }
 }
 
 async function inspectLink(root: string, path: string): Promise<TaskFile | Problem> {
