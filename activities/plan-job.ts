@@ -22,8 +22,7 @@ export async function planJob(
 ): Promise<PlanResult> {
   await assertSharedStore(context, input.proofKey)
   const specs = await resolveSpecs(context)
-  await assertAgentsFit(context)
-  await assertHonourable(context, specs)
+  await assertPossible(context, specs)
   assertSecrets(specs, services)
   const plan = await putJsonOnce<StoredPlan>(context.store, planKey(input.job), {
     rollouts: listRollouts(context.options),
@@ -59,27 +58,30 @@ async function resolveSpecs(context: JobContext): Promise<TaskSpec[]> {
   )
 }
 
-/** @throws RollcallError `agent-invalid` with every task that an agent cannot work on */
-async function assertAgentsFit(context: JobContext): Promise<void> {
+/** @throws RollcallError with everything that an agent or the provider cannot do, of all tasks at once */
+async function assertPossible(context: JobContext, specs: readonly TaskSpec[]): Promise<void> {
+  const agentsCannot = await agentProblems(context)
+  const providerCannot = await providerProblems(context, specs)
+  const problems = [...new Set([...agentsCannot, ...providerCannot])]
+  if (problems.length === 0) return
+  throw new RollcallError(providerCannot.length > 0 ? 'runtime-unsupported' : 'agent-invalid', problems.join('\n'))
+}
+
+async function agentProblems(context: JobContext): Promise<string[]> {
   const agents = await Promise.all(context.options.agents.map(({ label }) => context.agent(label)))
   const tasks = await Promise.all(context.options.tasks.map(({ name }) => context.task(name)))
   const checks = tasks.flatMap((task) => agents.map(async (agent) => (await agent.check?.(agentTask(task, '/'))) ?? []))
-  const problems = [...new Set((await Promise.all(checks)).flat())]
-  if (problems.length > 0) throw new RollcallError('agent-invalid', problems.join('\n'))
+  return (await Promise.all(checks)).flat()
 }
 
-/** @throws RollcallError `runtime-unsupported` with every field of every task that the provider cannot honour */
-async function assertHonourable(context: JobContext, specs: readonly TaskSpec[]): Promise<void> {
+async function providerProblems(context: JobContext, specs: readonly TaskSpec[]): Promise<string[]> {
   const provider = await context.provider()
   const checks = specs.map(async ({ task, spec }) =>
     (await provider.check(spec)).map((problem) => describe(task, problem)),
   )
   const problems = [...new Set((await Promise.all(checks)).flat())]
-  if (problems.length === 0) return
-  throw new RollcallError(
-    'runtime-unsupported',
-    `Provider ${provider.name} cannot run this taskset (${problems.length} problems):\n${problems.join('\n')}`,
-  )
+  if (problems.length === 0) return []
+  return [`Provider ${provider.name} cannot run this taskset (${problems.length} problems):`, ...problems]
 }
 
 function describe(task: string, { field, value, expected }: Problem): string {

@@ -1,6 +1,7 @@
 import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { RollcallError } from '../protocol/failure.ts'
+import { tools } from '../tools/tools.ts'
 import type { Decision } from './agent.ts'
 
 const call = z.strictObject({
@@ -28,7 +29,20 @@ export function parseTurns(yaml: string, source: string): Decision[] {
     const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'file'}: ${issue.message}`)
     throw new RollcallError('agent-invalid', `${source} is not a list of turns: ${problems.join('; ')}`)
   }
+  const problems = parsed.data.turns.flatMap((each, number) =>
+    each.calls.flatMap((made, at) => callProblems(made, `turns.${number}.calls.${at}`)),
+  )
+  if (problems.length > 0)
+    throw new RollcallError('agent-invalid', `${source} cannot be played: ${problems.join('; ')}`)
   return parsed.data.turns.map(decisionOf)
+}
+
+/** A tool that does not exist, or arguments that it does not take, would be a turn of nothing. */
+function callProblems({ tool, args }: z.infer<typeof call>, where: string): string[] {
+  const known = tools.get(tool)
+  if (known === undefined)
+    return [`${where}.tool is ${JSON.stringify(tool)}: expected one of ${[...tools.keys()].join(', ')}`]
+  return known.problemsOf(args).map((problem) => `${where}.args of ${tool}: ${problem}`)
 }
 
 function parseYaml(yaml: string, source: string): unknown {

@@ -22,6 +22,8 @@ export type ToolResult = Omit<CallResult, 'tool' | 'callId'>
 /** What one call of a batch may do to a sandbox, as execs. */
 export interface Tool {
   readonly description: ToolDescription
+  /** What is wrong with a call's arguments, for calls that are known before anything starts. */
+  problemsOf(args: unknown): readonly string[]
   /**
    * Runs a call; run twice with the same exec ids it attaches to what the first run started. Wrong arguments and failing
    * commands are results.
@@ -43,6 +45,10 @@ export function defineTool<Arguments extends z.ZodType>(definition: ToolDefiniti
   const { $schema: _, ...parameters } = z.toJSONSchema(definition.arguments, { io: 'input' })
   return {
     description: { name, description, parameters },
+    problemsOf: (args) => {
+      const parsed = definition.arguments.safeParse(args)
+      return (parsed.error?.issues ?? []).map(({ path, message }) => [...path.map(String), message].join(': '))
+    },
     run: async (args, context) => {
       const parsed = definition.arguments.safeParse(args)
       if (parsed.success) return definition.run(parsed.data, context)
