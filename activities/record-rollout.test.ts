@@ -49,7 +49,12 @@ test('a grade is recorded though the sandbox never answers for its artifacts', a
       hello: () => silent(signal),
       close: () => undefined,
     })
-  const outcome = await recordRollout(at, { ...dependencies, signal, inSandbox, patienceMs: 20 })
+  const outcome = await recordRollout(at, {
+    ...dependencies,
+    signal,
+    inSandbox,
+    patienceMs: { answer: 20, transfer: 20 },
+  })
   expect(outcome).toEqual({ state: 'graded', reward: 1 })
   expect(await dependencies.context.store.get(resultKey('j', 'a.nop.1'))).toBeDefined()
 })
@@ -61,7 +66,7 @@ test('a worker that has to let go records nothing', async () => {
     detached.abort(new Error('handed over'))
     await silent(AbortSignal.timeout(1))
   }
-  const recording = recordRollout(at, { ...dependencies, signal: detached.signal, inSandbox, patienceMs: 60_000 })
+  const recording = recordRollout(at, { ...dependencies, signal: detached.signal, inSandbox })
   await expect(recording).rejects.toThrow()
   expect(await dependencies.context.store.get(resultKey('j', 'a.nop.1'))).toBeUndefined()
 })

@@ -15,12 +15,13 @@ import type { JobContext } from './job-context.ts'
 import type { StoredAnswer, StoredGrade, StoredOpening, StoredTurnResult } from '../store/records.ts'
 import { execScope } from './sandbox-name.ts'
 import { getJson, putJsonOnce } from './stored-json.ts'
+import { untilAborted } from './until-aborted.ts'
 
 /** What is beyond it is cut off: a sparse file would fill the disks of the sandbox and of the store. */
 const maxArtifactsBytes = 1024 ** 3
 
-/** A little more than the commands may take. A sandbox whose root keeps the runner from answering is not waited for. */
-const defaultPatienceMs = 12 * 60_000
+/** How long to wait for a first answer, and then for the tar: a sandbox whose root keeps the runner from answering is let go. */
+const defaultPatienceMs = { answer: 120_000, transfer: 12 * 60_000 }
 
 export interface RecordDependencies {
   readonly context: Pick<JobContext, 'store' | 'options'>
@@ -30,8 +31,8 @@ export interface RecordDependencies {
     lease: NonNullable<RecordInput['lease']>,
     work: (runner: Runner) => Promise<void>,
   ) => Promise<void>
-  /** How long to wait for the artifacts. Default 12 min. */
-  readonly patienceMs?: number
+  /** Default 2 and 12 min. */
+  readonly patienceMs?: { readonly answer: number; readonly transfer: number }
 }
 
 /**
@@ -60,35 +61,45 @@ export async function recordRollout(input: RecordInput, dependencies: RecordDepe
 /** `/logs/artifacts` as a tar; a sandbox that is gone or silent by now, or a folder that is empty, leaves none. */
 async function storeArtifacts(input: RecordInput, dependencies: RecordDependencies): Promise<void> {
   if (input.lease === undefined || input.state === 'cancelled') return
-  const { context, inSandbox, patienceMs = defaultPatienceMs } = dependencies
-  const patience = AbortSignal.timeout(patienceMs)
-  const signal = AbortSignal.any([dependencies.signal, patience])
-  const scope = execScope(rolloutId(input.job, input.rollout))
-  const log = new ExecLog(input, context.store)
+  const { inSandbox, patienceMs = defaultPatienceMs } = dependencies
+  const patience = new AbortController()
+  const giveUp = () => patience.abort(new RollcallError('sandbox-lost', 'The sandbox does not answer'))
+  let timer = setTimeout(giveUp, patienceMs.answer)
+  const onAnswer = (): void => {
+    clearTimeout(timer)
+    timer = setTimeout(giveUp, patienceMs.transfer)
+  }
+  const signal = AbortSignal.any([dependencies.signal, patience.signal])
+  const fetching = inSandbox(input.lease, (runner) =>
+    fetchArtifacts(input, { runner, signal, store: dependencies.context.store, onAnswer }),
+  )
   try {
-    await inSandbox(input.lease, async (runner) => {
-      const id = { scope, phase: input.phase, batch: 0, call: 0, part: 0 }
-      const probe = {
-        id,
-        script: '[ -n "$(ls -A /logs/artifacts 2>/dev/null)" ]',
-        user: 'root',
-        cwd: '/',
-        timeoutMs: 60_000,
-      }
-      const { outcome } = await runner.exec(probe, { signal })
-      if (outcome.type !== 'exited' || outcome.code !== 0) return
-      const sink = log.spoolTo(artifactsKey(input.job, input.rollout))
-      const download = { id: { ...id, call: 1 }, directory: '/logs/artifacts', sink, maxBytes: maxArtifactsBytes }
-      try {
-        await downloadTree(runner, download, { signal })
-      } finally {
-        await log.flush()
-      }
-    })
+    await untilAborted(signal, fetching)
   } catch (error) {
     // A grade that is already certain must not be lost because its sandbox died afterwards, or never answers.
-    if (patience.aborted && !dependencies.signal.aborted) return
     if (!(error instanceof RollcallError) || !['sandbox-lost', 'host-lost'].includes(error.code)) throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function fetchArtifacts(
+  input: RecordInput,
+  at: { runner: Runner; signal: AbortSignal; store: Store; onAnswer: () => void },
+): Promise<void> {
+  const { runner, signal } = at
+  const id = { scope: execScope(rolloutId(input.job, input.rollout)), phase: input.phase, batch: 0, call: 0, part: 0 }
+  const script = '[ -n "$(ls -A /logs/artifacts 2>/dev/null)" ]'
+  const { outcome } = await runner.exec({ id, script, user: 'root', cwd: '/', timeoutMs: 60_000 }, { signal })
+  if (outcome.type !== 'exited' || outcome.code !== 0) return
+  at.onAnswer()
+  const log = new ExecLog(input, at.store)
+  const sink = log.spoolTo(artifactsKey(input.job, input.rollout))
+  const download = { id: { ...id, call: 1 }, directory: '/logs/artifacts', sink, maxBytes: maxArtifactsBytes }
+  try {
+    await downloadTree(runner, download, { signal })
+  } finally {
+    await log.flush()
   }
 }
 

@@ -65,6 +65,21 @@ describe('at the boundary to Temporal', () => {
     await expect(environment.run(work)).rejects.toBeInstanceOf(CancelledFailure)
   })
 
+  test('work that never lets go holds nobody', async () => {
+    const environment = new MockActivityEnvironment()
+    const stuck = new Promise<never>(() => {})
+    const cancelled = environment.run(() => runActivity(never, () => stuck))
+    environment.cancel('CANCELLED')
+    await expect(cancelled).rejects.toBeInstanceOf(CancelledFailure)
+    const shutDown = new MockActivityEnvironment().run(() => runActivity(AbortSignal.abort(), () => stuck))
+    expect(await shutDown).toEqual({ handedOver: true })
+  })
+
+  test('what work comes to after it was told to let go still counts', async () => {
+    const work = () => runActivity(AbortSignal.abort(), async () => 'stored')
+    expect(await new MockActivityEnvironment().run(work)).toBe('stored')
+  })
+
   test('what cannot be handed over is not, and its result comes as it is', async () => {
     expect(await new MockActivityEnvironment().run(() => runWholeActivity(async () => 'result'))).toBe('result')
   })

@@ -3,6 +3,7 @@ import { ApplicationFailureCategory } from '@temporalio/common'
 import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { HandedOver } from '../protocol/activities.ts'
 import { timing } from '../workflows/timing.ts'
+import { untilAborted } from './until-aborted.ts'
 
 /** A bug is tried again in case it was a blip, but not for ever. */
 const attemptsForBugs = 5
@@ -20,9 +21,17 @@ export interface ActivityScope {
 
 /**
  * The boundary between an activity and Temporal: heartbeats while `work` runs, turns failures into data by the one
- * table, and answers `handedOver` when this worker shuts down, so that no attempt is burnt.
+ * table, and answers `handedOver` when this worker shuts down, so that no attempt is burnt. Work that does not let go is
+ * left behind.
  */
 export async function runActivity<Result>(
+  handover: AbortSignal,
+  work: (scope: ActivityScope) => Promise<Result>,
+): Promise<Result | HandedOver> {
+  return await runAtBoundary(handover, (scope) => untilAborted(scope.signal, work(scope)))
+}
+
+async function runAtBoundary<Result>(
   handover: AbortSignal,
   work: (scope: ActivityScope) => Promise<Result>,
 ): Promise<Result | HandedOver> {
@@ -43,7 +52,7 @@ export async function runActivity<Result>(
 /** For activities that are short or must end what they began: they are not handed over. */
 export async function runWholeActivity<Result>(work: (scope: ActivityScope) => Promise<Result>): Promise<Result> {
   const never = new AbortController()
-  const result = await runActivity(never.signal, async (scope) => ({ value: await work(scope) }))
+  const result = await runAtBoundary(never.signal, async (scope) => ({ value: await work(scope) }))
   if ('handedOver' in result) throw new Error('An activity that is not handed over was handed over.')
   return result.value
 }
