@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
-import { link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { link, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -36,19 +37,39 @@ async function putOnce(object: {
   path: string
   bytes: Uint8Array | Readable
 }): Promise<'stored' | 'exists'> {
-  const folder = join(object.root, temporaryFolder)
-  await Promise.all([mkdir(folder, { recursive: true }), mkdir(dirname(object.path), { recursive: true })])
-  const temporary = join(folder, randomUUID())
+  const { root, path, bytes } = object
+  const temporary = join(root, temporaryFolder, randomUUID())
   try {
-    const source = object.bytes instanceof Readable ? object.bytes : Readable.from([object.bytes])
-    await pipeline(source, createWriteStream(temporary, { flags: 'wx', mode: 0o600, flush: true }))
-    await link(temporary, object.path)
+    await write(await inFolder(temporary, () => open(temporary, 'wx', 0o600)), bytes)
+    await inFolder(path, () => link(temporary, path))
     return 'stored'
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return 'exists'
     throw error
   } finally {
-    await rm(temporary, { force: true })
+    await absentAsUndefined(unlink(temporary))
+  }
+}
+
+/** Folders are made when one turns out to be missing: every turn of every rollout writes, and nearly always it is there. */
+async function inFolder<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
+    await mkdir(dirname(path), { recursive: true })
+    return await work()
+  }
+}
+
+/** Writes everything, waits until it is on disk, and closes the file. */
+async function write(file: FileHandle, bytes: Uint8Array | Readable): Promise<void> {
+  if (bytes instanceof Readable) return pipeline(bytes, file.createWriteStream({ flush: true }))
+  try {
+    await file.writeFile(bytes)
+    await file.sync()
+  } finally {
+    await file.close()
   }
 }
 
