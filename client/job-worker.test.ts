@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { expect, test } from 'vitest'
 import { isDeadProcess } from './job-worker.ts'
@@ -10,6 +11,7 @@ test('a worker that was killed counts as dead although nobody has waited for it'
   try {
     const [line] = await once(createInterface(parent.stdout), 'line')
     const child = Number(line)
+    await expect.poll(() => readFileSync(`/proc/${parent.pid}/comm`, 'utf8')).toBe('sleep\n')
     expect(isDeadProcess(child)).toBe(false)
     process.kill(child, 'SIGKILL')
     await expect.poll(() => isDeadProcess(child)).toBe(true)

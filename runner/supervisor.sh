@@ -28,11 +28,12 @@ rest() {
   _i=$((_when - _u))
   [ "$_i" -gt 0 ] || _i=1
   alarm "$((_i / 100)).$((_i / 10 % 10))$((_i % 10))" "$_when" </dev/null >/dev/null 6>&- &
-  _timers="$_timers $_when:$!"
+  _timers="$_timers $_when:$!" _last=$!
 }
+# The trap comes first, and knows by _last whether there is a sleep to end yet.
 alarm() {
+  trap '[ "$!" = "$_last" ] || kill $!; exit' TERM
   sleep "$1" 7<&- &
-  trap "kill $!; exit" TERM
   wait $!
   printf 't %s\n' "$2" >&7
 }
@@ -72,13 +73,15 @@ leave() {
   for _i in $_timers; do
     kill "${_i#*:}"
   done
+  # The signal may have come before the newest timer was noted.
+  [ "$!" = "$_last" ] || kill $!
   exit "$1"
 }
 
 trap 'leave 143' TERM INT
 who /proc/self/stat
 now
-_end=$((_u + _life)) _running= _timers= _count=0
+_end=$((_u + _life)) _running= _timers= _last= _count=0
 printf '%s %s\n' $$ "$_start" >|"$_J/supervisor"
 [ $# -gt 0 ] && bg child "$@"
 rest "$_end"
