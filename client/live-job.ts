@@ -11,6 +11,7 @@ import type { JobLook } from './job-events.ts'
 import { endedSince, viewJob } from './job-view.ts'
 import type { JobView } from './job-view.ts'
 import type { JobWorker } from './job-worker.ts'
+import { keepServerUp } from './server/keep-up.ts'
 import { resolveTemporal } from './temporal-config.ts'
 
 const grpcCancelled = 1
@@ -33,7 +34,7 @@ export class LiveJob {
   private readonly environment: ClientEnvironment
   private readonly onProgress: (line: string) => void
   private readonly counts = new Map<string, number>()
-  private closed = false
+  private readonly letGo = new AbortController()
 
   constructor(at: {
     id: string
@@ -50,6 +51,7 @@ export class LiveJob {
     this.ending = this.untilEnded()
     this.ending.catch(() => undefined)
     void this.noticeMissingWorker()
+    if (at.temporal.embedded) void this.keepServerUp()
   }
 
   view(): Promise<JobView> {
@@ -88,7 +90,7 @@ export class LiveJob {
       try {
         return await call()
       } catch (error) {
-        if (this.closed || !isPassing(error)) throw error
+        if (this.letGo.signal.aborted || !isPassing(error)) throw error
         this.onProgress(silence(error))
       }
       await delay(tryAgainAfterMs)
@@ -97,7 +99,7 @@ export class LiveJob {
   }
 
   async close(): Promise<void> {
-    this.closed = true
+    this.letGo.abort()
     this.worker?.letGo()
     await this.temporal.close()
   }
@@ -106,7 +108,12 @@ export class LiveJob {
   private async noticeMissingWorker(): Promise<void> {
     const at = { job: this.handle.workflowId, ownWorker: this.worker !== undefined }
     const missing = await missingWorker(this.temporal, at).catch(() => undefined)
-    if (missing !== undefined && !this.closed) this.onProgress(missing)
+    if (missing !== undefined && !this.letGo.signal.aborted) this.onProgress(missing)
+  }
+
+  private keepServerUp(): Promise<void> {
+    const { environment, onProgress } = this
+    return keepServerUp({ ...environment, onProgress, address: this.temporal.address, stop: this.letGo.signal })
   }
 
   private async untilEnded(): Promise<JobEnding> {

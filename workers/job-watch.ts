@@ -19,8 +19,8 @@ interface Watched {
   readonly storeUrl: string
   readonly log: (line: string) => void
   readonly stop: AbortSignal
-  /** Starts an embedded server that has died; false when somebody has stopped it. */
-  readonly reviveServer: () => Promise<boolean>
+  /** Whether somebody has stopped the embedded server: then the worker ends, too. */
+  readonly isServerStopped: () => Promise<boolean>
 }
 
 /** Resolves when the job and all its rollouts are closed and a last sweep of the job finds nothing. */
@@ -35,7 +35,7 @@ export async function untilJobIsOver(watched: Watched): Promise<void> {
     } catch (error) {
       // The server or the provider may be away for a while; the worker serves on and looks again.
       log(`cannot look at the job: ${error instanceof Error ? error.message : String(error)}`)
-      if (!(await watched.reviveServer())) return log('the server was stopped; whoever attaches starts both again')
+      if (await watched.isServerStopped()) return log('the server was stopped; whoever attaches starts both again')
     }
     await delay(lookEveryMs, undefined, { signal: stop }).catch(() => undefined)
   }

@@ -4,6 +4,7 @@ import { createActivities } from '../activities/create-activities.ts'
 import type { ActivityServices } from '../activities/services.ts'
 import { loadAgent } from '../agents/load-agent.ts'
 import { connectEndpoint, namespaceUuid } from '../client/connect.ts'
+import { keepServerUp } from '../client/server/keep-up.ts'
 import { isStopped } from '../client/server/server.ts'
 import { resolveTemporal } from '../client/temporal-config.ts'
 import type { TemporalEndpoint } from '../client/temporal-config.ts'
@@ -41,10 +42,15 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const endpoint = await resolveTemporal({ ...options, onProgress: options.log })
   const connection = await connectWorker(endpoint)
   const providers = createProviders(options)
+  const ended = new AbortController()
+  if (endpoint.embedded) {
+    void keepServerUp({ ...options, onProgress: options.log, address: endpoint.address, stop: ended.signal })
+  }
   try {
     const client = new Client({ connection, namespace: endpoint.namespace })
     await serve({ options, endpoint, connection, client, providers })
   } finally {
+    ended.abort()
     await providers.close()
     await connection.close()
   }
@@ -93,15 +99,10 @@ function untilOver({ options, endpoint, client, providers }: Omit<Serving, 'conn
     stop.addEventListener('abort', () => resolve(), { once: true })
   })
   if (job === undefined) return stopped
-  const reviveServer = async () => {
-    if (!endpoint.embedded) return true
-    if (await isStopped(options.stateDirectory)) return false
-    await resolveTemporal({ ...options, onProgress: log })
-    return true
-  }
+  const isServerStopped = async () => endpoint.embedded && (await isStopped(options.stateDirectory))
   return Promise.race([
     stopped,
-    untilJobIsOver({ job, client, providers, storeUrl: options.storeUrl, log, stop, reviveServer }),
+    untilJobIsOver({ job, client, providers, storeUrl: options.storeUrl, log, stop, isServerStopped }),
   ])
 }
 

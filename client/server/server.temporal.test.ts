@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Client, Connection } from '@temporalio/client'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { cacheDirectory } from '../../protocol/directories.ts'
+import { keepServerUp, reviveServer } from './keep-up.ts'
 import { serverPaths } from './record.ts'
 import { ensureServer, serverStatus, stopServer } from './server.ts'
 import type { EmbeddedServer } from './server.ts'
@@ -54,6 +55,25 @@ test('a killed server comes back on the same ports with its workflows', async ()
   expect(second).toEqual({ ...first, pid: second.pid, startedByUs: true })
   expect(second.pid).not.toBe(first.pid)
   expect(await statusOf(second, 'survivor')).toBe('RUNNING')
+})
+
+test('who keeps a server up has it back within seconds after it was killed, again and again', async () => {
+  const { pid, address } = await ensureServer(options())
+  const kept = new AbortController()
+  const keeping = keepServerUp({ ...options(), address, stop: kept.signal })
+  try {
+    await killUntilBack(await killUntilBack(pid))
+  } finally {
+    kept.abort()
+    await keeping
+  }
+})
+
+test('a server that was stopped stays down though somebody keeps it up', async () => {
+  await ensureServer(options())
+  await stopServer(options())
+  await reviveServer(options())
+  expect((await serverStatus({ stateDirectory })).state).toBe('stopped')
 })
 
 test('five processes that ask at once get one server, which outlives them', async () => {
@@ -115,6 +135,19 @@ test('the log of the start before is kept, older ones are not', async () => {
   expect(await readFile(`${status.logFile}.1`, 'utf8')).toBe('said before')
   expect(await readFile(status.logFile, 'utf8')).not.toContain('said before')
 })
+
+/** @returns the pid of the next server, once it answers */
+async function killUntilBack(pid: number): Promise<number> {
+  process.kill(pid, 'SIGKILL')
+  return await vi.waitFor(
+    async () => {
+      const status = await serverStatus({ stateDirectory })
+      if (status.state !== 'running' || status.pid === pid) throw new Error(`the server is ${status.state}`)
+      return status.pid
+    },
+    { timeout: 8_000, interval: 50 },
+  )
+}
 
 async function rewriteRecord(change: { pid: number | undefined }): Promise<void> {
   const file = serverPaths.record(stateDirectory)
