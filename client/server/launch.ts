@@ -3,7 +3,7 @@ import { mkdir, open, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RollcallError } from '../../protocol/failure.ts'
 import type { TemporalBinary } from './binary.ts'
-import { assertPortsFree, keptPorts } from './ports.ts'
+import { keptPorts, untilPortsFree } from './ports.ts'
 import { findServerProcess } from './process-table.ts'
 import { serverPaths, writeServerRecord } from './record.ts'
 import type { ServerRecord } from './record.ts'
@@ -27,8 +27,8 @@ export async function launchServer(options: {
   const databaseFile = join(folder, 'temporal.db')
   const portsFile = join(folder, 'ports.json')
   const ports = await keptPorts(portsFile)
-  const adopted = await findServerProcess(databaseFile)
-  if (adopted === undefined) await assertPortsFree(portsFile, ports)
+  const free = () => untilPortsFree(ports, { file: portsFile, onWait: options.onProgress })
+  const adopted = await findUnlessFree(databaseFile, free)
   const logFile = join(folder, 'server.log')
   const record = {
     binary: binary.path,
@@ -43,6 +43,23 @@ export async function launchServer(options: {
   const pid = adopted ?? (await spawnDetached({ ...record, folder, ports }))
   await writeServerRecord(options.stateDirectory, { ...record, pid })
   return { ...record, pid }
+}
+
+/**
+ * @returns the pid of this database's server; undefined when none runs and its ports are free
+ * @throws what `free` throws, unless a server has come meanwhile
+ */
+async function findUnlessFree(databaseFile: string, free: () => Promise<void>): Promise<number | undefined> {
+  const running = await findServerProcess(databaseFile)
+  if (running !== undefined) return running
+  try {
+    await free()
+    return undefined
+  } catch (error) {
+    const late = await findServerProcess(databaseFile)
+    if (late === undefined) throw error
+    return late
+  }
 }
 
 async function spawnDetached(server: {

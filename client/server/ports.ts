@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { createServer, connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { RollcallError } from '../../protocol/failure.ts'
 import { loopback } from './settings.ts'
@@ -10,6 +11,10 @@ import { loopback } from './settings.ts'
 const lowestPort = 20_000
 const highestPort = 29_999
 const attempts = 200
+
+/** The kernel takes its time to end a big process on a busy machine. */
+const portsFreeWithinMs = 5_000
+const pollMs = 50
 
 const portsSchema = z.object({ port: z.int(), uiPort: z.int() })
 export type Ports = z.infer<typeof portsSchema>
@@ -35,16 +40,36 @@ async function readKeptPorts(file: string): Promise<Ports | undefined> {
   }
 }
 
-/** A server cannot start on a taken port; this says so in words before it fails in its log. */
-export async function assertPortsFree(file: string, ports: Ports): Promise<void> {
-  for (const port of [ports.port, ports.uiPort]) {
-    if (await isFree(port)) continue
-    throw new RollcallError(
-      'configuration-invalid',
-      `Port ${port} is kept for the embedded Temporal server but another program listens on it: end that program, ` +
-        `or delete ${file} to have new ports chosen (workers that are running must then be started again).`,
-    )
+/**
+ * A server cannot start on a taken port; this says so in words before it fails in its log. What has just been killed
+ * may hold its ports a little longer than its name, so they are looked at again for a while.
+ * @throws RollcallError `configuration-invalid` naming the port and what to do
+ */
+export async function untilPortsFree(
+  ports: Ports,
+  options: { file: string; waitMs?: number; onWait: (line: string) => void },
+): Promise<void> {
+  const deadline = Date.now() + (options.waitMs ?? portsFreeWithinMs)
+  for (let attempt = 0; ; attempt += 1) {
+    const taken = await takenPort(ports)
+    if (taken === undefined) return
+    if (Date.now() > deadline) throw portTaken(taken, options.file)
+    if (attempt === 0) options.onWait(`port ${taken} of the Temporal server is not free yet, waiting for it`)
+    await sleep(pollMs)
   }
+}
+
+async function takenPort(ports: Ports): Promise<number | undefined> {
+  for (const port of [ports.port, ports.uiPort]) if (!(await isFree(port))) return port
+  return undefined
+}
+
+function portTaken(port: number, file: string): RollcallError {
+  return new RollcallError(
+    'configuration-invalid',
+    `Port ${port} is kept for the embedded Temporal server but another program listens on it: end that program, ` +
+      `or delete ${file} to have new ports chosen (workers that are running must then be started again).`,
+  )
 }
 
 /** Whether something accepts connections on the port. */

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { freePort } from './ports.ts'
 import { ensureServer, serverStatus, stopServer } from './server.ts'
 
 let root: string
@@ -48,22 +49,31 @@ test('the server gets nothing of the environment of whoever starts it', async ()
   expect(String(error)).not.toMatch(/sk-secret/)
 })
 
-test('a kept port that another program uses is named, with what to do', async () => {
+/** Something else listens on the port that is kept for the server. */
+async function withStranger() {
   const options = await withProgram('exit 1')
   const stranger = createServer().listen(0, '127.0.0.1')
+  onTestFinished(() => void stranger.close())
   await once(stranger, 'listening')
-  try {
-    const address = stranger.address()
-    const port = address === null || typeof address === 'string' ? 0 : address.port
-    const folder = join(options.stateDirectory, 'server', '1.29.1')
-    await mkdir(folder, { recursive: true })
-    await writeFile(join(folder, 'ports.json'), JSON.stringify({ port, uiPort: 20_001 }))
-    await expect(ensureServer(options)).rejects.toThrow(
-      new RegExp(`Port ${port} is kept for the embedded Temporal server .* delete .*ports\\.json`),
-    )
-  } finally {
-    stranger.close()
-  }
+  const address = stranger.address()
+  const port = address === null || typeof address === 'string' ? 0 : address.port
+  const folder = join(options.stateDirectory, 'server', '1.29.1')
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, 'ports.json'), JSON.stringify({ port, uiPort: await freePort() }))
+  return { options, stranger, port }
+}
+
+test('a kept port that another program uses is named, with what to do', async () => {
+  const { options, port } = await withStranger()
+  await expect(ensureServer(options)).rejects.toThrow(
+    new RegExp(`Port ${port} is kept for the embedded Temporal server .* delete .*ports\\.json`),
+  )
+})
+
+test('a port that is given up a little later, as by a killed server, is waited for', async () => {
+  const { options, stranger, port } = await withStranger()
+  const onProgress = (line: string) => line.includes(`port ${port} of the Temporal server`) && stranger.close()
+  await expect(ensureServer({ ...options, onProgress })).rejects.toThrow(/ended at once/)
 })
 
 test('where no server was ever started there is none to show and none to stop', async () => {
