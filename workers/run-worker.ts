@@ -15,6 +15,7 @@ import type { WorkerConfig } from './config.ts'
 import { untilJobIsOver } from './job-watch.ts'
 import { createProviders } from './providers.ts'
 import type { Providers } from './providers.ts'
+import { sweepRegularly } from './sweep-regularly.ts'
 import { versions } from './versions.ts'
 import { workflowBundlePath } from './workflow-bundle.ts'
 
@@ -48,6 +49,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   }
   try {
     const client = new Client({ connection, namespace: endpoint.namespace })
+    void sweepRegularly({ ...options, client, providers, stop: ended.signal })
     await serve({ options, endpoint, connection, client, providers })
   } finally {
     ended.abort()
