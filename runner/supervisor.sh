@@ -46,9 +46,17 @@ seconds() {
 }
 # The trap comes first, and knows by _last whether there is a sleep to end yet.
 alarm() {
-  trap '[ "$!" = "$_last" ] || kill $!; exit' TERM
+  trap '[ "$!" = "$_last" ] || put_down $!; exit' TERM
   if command eval 'sleep "$1" 7<&- &'; then wait $!; fi
   printf 't %s\n' "$2" >&7
+}
+
+# put_down PID: ends a timer. A shell that has just been forked loses a signal, so it is sent until nobody is there.
+put_down() {
+  _round=0
+  while kill "$1" && who "/proc/$1/stat" && [ $_round -lt 1000 ]; do
+    _round=$((_round + 1))
+  done
 }
 
 # check: strikes what is due, again and again until nothing of it is left, forgets what has ended, and waits for the
@@ -125,10 +133,10 @@ leave() {
     done
   fi
   for _i in $_timers; do
-    kill "${_i#*:}"
+    put_down "${_i#*:}"
   done
   # The signal may have come before the newest timer was noted.
-  [ "$!" = "$_last" ] || kill $!
+  [ "$!" = "$_last" ] || put_down $!
   exit "$1"
 }
 
