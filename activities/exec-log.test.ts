@@ -56,6 +56,39 @@ test.each([10, 2_000_000])(
   },
 )
 
+test.each([10, 2_000_000])('flush does not wait for output that was cut after %i bytes', async (size) => {
+  const { log } = await emptyLog()
+  const cut = log.spool(id, 'stdout')
+  await new Promise((resolve) => cut.write(Buffer.alloc(size), resolve))
+  cut.destroy()
+  await finished(cut).catch(() => undefined)
+  await expect(log.flush()).resolves.toBeUndefined()
+})
+
+test.each([10, 2_000_000])(
+  'flush reports a stream that broke after %i bytes, and nothing of it is stored',
+  async (size) => {
+    const { store, log } = await emptyLog()
+    const broken = log.spool(id, 'stdout')
+    await new Promise((resolve) => broken.write(Buffer.alloc(size), resolve))
+    broken.destroy(new Error('the stream broke'))
+    await expect(log.flush()).rejects.toThrow('the stream broke')
+    expect(await store.list('')).toEqual([])
+  },
+)
+
+test.each([10, 2_000_000])(
+  'output of %i bytes that has ended is stored, though its stream is destroyed',
+  async (size) => {
+    const { store, log } = await emptyLog()
+    const ended = log.spool(id, 'stdout')
+    await finished(ended.end(Buffer.alloc(size)))
+    ended.destroy()
+    await log.flush()
+    expect((await store.get(key))?.length).toBe(size)
+  },
+)
+
 test('a call does not wait until its output is on disk; flush does', async () => {
   const { store } = await emptyLog()
   const disk = Promise.withResolvers<void>()
