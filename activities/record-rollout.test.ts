@@ -8,7 +8,7 @@ import { answerKey, gradeKey, openedKey, outputKey, resultKey, traceKey, turnRes
 import { createFileStore } from '../store/file-store.ts'
 import { recordRollout } from './record-rollout.ts'
 import type { RecordDependencies } from './record-rollout.ts'
-import { putJsonOnce } from './stored-json.ts'
+import { putJsonOnce } from '../store/stored-json.ts'
 
 const options = jobOptions()
 

@@ -3,7 +3,7 @@ import { rolloutResult } from '../results/fixtures/rollout-result.ts'
 import { readSummary } from '../results/read-job.ts'
 import { lockKey, planKey, resultKey } from '../store/keys.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
-import { putJsonOnce } from './stored-json.ts'
+import { putJsonOnce } from '../store/stored-json.ts'
 import { summarizeJob } from './summarize-job.ts'
 
 const graded = rolloutResult({ task: 'a', rewards: { reward: 1 } })
