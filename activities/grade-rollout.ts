@@ -10,14 +10,14 @@ import { rolloutId } from '../protocol/names.ts'
 import type { Capabilities } from '../providers/contract/provider.ts'
 import { uploadTree } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
-import { gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
+import { enteredPrefix, gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
 import { packTree } from '../tasks/task-tree.ts'
 import { assertDone } from './assert-done.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
-import type { StoredGrade, StoredOpening } from '../store/records.ts'
+import type { StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
 import { execScope } from './sandbox-name.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
@@ -61,12 +61,23 @@ class GradingAttempt {
   private readonly startedAt = new Date().toISOString()
   /** Evidence: commands of what was left running, or why nobody can tell. */
   private processes: string[] = []
+  /** Evidence: people who were in the sandbox, the last thing that is looked for. */
+  private readonly visits: string[] = []
 
   constructor(input: GradeInput, dependencies: GradeDependencies) {
     this.input = input
     this.dependencies = dependencies
     this.scope = execScope(rolloutId(input.job, input.rollout))
     this.log = new ExecLog(input, dependencies.context.store)
+  }
+
+  /** What a person has changed in the sandbox nobody can tell; asked when the reward has been read, so none comes later. */
+  private async findVisits(): Promise<void> {
+    const { store } = this.dependencies.context
+    for (const key of await store.list(enteredPrefix(this.input))) {
+      const visit = await getJson<StoredVisit>(store, key)
+      if (visit !== undefined) this.visits.push(`rollcall shell: ${visit.who} entered at ${visit.at}`)
+    }
   }
 
   /** A failure of the grader is a finding like a reward; everything else is thrown and tried again. */
@@ -184,6 +195,7 @@ class GradingAttempt {
   private integrity(): Integrity {
     const { spec, task } = this.dependencies.rollout
     const tester = task.verifier.user ?? 'root'
+    if (this.visits.length > 0) return 'live'
     // Who has the verifier's user owns the reward's folder.
     if (!isRoot(spec.user) && spec.user !== tester) return 'non-root'
     // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed.
@@ -194,13 +206,14 @@ class GradingAttempt {
     found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure },
   ): Promise<StoredGrade> {
     await this.log.flush()
+    await this.findVisits()
     return {
       ...found,
       integrity: this.integrity(),
       execs: this.log.records,
       startedAt: this.startedAt,
       finishedAt: new Date().toISOString(),
-      processes: this.processes.slice(0, mostProcesses),
+      processes: [...this.visits, ...this.processes].slice(0, mostProcesses),
     }
   }
 
