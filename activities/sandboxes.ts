@@ -1,8 +1,16 @@
 import type { Lease } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
-import type { Provider } from '../providers/contract/provider.ts'
+import type { FoundSandbox, Provider } from '../providers/contract/provider.ts'
 import { openRunner } from '../runner/open-runner.ts'
 import type { Runner } from '../runner/runner.ts'
+import { timing } from '../workflows/timing.ts'
+
+const endings: Readonly<Record<NonNullable<FoundSandbox['reason']>, string>> = {
+  oom: 'it ran out of memory',
+  lifetime: 'its lifetime is over',
+  exited: 'its main process has ended',
+  unknown: 'it is gone: somebody has ended or removed it',
+}
 
 /**
  * This worker's attachments to sandboxes, kept between the activities of a rollout: opening one costs a
@@ -56,8 +64,9 @@ export class SandboxAttachments {
       isAlive: async () => {
         const found = await provider.find(lease.sandbox)
         if (found?.state === 'running') return { alive: true }
-        return { alive: false, reason: found === undefined ? 'it no longer exists' : `it has ended (${found.reason})` }
+        return { alive: false, reason: found === undefined ? 'it is gone' : endings[found.reason ?? 'unknown'] }
       },
+      silenceMs: timing.sandboxSilenceMs,
     })
     const entry = { runner, idle: undefined, users: 0 }
     this.open.set(lease.sandbox, entry)
