@@ -9,7 +9,7 @@ const endings: Readonly<Record<NonNullable<FoundSandbox['reason']>, string>> = {
   oom: 'it ran out of memory',
   lifetime: 'its lifetime is over',
   exited: 'its main process has ended',
-  unknown: 'it is gone: somebody has ended or removed it',
+  unknown: 'somebody has ended or removed it',
 }
 
 /**
@@ -64,7 +64,10 @@ export class SandboxAttachments {
       isAlive: async () => {
         const found = await provider.find(lease.sandbox)
         if (found?.state === 'running') return { alive: true }
-        return { alive: false, reason: found === undefined ? 'it is gone' : endings[found.reason ?? 'unknown'] }
+        return {
+          alive: false,
+          reason: found === undefined ? 'it no longer exists' : endings[found.reason ?? 'unknown'],
+        }
       },
       silenceMs: timing.sandboxSilenceMs,
     })
