@@ -17,11 +17,11 @@ const endings: Readonly<Record<NonNullable<FoundSandbox['reason']>, string>> = {
  * `docker exec`. Forgetting one is harmless, another is opened.
  */
 export class SandboxAttachments {
-  private readonly open = new Map<string, { runner: Runner; idle: NodeJS.Timeout | undefined; users: number }>()
-  private readonly idleMs: number
+  readonly #open = new Map<string, { runner: Runner; idle: NodeJS.Timeout | undefined; users: number }>()
+  readonly #idleMs: number
 
   constructor(idleMs = 60_000) {
-    this.idleMs = idleMs
+    this.#idleMs = idleMs
   }
 
   /**
@@ -33,31 +33,31 @@ export class SandboxAttachments {
     work: (runner: Runner) => Promise<Result>,
   ): Promise<Result> {
     await assertSamePlace(at)
-    const entry = this.entry(at)
+    const entry = this.#entry(at)
     entry.users += 1
     clearTimeout(entry.idle)
     try {
       return await work(entry.runner)
     } finally {
       entry.users -= 1
-      if (entry.users === 0) entry.idle = setTimeout(() => this.forget(at.lease.sandbox), this.idleMs).unref()
+      if (entry.users === 0) entry.idle = setTimeout(() => this.forget(at.lease.sandbox), this.#idleMs).unref()
     }
   }
 
   /** Ends the attachment; stops nothing in the sandbox. */
   forget(sandbox: string): void {
-    const entry = this.open.get(sandbox)
-    this.open.delete(sandbox)
+    const entry = this.#open.get(sandbox)
+    this.#open.delete(sandbox)
     clearTimeout(entry?.idle)
     entry?.runner.close()
   }
 
   close(): void {
-    for (const sandbox of this.open.keys()) this.forget(sandbox)
+    for (const sandbox of this.#open.keys()) this.forget(sandbox)
   }
 
-  private entry({ provider, lease }: { provider: Provider; lease: Lease }) {
-    const known = this.open.get(lease.sandbox)
+  #entry({ provider, lease }: { provider: Provider; lease: Lease }) {
+    const known = this.#open.get(lease.sandbox)
     if (known !== undefined) return known
     const runner = openRunner({
       connect: () => provider.connect(lease.sandbox),
@@ -72,7 +72,7 @@ export class SandboxAttachments {
       silenceMs: timing.sandboxSilenceMs,
     })
     const entry = { runner, idle: undefined, users: 0 }
-    this.open.set(lease.sandbox, entry)
+    this.#open.set(lease.sandbox, entry)
     return entry
   }
 }
