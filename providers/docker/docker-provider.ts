@@ -13,6 +13,8 @@ export interface DockerProviderOptions {
   readonly connection: DockerConnection
   /** Rollcall's state directory: locks of image builds lie in `docker/locks` of it. */
   readonly stateDirectory: string
+  /** How long the Engine may take to answer about one container before it is held up from inside. Default 10 s. */
+  readonly answerTimeoutMs?: number
 }
 
 export const dockerCapabilities: Capabilities = {
@@ -29,7 +31,7 @@ export const dockerCapabilities: Capabilities = {
 export function createDockerProvider(options: DockerProviderOptions): Provider {
   const { calls, streams } = connectToDocker(options.connection)
   const images = createImageResolver(streams, join(options.stateDirectory, 'docker', 'locks'))
-  const lifecycle = new ContainerLifecycle(calls)
+  const lifecycle = new ContainerLifecycle(calls, options.answerTimeoutMs)
 
   /** Adoption comes first, so that a sandbox that is there needs neither its image nor a registry. */
   async function createOrAdopt(request: CreateRequest): Promise<Sandbox> {
