@@ -24,7 +24,11 @@ const jobInput = (job: string, taskQueue: string) => ({
   searchable: false,
 })
 
-const restart = { ...policy, gradingAttempts: 2, sandboxLoss: { policy: 'restart' as const, maxIncarnations: 2 } }
+const restart = {
+  ...policy,
+  gradingAttempts: 2,
+  sandboxLoss: { policy: 'restart' as const, maxIncarnations: 2, hostLostMs: 120_000 },
+}
 
 let lost = false
 let ungraded = false
