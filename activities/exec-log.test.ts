@@ -1,6 +1,3 @@
-import { mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { finished, pipeline } from 'node:stream/promises'
 import { expect, test } from 'vitest'
@@ -8,13 +5,14 @@ import { createFileStore } from '../store/file-store.ts'
 import { outputKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { ExecLog } from './exec-log.ts'
+import { temporaryFolder } from '../testing/temporary-folder.ts'
 
 const at = { job: 'j', rollout: 'a.oracle.1', incarnation: 1 }
 const id = { scope: 's', phase: 1, batch: 0, call: 0, part: 0 }
 const key = outputKey({ ...at, exec: '1-0-0-0', stream: 'stdout' })
 
 async function emptyLog() {
-  const store = createFileStore(await mkdtemp(join(tmpdir(), 'rollcall-log-')))
+  const store = createFileStore(await temporaryFolder('log'))
   return { store, log: new ExecLog(at, store) }
 }
 

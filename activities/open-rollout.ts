@@ -2,6 +2,7 @@ import type { OpenedRollout, RolloutRef } from '../protocol/activities.ts'
 import type { ExecResult } from '../protocol/exec.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import { rolloutId } from '../protocol/names.ts'
+import { expiryMarginMs } from '../protocol/sandbox-life.ts'
 import type { Sandbox } from '../providers/contract/provider.ts'
 import { specHash } from '../providers/contract/spec-hash.ts'
 import { uploadTree } from '../runner/files.ts'
@@ -15,9 +16,6 @@ import type { SandboxAttachments } from './sandboxes.ts'
 import { execScope, sandboxName } from './sandbox-name.ts'
 import type { ActivityServices } from './services.ts'
 import { putJsonOnce } from './stored-json.ts'
-
-/** Past a sandbox's own lifetime anybody may remove it; until then it is its rollout's. */
-const expiryMarginMs = 3_600_000
 
 const installTimeoutMs = 30 * 60_000
 

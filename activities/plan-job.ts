@@ -1,7 +1,7 @@
 import type { JobRef, PlanResult, RolloutPolicy } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
-import { rolloutName } from '../protocol/names.ts'
+import { counted, rolloutName } from '../protocol/names.ts'
 import type { Problem } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import { planKey } from '../store/keys.ts'
@@ -81,7 +81,7 @@ async function providerProblems(context: JobContext, specs: readonly TaskSpec[])
   )
   const problems = [...new Set((await Promise.all(checks)).flat())]
   if (problems.length === 0) return []
-  return [`Provider ${provider.name} cannot run this taskset (${problems.length} problems):`, ...problems]
+  return [`Provider ${provider.name} cannot run this taskset (${counted(problems.length, 'problem')}):`, ...problems]
 }
 
 function describe(task: string, { field, value, expected }: Problem): string {

@@ -1,6 +1,7 @@
 import { formatReward, mainReward, meanOf } from '../results/summary.ts'
 import { escapeControls } from '../results/terminal-text.ts'
 import type { JobEvent } from '../protocol/events.ts'
+import { counted } from '../protocol/names.ts'
 import { formatDuration } from './progress-view.ts'
 
 /** Turns events into plain lines, keeping count. */
@@ -27,7 +28,7 @@ export class PlainProgress {
   #jobText(event: JobEvent & { type: 'job' }): string {
     this.#total = event.total
     const job = `job ${escapeControls(event.job)} ${event.state}`
-    return event.state === 'started' ? `${job}: ${event.total} rollouts` : job
+    return event.state === 'started' ? `${job}: ${counted(event.total, 'rollout')}` : job
   }
 
   #noteGrade(event: JobEvent & { type: 'grade' }): void {
@@ -46,8 +47,13 @@ export class PlainProgress {
     this.#ended += 1
     const detail = this.#details.get(event.rollout)
     this.#details.delete(event.rollout)
-    const came = detail === undefined ? event.state : `${event.state} ${escapeControls(detail)}`
+    const came = escapeControls(detail === undefined ? event.state : joined(event.state, detail))
     const mean = formatReward(meanOf(this.#rewards))
     return `${escapeControls(event.rollout)} ${came} (${this.#count()}, mean ${mean})`
   }
+}
+
+/** A cancelled rollout's failure says itself that it was cancelled. */
+function joined(state: string, detail: string): string {
+  return detail.startsWith(`${state}:`) ? detail : `${state} ${detail}`
 }

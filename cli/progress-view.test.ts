@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { JobStatus } from '../protocol/events.ts'
+import type { JobEvent } from '../protocol/events.ts'
 import { PlainProgress } from './plain-progress.ts'
 import { etaMs, formatDuration, progressLines } from './progress-view.ts'
 import type { ProgressView } from './progress-view.ts'
@@ -121,4 +122,13 @@ test('where there is no terminal each thing that happened is a line', () => {
     '[0:03] a.oracle.1 graded 0.500 (1/2, mean 0.500)',
     '[0:04] b.oracle.1 failed host-lost: gone\\n (2/2, mean 0.500)',
   ])
+})
+
+test('a cancelled rollout is not said to be cancelled twice, and one rollout is not several', () => {
+  const progress = new PlainProgress()
+  const say = (event: object) => progress.line({ version: 1, cursor: '', job: 'j', ...event } as JobEvent, 0)
+  expect(say({ type: 'job', state: 'started', total: 1 })).toBe('[0:00] job j started: 1 rollout')
+  say({ type: 'failure', rollout: 'a', failure: { code: 'cancelled', message: 'The job was cancelled.' } })
+  const ended = say({ type: 'rollout', rollout: 'a', state: 'cancelled' })
+  expect(ended).toBe('[0:00] a cancelled: The job was cancelled. (1/1, mean –)')
 })

@@ -47,6 +47,23 @@ function start(args: readonly string[]): RollcallProcess {
   return new RollcallProcess(args, env)
 }
 
+async function workersOf(job: string) {
+  return (await processesNaming('workers/main')).filter(({ command }) =>
+    command.includes(`"job":"${job}","stateDirectory":"${home}`),
+  )
+}
+
+async function killWorkers(job: string): Promise<void> {
+  for (const { pid } of await workersOf(job)) process.kill(pid, 'SIGKILL')
+}
+
+/** Waits until so many workers of a job have come since its start. */
+async function untilServing(job: string, count: number): Promise<void> {
+  const log = join(home, 'state/workers', `${job}.log`)
+  const served = async () => (await readFile(log, 'utf8')).split(`serving rollcall-${job}`).length - 1
+  await expect.poll(served, { timeout: 20_000 }).toBe(count)
+}
+
 function rollcall(args: readonly string[]): Promise<Ended> {
   return start(args).ended
 }
@@ -62,7 +79,7 @@ async function exported(...path: string[]): Promise<unknown> {
 
 test('all examples are graded 1 for oracle: exit code 0, events as JSON lines, the last the summary', async () => {
   const { code, stdout, stderr } = await run(examples, ['--job', 'all', '--json']).ended
-  expect(stderr).toContain('Job all started')
+  expect(stderr).toContain('Job all is being planned: http')
   const lines = stdout
     .trimEnd()
     .split('\n')
@@ -179,7 +196,7 @@ test('a reader that goes away does not end the job or change the exit code', asy
 
 test('validate --run finds the examples’ simplest task sound and a silent one not', async () => {
   const sound = await rollcall(['validate', hello, '--run', '--provider', 'local'])
-  expect(sound).toMatchObject({ code: 0, stdout: expect.stringContaining('1 of 1 tasks are sound') })
+  expect(sound).toMatchObject({ code: 0, stdout: expect.stringContaining('1 of 1 task is sound') })
   const unsound = await rollcall(['validate', join(home, 'silent'), '--run', '--provider', 'local'])
   expect(unsound).toMatchObject({ code: 1, stdout: expect.stringContaining('oracle failed with reward-missing') })
 })
@@ -188,7 +205,54 @@ test('what only planning can find out is exit code 2 and one sentence', async ()
   const { code, stdout, stderr } = await run(hello, ['--job', 'wrong', '--provider-arg', 'colour=red']).ended
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
   expect(stderr).toContain('Provider local has no setting "colour"')
+  expect(stderr).not.toContain('started')
   expect(stderr).not.toMatch(/\n\s+at /)
+})
+
+test('a job that was refused is listed with what is wrong, one that runs as not finished', async () => {
+  await run(hello, ['--job', 'refused', '--provider-arg', 'colour=red']).ended
+  const running = run(join(home, 'slow'), ['--job', 'listed'])
+  await running.says('slow.oracle.1 started')
+  const { stdout } = await rollcall(['status'])
+  expect(stdout).toMatch(/^refused {2}refused: Provider local has no setting "colour"/m)
+  expect(stdout).toMatch(/^listed {2}not finished: rollcall status listed$/m)
+  running.signal('SIGINT')
+  expect((await running.ended).code).toBe(130)
+})
+
+test('who watches a job is told when its worker has died, and gives it another', async () => {
+  const started = run(join(home, 'slow'), ['--job', 'orphan'])
+  await started.says('slow.oracle.1 started')
+  await killWorkers('orphan')
+  await started.says('the worker of job orphan was ended by SIGKILL: starting another')
+  await untilServing('orphan', 2)
+  started.signal('SIGKILL')
+  await started.ended
+  const watching = start(['watch', 'orphan'])
+  await watching.says('slow.oracle.1 started')
+  await killWorkers('orphan')
+  await watching.says(': starting another')
+  await untilServing('orphan', 3)
+  watching.signal('SIGKILL')
+  expect((await rollcall(['cancel', 'orphan'])).stdout).toContain('1 cancelled')
+})
+
+test('a job whose server is killed goes on within seconds, and ends as if nothing had happened', async () => {
+  const turns = Array.from({ length: 40 }, () => '  - calls: [{ tool: bash, args: { command: "sleep 0.2" } }]')
+  await writeFile(join(home, 'turns.yaml'), ['turns:', ...turns].join('\n'))
+  const agent = ['--agent', 'script', '--agent-arg', `file=${join(home, 'turns.yaml')}`]
+  const running = run(hello, ['--job', 'bereft', '--json', ...agent])
+  await running.says('"turn":3')
+  const { pid } = JSON.parse(await readFile(join(home, 'state/server/current.json'), 'utf8'))
+  process.kill(pid, 'SIGKILL')
+  expect((await running.ended).code).toBe(0)
+  const trace = await readFile(join(home, 'jobs/bereft/hello.script.1/trace.jsonl'), 'utf8')
+  const ends = trace
+    .split('\n')
+    .filter((line) => line.includes('"type":"exec"'))
+    .map((line) => Date.parse(JSON.parse(line).startedAt))
+  const pausesMs = ends.slice(1).map((end, index) => end - (ends[index] ?? end))
+  expect(Math.max(...pausesMs)).toBeLessThan(10_000)
 })
 
 test('when all jobs have ended their workers end and no sandbox is left', async () => {

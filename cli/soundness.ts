@@ -1,4 +1,5 @@
 import type { JobSummary, SummaryRollout } from '../protocol/grade.ts'
+import { counted } from '../protocol/names.ts'
 import { formatReward, mainReward } from '../results/summary.ts'
 import { escapeControls } from '../results/terminal-text.ts'
 
@@ -21,7 +22,8 @@ export function formatSoundness(tasks: readonly TaskSoundness[]): string {
   const lines = unsound.map(
     ({ task, problems }) => `  ${escapeControls(task)}: ${problems.map(escapeControls).join('; ')}`,
   )
-  const sound = `${tasks.length - unsound.length} of ${tasks.length} tasks are sound: oracle gets 1 and nop gets 0.`
+  const verb = tasks.length === 1 ? 'is' : 'are'
+  const sound = `${tasks.length - unsound.length} of ${counted(tasks.length, 'task')} ${verb} sound: oracle gets 1 and nop gets 0.`
   return [sound, ...(unsound.length > 0 ? ['Not sound:', ...lines] : [])].join('\n')
 }
 

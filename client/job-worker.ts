@@ -16,6 +16,8 @@ const pollerGoneAfterMs = 90_000
 /** A worker that ends sooner than this after its start has a reason that starting another will not mend. */
 const diedAtOnceMs = 5_000
 const restartDelayMs = 500
+/** How often the client of a worker that it has not started looks whether it lives. */
+const lookEveryMs = 2_000
 
 /**
  * A job's own worker: a detached process with the caller's environment, on the job's queue. It outlives this client;
@@ -29,10 +31,12 @@ export class JobWorker {
   private fail: (error: Error) => void = () => {}
   private watching = true
   private child: ChildProcess | undefined
+  private readonly onProgress: (line: string) => void
 
-  constructor(job: string, environment: ClientEnvironment) {
+  constructor(job: string, environment: ClientEnvironment, onProgress: (line: string) => void = () => {}) {
     this.job = job
     this.environment = environment
+    this.onProgress = onProgress
     this.failed = new Promise((_, reject) => (this.fail = reject))
     // Whoever is not waiting for the job must not crash because of its worker.
     this.failed.catch(() => undefined)
@@ -41,6 +45,18 @@ export class JobWorker {
   /** Starts one unless one polls already. */
   async ensure(temporal: TemporalConnection): Promise<void> {
     if (!(await isPolled(temporal, jobTaskQueue(this.job)))) await this.start()
+  }
+
+  /** Until it lets go: starts one whenever none polls, also where the worker of another client has died. */
+  async keepServed(temporal: TemporalConnection): Promise<void> {
+    for (let unserved = 0; this.watching;) {
+      await delay(lookEveryMs, undefined, { ref: false })
+      // A server that is away is looked at again; one that has just been started knows no workers yet.
+      const isServed = this.child !== undefined || (await isPolled(temporal, jobTaskQueue(this.job)).catch(() => true))
+      unserved = isServed ? 0 : unserved + 1
+      if (unserved < 2 || !this.watching) continue
+      await this.startAnother(`no worker serves job ${this.job} any longer`)
+    }
   }
 
   async start(): Promise<void> {
@@ -57,7 +73,7 @@ export class JobWorker {
     this.child = child
     child.unref()
     child.once('error', (error) => this.fail(error))
-    child.once('exit', (code) => void this.replace({ startedAt, code }))
+    child.once('exit', (code, signal) => void this.replace({ startedAt, code, signal }))
     await log.close()
   }
 
@@ -74,7 +90,8 @@ export class JobWorker {
   }
 
   /** A worker that was killed, or told to stop, is replaced; one that failed as soon as it was started is not. */
-  private async replace({ startedAt, code }: { startedAt: number; code: number | null }): Promise<void> {
+  private async replace(ended: { startedAt: number; code: number | null; signal: string | null }): Promise<void> {
+    const { startedAt, code, signal } = ended
     if (!this.watching) return
     if (code !== 0 && code !== null && Date.now() - startedAt < diedAtOnceMs) {
       const lines = (await readFile(this.logPath(), 'utf8')).trimEnd().split('\n').slice(-5)
@@ -87,7 +104,13 @@ export class JobWorker {
       return
     }
     await delay(restartDelayMs)
-    if (this.watching) await this.start()
+    const how = signal === null ? `has ended with exit code ${code}` : `was ended by ${signal}`
+    if (this.watching) await this.startAnother(`the worker of job ${this.job} ${how}`)
+  }
+
+  private async startAnother(reason: string): Promise<void> {
+    this.onProgress(`${reason}: starting another, which goes on with everything`)
+    await this.start()
   }
 
   private logPath(): string {

@@ -10,10 +10,11 @@ import { connectTemporal, workflowUrl } from './connect.ts'
 import type { TemporalConnection } from './connect.ts'
 import { environmentOfProcess } from './environment.ts'
 import type { ClientEnvironment } from './environment.ts'
+import { jobLost } from './job-ending.ts'
 import { jobEvents } from './job-events.ts'
 import { statusOfSummary } from './job-view.ts'
 import { JobWorker } from './job-worker.ts'
-import { jobLost, LiveJob } from './live-job.ts'
+import { LiveJob } from './live-job.ts'
 import { RunningRollouts } from './running-rollouts.ts'
 import type { RunningRollout } from './running-rollouts.ts'
 import type { AttachOptions } from './run-options.ts'
@@ -65,13 +66,16 @@ export class Job {
     }
     if ((await readSummary(store, id)) !== undefined) return new Job({ id, store, attached: true })
     const temporal = await connectTemporal({ ...environment, onProgress })
-    const worker = options.worker === 'shared' ? undefined : new JobWorker(id, environment)
+    const worker = options.worker === 'shared' ? undefined : new JobWorker(id, environment, onProgress)
     const job = liveJob({ id, store, temporal, worker, environment, onProgress, attached: true })
     try {
       const { status, taskQueue } = await temporal.client.workflow.getHandle(id).describe()
       // A terminated job may have left sandboxes and rollouts that nobody tears down: its own worker does, and ends.
       const isServed = status.name === 'RUNNING' || status.name === 'TERMINATED'
-      if (isServed && taskQueue.endsWith(id)) await worker?.ensure(temporal)
+      if (isServed && taskQueue.endsWith(id)) {
+        await worker?.ensure(temporal)
+        void worker?.keepServed(temporal)
+      }
       return job
     } catch (error) {
       await job.close()

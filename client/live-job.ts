@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { isGrpcServiceError, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client'
+import { isGrpcServiceError } from '@temporalio/client'
 import type { WorkflowHandle } from '@temporalio/client'
-import { ActivityFailure, ApplicationFailure, CancelledFailure, TerminatedFailure } from '@temporalio/common'
-import { isFailureCode, RollcallError } from '../protocol/failure.ts'
 import type { ClientEnvironment } from './environment.ts'
 import type { TemporalConnection } from './connect.ts'
 import { missingWorker, retriedStep } from './hindrance.ts'
 import type { RetriedStep } from './hindrance.ts'
+import { endingOf } from './job-ending.ts'
+import type { JobEnding } from './job-ending.ts'
 import type { JobLook } from './job-events.ts'
 import { endedSince, viewJob } from './job-view.ts'
 import type { JobView } from './job-view.ts'
@@ -18,11 +18,6 @@ const grpcCancelled = 1
 const grpcDeadlineExceeded = 4
 const grpcUnavailable = 14
 const tryAgainAfterMs = 500
-
-/** How a job's workflow ended. */
-export type JobEnding =
-  | { readonly state: 'completed' | 'cancelled' }
-  | { readonly state: 'failed'; readonly error: RollcallError }
 
 /** A job that Temporal knows, with this client's connection and, where it has one of its own, its worker. */
 export class LiveJob {
@@ -126,25 +121,6 @@ export class LiveJob {
       this.worker?.letGo()
     }
   }
-}
-
-function endingOf(error: unknown, job: string): JobEnding {
-  if (error instanceof WorkflowNotFoundError) return { state: 'failed', error: jobLost(job) }
-  if (!(error instanceof WorkflowFailedError)) throw error
-  if (error.cause instanceof CancelledFailure) return { state: 'cancelled' }
-  if (error.cause instanceof TerminatedFailure) return { state: 'failed', error: jobLost(job) }
-  const cause = error.cause instanceof ActivityFailure ? error.cause.cause : error.cause
-  const code = cause instanceof ApplicationFailure && isFailureCode(cause.type) ? cause.type : 'internal'
-  return { state: 'failed', error: new RollcallError(code, cause?.message ?? error.message) }
-}
-
-/** An unfinished job that Temporal no longer knows, or that was terminated. */
-export function jobLost(job: string): RollcallError {
-  return new RollcallError(
-    'job-lost',
-    `Job ${job} is unfinished, and Temporal no longer runs it (terminated, or its server's database is gone): ` +
-      'its results so far are in the store; start it again under another --job',
-  )
 }
 
 function isPassing(error: unknown): boolean {

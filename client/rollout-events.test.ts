@@ -1,6 +1,3 @@
-import { mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { createFileStore } from '../store/file-store.ts'
 import { answerKey, openedKey, resultKey, turnResultKey } from '../store/keys.ts'
@@ -8,11 +5,12 @@ import type { Store } from '../store/store.ts'
 import type { JobLook } from './job-events.ts'
 import { jobEvents } from './job-events.ts'
 import { RolloutEvents, rolloutProgress } from './rollout-events.ts'
+import { temporaryFolder } from '../testing/temporary-folder.ts'
 
 const at = { job: 'j', rollout: 'a.oracle.1', incarnation: 1, phase: 1 }
 
 async function emptyStore(): Promise<Store> {
-  return createFileStore(await mkdtemp(join(tmpdir(), 'rollcall-events-')))
+  return createFileStore(await temporaryFolder('events'))
 }
 
 const put = (store: Store, key: string, value: unknown) => store.putOnce(key, Buffer.from(JSON.stringify(value)))

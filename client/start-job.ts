@@ -3,7 +3,7 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client'
 import { RollcallError } from '../protocol/failure.ts'
 import { jobOptionsSchema } from '../protocol/job.ts'
 import type { JobOptions } from '../protocol/job.ts'
-import { jobTaskQueue, searchAttributeNames, sharedTaskQueue } from '../protocol/names.ts'
+import { counted, jobTaskQueue, searchAttributeNames, sharedTaskQueue } from '../protocol/names.ts'
 import { findJobOptions } from '../results/read-job.ts'
 import { jobKey, planKey, proofKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
@@ -42,7 +42,7 @@ export function assertSameOptions(id: string, stored: JobOptions, asked: JobOpti
  */
 export async function startJob(start: JobStart): Promise<{ attached: boolean }> {
   const { id, store, temporal } = start
-  start.onProgress(`uploading ${start.tasks.length} tasks`)
+  start.onProgress(`uploading ${counted(start.tasks.length, 'task')}`)
   await uploadTasks(store, start.tasks)
   for (const { key, bytes } of start.bundles) await store.putOnce(key, bytes)
   if ((await store.putOnce(jobKey(id), Buffer.from(JSON.stringify(start.options)))) === 'exists') {
@@ -77,7 +77,7 @@ async function startWorkflow(start: JobStart, searchable: boolean): Promise<{ at
       workflowIdReusePolicy: wasPlanned ? 'REJECT_DUPLICATE' : 'ALLOW_DUPLICATE_FAILED_ONLY',
       workflowTaskTimeout: timing.workflowTaskTimeoutMs,
       retry: { maximumAttempts: 1 },
-      staticSummary: `${options.taskset} · ${options.tasks.length} tasks · ${options.agents.map(({ label }) => label).join(', ')}`,
+      staticSummary: `${options.taskset} · ${counted(options.tasks.length, 'task')} · ${options.agents.map(({ label }) => label).join(', ')}`,
       ...(searchable
         ? { typedSearchAttributes: [{ key: { name: searchAttributeNames.job, type: 'KEYWORD' }, value: id }] }
         : {}),

@@ -55,7 +55,7 @@ export class Taskset {
     if ((await readSummary(store, id)) !== undefined) return new Job({ id, store, attached: true })
 
     const temporal = await connectTemporal({ ...environment, onProgress })
-    const worker = run.worker === 'shared' ? undefined : new JobWorker(id, environment)
+    const worker = run.worker === 'shared' ? undefined : new JobWorker(id, environment, onProgress)
     try {
       // The worker comes up while the tasks are uploaded.
       await (known === undefined ? worker?.start() : worker?.ensure(temporal))

@@ -54,5 +54,10 @@ export const searchAttributeNames = {
   reward: 'RollcallReward',
 } as const
 
+/** `1 task`, `2 tasks`: a number of things as people read it. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
 /** Where a rollout is, as a person sees it. */
 export type RolloutPhase = 'open' | 'turns' | 'grade' | 'record' | 'release' | 'done'

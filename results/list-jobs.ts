@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises'
-import { jobKey } from '../store/keys.ts'
+import { jobKey, planKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { hasCode } from './export-files.ts'
 import { readSummary } from './read-job.ts'
@@ -7,6 +7,8 @@ import { readSummary } from './read-job.ts'
 export interface ListedJob {
   readonly job: string
   readonly finished: boolean
+  /** It was accepted: its rollouts are known. */
+  readonly planned: boolean
   readonly mean?: number
   readonly graded?: number
   readonly failed?: number
@@ -21,9 +23,9 @@ export async function listLatestJobs(store: Store, count: number): Promise<Liste
 
 async function listedJob(store: Store, job: string): Promise<ListedJob> {
   const summary = await readSummary(store, job)
-  if (!summary) return { job, finished: false }
+  if (!summary) return { job, finished: false, planned: (await store.get(planKey(job))) !== undefined }
   const { mean, graded, failed, cancelled } = summary
-  return { job, finished: true, ...(mean === undefined ? {} : { mean }), graded, failed, cancelled }
+  return { job, finished: true, planned: true, ...(mean === undefined ? {} : { mean }), graded, failed, cancelled }
 }
 
 /** A folder per job, and its `job.json` written when it was started: no need to read the names of all objects. */

@@ -52,10 +52,10 @@ test('jobs are listed with their grades, with or without files on this machine',
   expect(await listLatestJobs(store, 5)).toEqual([])
   await put(store, jobKey('done'), {})
   await put(store, summaryKey('done'), summarizeResults({ job: 'done', results: [graded] }))
-  const done = { job: 'done', finished: true, mean: 1, graded: 1, failed: 0, cancelled: 0 }
+  const done = { job: 'done', finished: true, planned: true, mean: 1, graded: 1, failed: 0, cancelled: 0 }
   expect(await listLatestJobs(store, 5)).toEqual([done])
   await put(store, jobKey('running'), {})
   const remote = withoutFiles(store)
-  expect(await listLatestJobs(remote, 5)).toEqual([{ job: 'running', finished: false }, done])
+  expect(await listLatestJobs(remote, 5)).toEqual([{ job: 'running', finished: false, planned: false }, done])
   expect(await listLatestJobs(remote, 1)).toHaveLength(1)
 })

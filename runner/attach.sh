@@ -212,7 +212,7 @@ start() {
         _state=$_why _round=0
         while sweep " $1/$2 " ' ' && [ $_round -lt 1000 ]; do
           _round=$((_round + 1))
-          sleep 0.02
+          nap 0.02
         done
       fi
     fi

@@ -70,6 +70,12 @@ owned() {
   who "/proc/$_owner/stat" && [ "$_start" = "$_born" ]
 }
 
+# nap SECONDS: sleeps, and does not where no process can be started. dash ends when it cannot fork, unless it is within
+# a command that is no special one.
+nap() {
+  command eval 'sleep "$1"'
+}
+
 # sweep ' ID ID … ' ' PID PID … ': kills every process that carries the marker of an id, and the process groups of
 # children of these supervisors; succeeds when there was one. read drops NULs, so the next variable's name follows the
 # id directly; it cannot begin with a digit.
@@ -126,7 +132,8 @@ strike() {
     _left="$_left$_id "
   done
   _list=$_left
-  [ "$_list" != ' ' ] || return
+  # Bare, bash would return what was before the trap.
+  [ "$_list" != ' ' ] || return 1
   sweep "$_list" "$_owners" || [ "$_owners" != ' ' ]
 }
 
@@ -137,6 +144,6 @@ finish() {
   doom "$@"
   while strike && [ $_round -lt 1000 ]; do
     _round=$((_round + 1))
-    sleep 0.02
+    nap 0.02
   done
 }

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Duplex, Writable } from 'node:stream'
@@ -25,6 +26,9 @@ const request = (call: number, script: string, more: Partial<ExecRequest> = {}):
   timeoutMs: 30_000,
   ...more,
 })
+
+/** Fills the room for processes, and takes what is given back at once. */
+const forkBomb = 'b() { b & b; }; sleep 300 & b & wait'
 
 const text = (output: { head: Buffer; tail: Buffer }): string => output.head.toString() + output.tail.toString()
 
@@ -151,6 +155,26 @@ describe.each(shells)('%s', (shell) => {
     const names = (): string => readdirSync(join(sandbox.journalDir, scope)).toSorted().join(' ')
     await until(() => names() === '.a 2-3-0-0', 'the claims below the mark to be removed')
     expect(readdirSync(join(sandbox.outputDir, scope)).toSorted()).toEqual(['2-3-0-0.err', '2-3-0-0.out'])
+  })
+
+  // bash waits up to 15 s for room before it gives a fork up, and so does what runs in it.
+  test.skipIf(!isRoot)('a fork bomb dies at its timeout, and the sandbox lives on', { timeout: 90_000 }, async () => {
+    await using sandbox = await openTestSandbox({ shell, mostProcesses: 40 })
+    const runner = sandbox.open({ pingMs: 500 })
+    const bomb = await runner.exec(request(0, forkBomb, { timeoutMs: 1_500 }))
+    expect(bomb.outcome).toEqual({ type: 'timed-out' })
+    expect((await runner.exec(request(1, 'exit 7'))).outcome).toEqual({ type: 'exited', code: 7 })
+    expect(sandbox.supervisor.exitCode).toBeNull()
+  })
+
+  test.skipIf(!isRoot)('a fork bomb does not outlive the sandbox', { timeout: 90_000 }, async () => {
+    await using sandbox = await openTestSandbox({ shell, mostProcesses: 40, lifetimeMs: 2_500 })
+    const ended = once(sandbox.supervisor, 'exit')
+    const bomb = sandbox.open().exec(request(0, forkBomb, { timeoutMs: 600_000 }))
+    const [[exitCode], [outcome]] = await Promise.all([ended, Promise.allSettled([bomb])])
+    expect(exitCode).toBe(0)
+    expect(outcome).not.toMatchObject({ value: { outcome: { type: 'exited' } } })
+    await until(() => processesNaming(`ROLLCALL_EXEC=${scope}/`).length === 0, 'the bomb to be gone')
   })
 
   test.skipIf(!isRoot)('a journal without room is reported, and the command is not started', async () => {

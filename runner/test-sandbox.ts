@@ -1,7 +1,17 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Duplex } from 'node:stream'
@@ -44,6 +54,8 @@ export interface TestSandboxOptions {
   /** Default: in the sandbox's directory. */
   readonly journalDir?: string
   readonly outputDir?: string
+  /** Runs everything as a user of its own that may have so many processes. Needs root. */
+  readonly mostProcesses?: number
 }
 
 export async function openTestSandbox(options: TestSandboxOptions): Promise<TestSandbox> {
@@ -56,8 +68,11 @@ export async function openTestSandbox(options: TestSandboxOptions): Promise<Test
     journalDir: options.journalDir ?? join(directory, 'a journal'),
     outputDir: options.outputDir ?? join(directory, "out'put"),
   }
-  const start = (argv: readonly string[]): ChildProcess =>
-    spawn(argv[0] ?? '', argv.slice(1), { env, cwd: workdir, detached: true, stdio: ['pipe', 'pipe', 'ignore'] })
+  const launcher = options.mostProcesses === undefined ? [] : crowded(directory, options.mostProcesses)
+  const start = (program: readonly string[]): ChildProcess => {
+    const [command = '', ...argv] = [...launcher, ...program]
+    return spawn(command, argv, { env, cwd: workdir, detached: true, stdio: ['pipe', 'pipe', 'ignore'] })
+  }
   const child = options.child === undefined ? {} : { child: options.child }
   const supervisor = start(supervisorArgv({ ...places, lifetimeMs: options.lifetimeMs ?? 600_000, ...child }))
   const connect = async (): Promise<Duplex> => duplexOf(start(attachArgv({ ...places, workdir })))
@@ -86,6 +101,17 @@ export async function openTestSandbox(options: TestSandboxOptions): Promise<Test
       rmSync(directory, { recursive: true, force: true })
     },
   }
+}
+
+/** What to start programs with so that they belong to a user who has nothing but the directory. */
+function crowded(directory: string, mostProcesses: number): string[] {
+  const uid = randomInt(100_000, 200_000)
+  for (const path of [directory, join(directory, 'work')]) chownSync(path, uid, uid)
+  return ['/usr/bin/setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'].concat([
+    '/usr/bin/prlimit',
+    `--nproc=${mostProcesses}`,
+    '--',
+  ])
 }
 
 /** A PATH on which `sh` is the shell under test. */

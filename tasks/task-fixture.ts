@@ -1,6 +1,6 @@
-import { chmod, mkdir, mkdtemp, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { temporaryFolder } from '../testing/temporary-folder.ts'
 
 /** A file's content, or a link, or undefined for a file that is not to be there. */
 export type FixtureFile = string | { link: string } | undefined
@@ -29,7 +29,7 @@ export async function writeTaskInto(
 }
 
 export function temporaryDirectory(): Promise<string> {
-  return mkdtemp(join(tmpdir(), 'rollcall-task-'))
+  return temporaryFolder('task')
 }
 
 async function writeFixture(path: string, content: string | { link: string }): Promise<void> {

@@ -19,6 +19,7 @@ import { reachQueues } from './reach-queues.ts'
 import { Room } from './room.ts'
 import { serveProviders } from './serve-providers.ts'
 import { ServedQueues } from './served-queues.ts'
+import { sweepRegularly } from './sweep-regularly.ts'
 import { versions } from './versions.ts'
 import { workflowBundlePath } from './workflow-bundle.ts'
 
@@ -58,6 +59,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   }
   try {
     const client = new Client({ connection, namespace: endpoint.namespace })
+    void sweepRegularly({ ...options, client, providers, stop: ended.signal })
     await serve({ options, endpoint, connection, client, providers })
   } finally {
     ended.abort()

@@ -1,4 +1,5 @@
 import { setCurrentDetails } from '@temporalio/workflow'
+import { counted } from '../protocol/names.ts'
 import type { JobWorkflowStatus } from './messages.ts'
 
 /** The progress table that a person sees in the Temporal UI, as Markdown. */
@@ -7,7 +8,7 @@ export function showProgress(status: JobWorkflowStatus): void {
   const mean = graded === 0 ? '–' : (rewardSum / graded).toFixed(3)
   setCurrentDetails(
     [
-      `**${status.state}**, ${graded + failed + cancelled} of ${status.total} rollouts ended`,
+      `**${status.state}**, ${graded + failed + cancelled} of ${counted(status.total, 'rollout')} ended`,
       '',
       '| running | graded | failed | cancelled | mean reward | concurrency |',
       '|---|---|---|---|---|---|',

@@ -2,6 +2,7 @@ import { CancellationScope, CancelledFailure, isCancellation, setHandler } from 
 import type { SummaryResult } from '../protocol/activities.ts'
 import type { JobState } from '../protocol/events.ts'
 import type { JobInput } from '../protocol/job.ts'
+import { counted } from '../protocol/names.ts'
 import { callActivity } from './activity-stubs.ts'
 import { showProgress } from './job-details.ts'
 import * as messages from './messages.ts'
@@ -82,7 +83,7 @@ class Job {
     const { job, storeUrl } = this.input
     const summary = await callActivity(
       'summarizeJob',
-      { ...activityOptions.summarizeJob, summary: cancelled ? 'cancelled' : `${this.total} rollouts` },
+      { ...activityOptions.summarizeJob, summary: cancelled ? 'cancelled' : counted(this.total, 'rollout') },
       { job, storeUrl, cancelled },
     )
     this.enter(cancelled ? 'cancelled' : 'completed')

@@ -6,6 +6,7 @@ import {
   setCurrentDetails,
   TimeoutFailure,
   uuid4,
+  upsertMemo,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow'
@@ -277,6 +278,8 @@ class Rollout {
   /** A new sandbox means a new beginning; what happened in the earlier ones stays in the store. */
   private beginIncarnation(): void {
     this.progress.incarnation += 1
+    // The sweep reads it from the server, also where no worker answers for this workflow.
+    upsertMemo({ incarnation: this.progress.incarnation })
     this.progress.phase = 0
     this.progress.turn = 0
     delete this.progress.openIsUnknown

@@ -108,7 +108,8 @@ async function run(
 }
 
 function announce(job: Job, { stderr }: CommandContext): void {
-  const what = job.attached ? 'was started before, coming back to it' : 'started'
+  // Whether it can start, planning will tell: the display says so.
+  const what = job.attached ? 'was started before, coming back to it' : 'is being planned'
   stderr.write(`Job ${job.id} ${what}${job.uiUrl === undefined ? '' : `: ${job.uiUrl}`}\n`)
 }
 

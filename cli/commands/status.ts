@@ -2,6 +2,8 @@ import type { Command } from 'commander'
 import { attachedJob } from '../attached-job.ts'
 import type { Job } from '../../client/index.ts'
 import type { CommandContext } from '../context.ts'
+import type { ListedJob } from '../../results/list-jobs.ts'
+import { escapeControls } from '../../results/terminal-text.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { progressLines } from '../progress-view.ts'
 import type { CommandHost } from '../run-cli.ts'
@@ -51,19 +53,30 @@ async function listJobs({ json }: { json: boolean }, { environment, stdout }: Co
     import('../../results/list-jobs.ts'),
   ])
   const jobs = await listLatestJobs(openStore(environment.storeUrl), jobsListed)
-  for (const job of jobs) stdout.write(`${json ? JSON.stringify(job) : jobLine(job)}\n`)
+  const failures = await failuresOf(jobs, environment)
+  for (const job of jobs) {
+    const failure = failures.get(job.job)?.message
+    stdout.write(`${json ? JSON.stringify({ ...job, ...(failure ? { failure } : {}) }) : jobLine(job, failure)}\n`)
+  }
   if (jobs.length === 0 && !json) stdout.write(`No job is in the store ${environment.storeUrl}.\n`)
   return exitCodes.ok
 }
 
-function jobLine(job: {
-  job: string
-  finished: boolean
-  graded?: number
-  failed?: number
-  cancelled?: number
-}): string {
+/** The store knows results alone; why a job has none, Temporal tells. The list is worth showing without it. */
+async function failuresOf(jobs: readonly ListedJob[], environment: CommandContext['environment']) {
+  const { jobFailures } = await import('../../client/job-failures.ts')
+  const unfinished = jobs.filter((job) => !job.finished).map(({ job }) => job)
+  return await jobFailures(unfinished, environment).catch(() => new Map<string, Error>())
+}
+
+function jobLine(job: ListedJob, failure: string | undefined): string {
+  if (failure !== undefined) return `${job.job}  ${job.planned ? 'failed' : 'refused'}: ${oneLine(failure)}`
   if (!job.finished) return `${job.job}  not finished: rollcall status ${job.job}`
   const cancelled = job.cancelled ? `, ${job.cancelled} cancelled` : ''
   return `${job.job}  finished: ${job.graded ?? 0} graded, ${job.failed ?? 0} failed${cancelled}`
+}
+
+function oneLine(message: string): string {
+  const [first = '', ...rest] = message.split('\n')
+  return `${escapeControls(first)}${rest.length === 0 ? '' : ' …'}`
 }

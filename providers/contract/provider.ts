@@ -72,6 +72,23 @@ export interface FoundSandbox extends Sandbox {
   readonly state: 'running' | 'dead'
   readonly reason?: 'oom' | 'lifetime' | 'exited' | 'unknown'
   readonly ownership: Ownership
+  /** When it was made, by the clock of its place: milliseconds since 1970. */
+  readonly createdMs: number
+}
+
+/** Whoever sits before a shell: a process with a terminal, or a program whose streams are pipes. */
+export interface ShellUser {
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+  /** Whether input and output are a terminal: then the shell gets one, too, of the same size. */
+  readonly isTerminal: boolean
+  /** `TERM` of that terminal. */
+  readonly terminalType: string
+  /** A script for `sh`; without it an interactive shell, bash where there is one. */
+  readonly command?: string
+  /** Default: the user of the agent's commands. */
+  readonly user?: string
 }
 
 /**
@@ -102,6 +119,13 @@ export interface Provider {
   connect(name: string): Promise<Duplex>
   /** Removes it with everything in it; returns when it is verified gone. Gone already is fine. */
   destroy(name: string): Promise<void>
+  /**
+   * Lets a person in, beside whatever runs: with the sandbox's environment, in its working directory, known to no
+   * journal. What it starts counts as nobody's command and dies with the sandbox. Absent where there is no way in.
+   * @returns the shell's exit code
+   * @throws `sandbox-lost` when it is gone or dead; `runtime-unsupported` for a user that cannot be had
+   */
+  shell?(name: string, user: ShellUser): Promise<number>
   /** All sandboxes of this place whose labels match all that are given. */
   list(labels: Partial<Ownership>): Promise<FoundSandbox[]>
   /** Lets go of connections; touches no sandbox. */

@@ -17,6 +17,7 @@ export function toFoundSandbox(container: ContainerInspectInfo): FoundSandbox | 
     image: container.Image,
     workdir: readPlace(container.Config.Labels).workdir,
     ownership,
+    createdMs: Date.parse(container.Created),
     ...lifeOf(container),
   }
 }
@@ -27,7 +28,8 @@ export function toRunningSandbox(container: ContainerInfo): FoundSandbox | undef
   if (ownership === undefined || container.State !== 'running') return undefined
   const name = container.Names[0]?.slice(1) ?? container.Id
   const { workdir } = readPlace(container.Labels)
-  return { name, id: container.Id, image: container.ImageID, workdir, ownership, state: 'running' }
+  const createdMs = container.Created * 1_000
+  return { name, id: container.Id, image: container.ImageID, workdir, ownership, createdMs, state: 'running' }
 }
 
 export function nameOf(container: ContainerInspectInfo): string {

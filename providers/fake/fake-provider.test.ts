@@ -1,9 +1,7 @@
-import { mkdtemp } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describeConformance } from '../conformance/describe-conformance.ts'
 import { createFakeProvider } from './fake-provider.ts'
+import { temporaryFolder } from '../../testing/temporary-folder.ts'
 
 describeConformance('fake', {
-  makeProvider: async () => createFakeProvider({ stateDirectory: await mkdtemp(join(tmpdir(), 'rollcall-fake-')) }),
+  makeProvider: async () => createFakeProvider({ stateDirectory: await temporaryFolder('fake') }),
 })

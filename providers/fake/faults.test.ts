@@ -1,11 +1,11 @@
-import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { makeRequest, runnerOf, withSandbox } from '../host-sandbox/sandbox-fixture.ts'
 import type { CreateRequest, Provider } from '../contract/provider.ts'
 import { createFakeProvider } from './fake-provider.ts'
 import { faultScript, faultScriptFile, type Fault, type TestFaultScript } from './faults.ts'
+import { temporaryFolder } from '../../testing/temporary-folder.ts'
 
 const made: { provider: Provider; request: CreateRequest }[] = []
 
@@ -17,7 +17,7 @@ async function fakeWith(
   ...faults: Fault[]
 ): Promise<{ fake: Provider; script: TestFaultScript; request: CreateRequest }> {
   const script = faultScript(faults)
-  const stateDirectory = await mkdtemp(join(tmpdir(), 'rollcall-fake-'))
+  const stateDirectory = await temporaryFolder('fake')
   const fake = createFakeProvider({ stateDirectory, script })
   const request = makeRequest()
   made.push({ provider: createFakeProvider({ stateDirectory }), request })
@@ -95,7 +95,7 @@ test('a sandbox that dies under a command is lost to it', async () => {
 })
 
 test('scripts in a file are shared: each call has one number, whoever makes it', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'rollcall-faults-'))
+  const directory = await temporaryFolder('faults')
   const path = join(directory, 'faults.json')
   await writeFile(path, JSON.stringify([{ on: 'find', nth: 3, effect: 'throw-before' }]))
   const [one, other] = [faultScriptFile(path), faultScriptFile(path)]
@@ -105,14 +105,14 @@ test('scripts in a file are shared: each call has one number, whoever makes it',
 })
 
 test('calls that hang by a file go on when its .released is there', async () => {
-  const path = join(await mkdtemp(join(tmpdir(), 'rollcall-faults-')), 'faults.json')
+  const path = join(await temporaryFolder('faults'), 'faults.json')
   const released = faultScriptFile(path).released()
   await writeFile(`${path}.released`, '')
   await released
 })
 
 test('a mistake in a script file is named', async () => {
-  const path = join(await mkdtemp(join(tmpdir(), 'rollcall-faults-')), 'faults.json')
+  const path = join(await temporaryFolder('faults'), 'faults.json')
   await writeFile(path, JSON.stringify([{ on: 'find', nth: 1, effect: 'explode' }]))
   await expect(faultScriptFile(path).next('find')).rejects.toThrow(/effect/)
 })

@@ -1,12 +1,12 @@
-import { lstat, mkdir, mkdtemp, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { lstat, mkdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { applyDockerfile } from './apply-dockerfile.ts'
 import { readBuildContext } from './build-context.ts'
+import { temporaryFolder } from '../../testing/temporary-folder.ts'
 
 async function makeContext(dockerfile: string, files: Record<string, string>): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'rollcall-context-'))
+  const directory = await temporaryFolder('context')
   for (const [path, text] of Object.entries({ Dockerfile: dockerfile, ...files })) {
     await mkdir(dirname(join(directory, path)), { recursive: true })
     await writeFile(join(directory, path), text)
@@ -15,7 +15,7 @@ async function makeContext(dockerfile: string, files: Record<string, string>): P
 }
 
 async function build(directory: string): Promise<{ root: string; read: (path: string) => Promise<string> }> {
-  const root = await mkdtemp(join(tmpdir(), 'rollcall-root-'))
+  const root = await temporaryFolder('root')
   const context = await readBuildContext(directory)
   expect(context.problems).toEqual([])
   await applyDockerfile(context, root)
@@ -79,10 +79,10 @@ test('a source that is not there is a problem with its line', async () => {
 
 test('symbolic links are copied as links, and nothing is written through them', async () => {
   const directory = await makeContext('FROM x\nCOPY links /app/\nCOPY a.txt /app/out/a.txt\n', { 'a.txt': 'a' })
-  const outside = await mkdtemp(join(tmpdir(), 'rollcall-outside-'))
+  const outside = await temporaryFolder('outside')
   await mkdir(join(directory, 'links'))
   await symlink(outside, join(directory, 'links/out'))
-  const root = await mkdtemp(join(tmpdir(), 'rollcall-root-'))
+  const root = await temporaryFolder('root')
   const built = applyDockerfile(await readBuildContext(directory), root)
   await expect(built).rejects.toMatchObject({ code: 'image-build-failed' })
   expect(await readlink(join(root, 'app/out'))).toBe(outside)

@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
@@ -10,19 +9,20 @@ import { sandboxPaths } from './paths.ts'
 import { isAlive } from './process-identity.ts'
 import { readProcessIdentity } from './record.ts'
 import { makeRequest, withSandbox } from './sandbox-fixture.ts'
+import { temporaryFolder } from '../../testing/temporary-folder.ts'
 
 const run = promisify(execFile)
 
 async function freshProvider() {
-  const stateDirectory = await mkdtemp(join(tmpdir(), 'rollcall-host-'))
+  const stateDirectory = await temporaryFolder('host')
   return { provider: createFakeProvider({ stateDirectory }), home: join(stateDirectory, 'fake') }
 }
 
 test('the place is the same for every process that shares the state directory, also in a race', async () => {
-  const stateDirectory = await mkdtemp(join(tmpdir(), 'rollcall-host-'))
+  const stateDirectory = await temporaryFolder('host')
   const places = await Promise.all([1, 2, 3, 4].map(() => createFakeProvider({ stateDirectory }).place()))
   expect(new Set(places).size).toBe(1)
-  expect(await createFakeProvider({ stateDirectory: `${stateDirectory}-other` }).place()).not.toBe(places[0])
+  expect(await createFakeProvider({ stateDirectory: join(stateDirectory, 'other') }).place()).not.toBe(places[0])
 })
 
 test('a sandbox whose creator died before it was started is finished by the next one', async () => {

@@ -119,7 +119,8 @@ async function find(home: string, name: string): Promise<FoundSandbox | undefine
   const paths = sandboxPaths(home, checkedName(name))
   const record = await readRecord(paths)
   if (record === undefined) return undefined
-  const sandbox = { ...asSandbox(paths, record), ownership: record.ownership }
+  const createdMs = Date.parse(record.created)
+  const sandbox = { ...asSandbox(paths, record), ownership: record.ownership, createdMs }
   const identity = await readProcessIdentity(paths)
   if (identity !== undefined && (await isAlive(identity))) return { ...sandbox, state: 'running' }
   return { ...sandbox, state: 'dead', reason: await deathReason(paths) }

@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,8 +9,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Runner } from '../../runner/runner.ts'
 import { makeRequest, makeSpec, runnerOf, shellOf, withSandbox } from '../host-sandbox/sandbox-fixture.ts'
 import { createLocalProvider } from './local-provider.ts'
+import { temporaryFolder } from '../../testing/temporary-folder.ts'
 
-const stateDirectory = await mkdtemp(join(tmpdir(), 'rollcall-local-'))
+const stateDirectory = await temporaryFolder('local')
 const local = createLocalProvider({ stateDirectory })
 
 describe('from within a sandbox', () => {
@@ -202,7 +202,7 @@ test('the death of the attach loop or of process 1’s child makes the sandbox u
 })
 
 test('files of a Dockerfile are there, and the lock file says what stood in for its image', async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'rollcall-context-'))
+  const directory = await temporaryFolder('context')
   await writeFile(
     join(directory, 'Dockerfile'),
     'FROM ubuntu:24.04\nENV KIND=test\nWORKDIR /srv/work\nCOPY --chmod=755 hello.sh /opt/tools/\nCMD ["bash"]\n',
@@ -220,7 +220,7 @@ test('files of a Dockerfile are there, and the lock file says what stood in for 
 })
 
 test('mounts are there, read-only or not as ordered', async () => {
-  const source = await mkdtemp(join(tmpdir(), 'rollcall-mount-'))
+  const source = await temporaryFolder('mount')
   await writeFile(join(source, 'given'), 'given')
   const mounts = [
     { source, target: '/mnt/ro', readOnly: true },

@@ -1,0 +1,77 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Client } from '@temporalio/client'
+import { jobOptionsSchema } from '../protocol/job.ts'
+import type { Provider } from '../providers/contract/provider.ts'
+import { jobKey, planKey } from '../store/keys.ts'
+import { openStore } from '../store/open-store.ts'
+import { providerNames } from './providers.ts'
+import type { Providers } from './providers.ts'
+import { sweepPlace } from './sweep.ts'
+
+const sweepEveryMs = 5 * 60_000
+/** A job's own worker starts before its job is planned. */
+const lookForPlanEveryMs = 5_000
+
+export interface RegularSweep {
+  readonly client: Client
+  readonly providers: Providers
+  /** A job's own worker sweeps the place of its job's provider; without it all providers with their default settings. */
+  readonly job?: string
+  /** Where the job's provider is looked up. */
+  readonly storeUrl: string
+  readonly log: (line: string) => void
+  readonly stop: AbortSignal
+}
+
+/**
+ * Sweeps this worker's place at once and then every five minutes, until it is told to stop. Never throws: what is out of
+ * reach is said once, left alone, and swept the next time.
+ */
+export async function sweepRegularly(sweep: RegularSweep): Promise<void> {
+  let said: readonly string[] = []
+  while (!sweep.stop.aborted) {
+    const { problems, swept } = await sweepAll(sweep).catch(failedWholly)
+    // Its connections are being closed: what it then could not do is nobody's problem.
+    if (sweep.stop.aborted) return
+    for (const problem of problems) if (!said.includes(problem)) sweep.log(`not swept: ${problem}`)
+    said = problems
+    const waitMs = swept === 0 ? lookForPlanEveryMs : sweepEveryMs
+    await delay(waitMs, undefined, { signal: sweep.stop, ref: false }).catch(() => undefined)
+  }
+}
+
+interface Round {
+  readonly problems: readonly string[]
+  /** How many places were looked at, in vain or not. */
+  readonly swept: number
+}
+
+async function sweepAll(sweep: RegularSweep): Promise<Round> {
+  const { client, log } = sweep
+  const policy = { nowMs: Date.now() }
+  const problems: string[] = []
+  const providers = await providersOf(sweep)
+  for (const provider of providers) {
+    if (sweep.stop.aborted) break
+    await sweepPlace({ client, provider, policy, log }).catch((error: unknown) => problems.push(messageOf(error)))
+  }
+  return { problems, swept: providers.length }
+}
+
+async function providersOf({ job, storeUrl, providers }: RegularSweep): Promise<Provider[]> {
+  if (job === undefined) return await Promise.all(providerNames.map((name) => providers.provider(name, {})))
+  const store = openStore(storeUrl)
+  const [bytes, plan] = await Promise.all([store.get(jobKey(job)), store.get(planKey(job))])
+  // Before its plan is made nobody has found out whether the provider exists and takes these settings.
+  if (bytes === undefined || plan === undefined) return []
+  const { provider } = jobOptionsSchema.parse(JSON.parse(bytes.toString()))
+  return [await providers.provider(provider.name, provider.options)]
+}
+
+function failedWholly(error: unknown): Round {
+  return { problems: [messageOf(error)], swept: 1 }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
