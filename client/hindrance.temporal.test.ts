@@ -28,7 +28,13 @@ test('a job that no worker serves says so and can be cancelled; one that is over
   await startJob('unserved', 'rollcall')
   const said: string[] = []
   const at = { id: 'unserved', store: createFileStore('/nowhere'), worker: undefined, attached: true }
-  const environment = { env: {}, stateDirectory: '/nowhere', cacheDirectory: '/nowhere', storeUrl: 'file:///nowhere' }
+  const environment = {
+    env: {},
+    stateDirectory: '/nowhere',
+    cacheDirectory: '/nowhere',
+    storeUrl: 'file:///nowhere',
+    workingDirectory: '/nowhere',
+  }
   const job = liveJob({ ...at, temporal: connection(), environment, onProgress: (line) => said.push(line) })
   await vi.waitFor(() =>
     expect(said).toEqual([expect.stringContaining('none serves the task queue rollcall: `rollcall worker`')]),

@@ -45,8 +45,8 @@ export class Taskset {
         `Job id is ${JSON.stringify(id)}: expected letters, digits, - and _, at most 100 characters`,
       )
     }
-    const prepared = await prepareJobOptions(this, run)
     const environment = run.environment ?? environmentOfProcess()
+    const prepared = await prepareJobOptions(this, run, environment.workingDirectory)
     const onProgress = run.onProgress ?? (() => {})
     await proveUsable(environment)
     const store = openStore(environment.storeUrl)

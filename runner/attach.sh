@@ -282,12 +282,14 @@ stop() {
 
 # say TYPE REQUEST
 say() {
+  trap : PIPE HUP TERM
   read -r _x <&8
   printf '%s %s %s\n%s E\n%s .\n' "$_N" "$1" "$2" "$_N" "$_N"
   echo >&8
 }
 
 hello() {
+  trap : PIPE HUP TERM
   path tar
   _tar=$_x
   read -r _x <&8

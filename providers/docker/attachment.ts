@@ -33,7 +33,7 @@ export async function attach(streams: Docker, lifecycle: ContainerLifecycle, nam
   }
 }
 
-interface Workable {
+export interface Workable {
   readonly id: string
   readonly name: string
   readonly isPaused: boolean
@@ -41,7 +41,8 @@ interface Workable {
   readonly user?: string
 }
 
-async function requireRunning(lifecycle: ContainerLifecycle, name: string): Promise<Workable> {
+/** @throws `sandbox-lost` */
+export async function requireRunning(lifecycle: ContainerLifecycle, name: string): Promise<Workable> {
   const container = await lifecycle.inspect(name)
   if (container === undefined) throw new RollcallError('sandbox-lost', `Container ${name} is gone.`)
   if (isUnstarted(container)) throw new RollcallError('sandbox-lost', `Container ${name} was never started.`)

@@ -7,6 +7,7 @@ import { checkSpec, type EngineFacts } from './docker-check.ts'
 import { connectToDocker, describeConnection, type DockerConnection } from './docker-connection.ts'
 import { dockerError } from './docker-errors.ts'
 import { createImageResolver } from './image-resolver.ts'
+import { enterContainer } from './shell.ts'
 
 export interface DockerProviderOptions {
   readonly connection: DockerConnection
@@ -65,6 +66,7 @@ export function createDockerProvider(options: DockerProviderOptions): Provider {
     find: (name) => lifecycle.find(name),
     connect: (name) => attach(streams, lifecycle, name),
     destroy: (name) => lifecycle.destroy(name),
+    shell: (name, user) => enterContainer({ streams, lifecycle, name }, user),
     list: (labels) => lifecycle.list(labels),
     // The client library opens one connection for each call and keeps none.
     close: async () => {},
