@@ -5,6 +5,7 @@ import { readPlan } from '../results/read-job.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { createJobContexts } from './job-context.ts'
 import { openRollout } from './open-rollout.ts'
+import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
@@ -40,6 +41,9 @@ export function createActivities(services: ActivityServices): { activities: Acti
         const plan = (await readPlan((await contextOf(input)).store, input.job)) ?? []
         return plan.slice(from, from + count)
       }),
+
+    placeRollout: (input) =>
+      runWholeActivity(async () => placeRollout(input, { context: await contextOf(input), services })),
 
     openRollout: (input) =>
       runActivity(handover, async ({ signal }) => {

@@ -1,4 +1,5 @@
 import type { OpenedRollout, RolloutRef } from '../protocol/activities.ts'
+import { RollcallError } from '../protocol/failure.ts'
 import { rolloutId } from '../protocol/names.ts'
 import { expiryMarginMs } from '../protocol/sandbox-life.ts'
 import type { Sandbox } from '../providers/contract/provider.ts'
@@ -32,10 +33,17 @@ export interface OpenDependencies {
  * derived name, the owner nonce and the spec hash; every command has its id.
  */
 export async function openRollout(input: RolloutRef, dependencies: OpenDependencies): Promise<OpenedRollout> {
-  const { context, rollout, attachments, signal } = dependencies
+  const { context, rollout, attachments, services, signal } = dependencies
   const provider = await context.provider()
   const place = await provider.place()
+  if (input.place !== undefined && place !== input.place) {
+    throw new RollcallError(
+      'host-lost',
+      `The sandbox was to be at ${provider.name} ${input.place}, but this worker reaches ${place}`,
+    )
+  }
   const sandbox = await createSandbox(input, dependencies)
+  services.room.taken(sandbox.name)
   const spec = specHash(rollout.spec)
   const lease = { provider: provider.name, place, sandbox: sandbox.name, incarnation: input.incarnation, spec }
   await attachments.use({ provider, lease }, (runner) =>

@@ -1,33 +1,52 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ReleaseInput } from '../protocol/activities.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { rolloutId } from '../protocol/names.ts'
 import type { JobContext } from './job-context.ts'
 import type { SandboxAttachments } from './sandboxes.ts'
+import { timing } from '../workflows/timing.ts'
 import { sandboxName } from './sandbox-name.ts'
+
+const lookAgainMs = 500
+
+export interface ReleaseDependencies {
+  readonly context: Pick<JobContext, 'provider' | 'options'>
+  readonly namespace: string
+  readonly attachments: SandboxAttachments
+  /** Default `timing.lateCreateMs`. */
+  readonly lateCreateMs?: number
+}
 
 /**
  * Removes every sandbox that a rollout may have made, with everything that runs in it, and returns when they are
- * verified gone. Safe to run twice: by derived names, and what is gone is fine. One under the name that has another
+ * verified gone. Where the fate of opening is not known it looks again for a while: the create call of a dead worker may
+ * still be carried out. Safe to run twice: by derived names, and what is gone is fine. One under the name that has another
  * owner is not this rollout's and is left alone. The last sandbox stays where the job's keep policy says so, until its
  * lifetime ends.
  */
-export async function releaseSandbox(
-  input: ReleaseInput,
-  at: { context: JobContext; namespace: string; attachments: SandboxAttachments },
-): Promise<void> {
+export async function releaseSandbox(input: ReleaseInput, at: ReleaseDependencies): Promise<void> {
   const provider = await at.context.provider()
-  const incarnations = Array.from({ length: input.incarnations }, (_, index) => index + 1)
   await Promise.all(
-    incarnations.map(async (incarnation) => {
+    input.incarnations.map(async (incarnation) => {
       const workflow = rolloutId(input.job, input.rollout)
       const name = sandboxName({ namespace: at.namespace, rolloutId: workflow, role: 'main', incarnation })
       at.attachments.forget(name)
-      if (incarnation === input.incarnations && isKept(at.context.options.keep, input.state)) return
-      const found = await provider.find(name)
+      const isLast = incarnation === input.last
+      if (isLast && isKept(at.context.options.keep, input.state)) return
+      const lookUntil = isLast && input.mayAppear ? Date.now() + (at.lateCreateMs ?? timing.lateCreateMs) : 0
+      const found = await findUntil(() => provider.find(name), lookUntil)
       if (found === undefined || found.ownership.owner !== input.owner) return
       await provider.destroy(name)
     }),
   )
+}
+
+async function findUntil<Found>(find: () => Promise<Found | undefined>, until: number): Promise<Found | undefined> {
+  for (;;) {
+    const found = await find()
+    if (found !== undefined || Date.now() >= until) return found
+    await delay(lookAgainMs)
+  }
 }
 
 function isKept(keep: JobOptions['keep'], state: ReleaseInput['state']): boolean {

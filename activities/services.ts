@@ -11,6 +11,14 @@ export interface ActivityServices {
   loadAgent(spec: AgentSpec, readBundle: (key: string) => Promise<Buffer>): Promise<Agent>
   /** Values of secrets from the worker's environment; a missing name is absent. */
   secrets(names: readonly string[]): Readonly<Record<string, string>>
+  /** How many sandboxes this worker's place may hold, where shared workers serve several jobs. */
+  readonly room: {
+    /** Sets some aside for a sandbox that is to be made. @throws RollcallError `provider-busy` when there is none */
+    give(provider: Provider, sandbox: string): Promise<void>
+    taken(sandbox: string): void
+  }
+  /** Sees to it that this worker serves the reach queue, from now on and after a restart. */
+  reach(queue: string): Promise<void>
   /** UUID of the Temporal namespace: tells apart the sandboxes of two servers on one Engine. */
   readonly namespace: string
   /** Folder for what can be made again: unpacked tasks. */

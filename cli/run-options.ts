@@ -19,6 +19,7 @@ export interface RawRunOptions {
   readonly maxTokens?: string
   readonly agentTimeout?: string
   readonly sandboxLoss?: string
+  readonly hostTimeout?: string
   readonly keep?: string
   /** Commander's form of `--no-worker`. */
   readonly worker: boolean
@@ -74,11 +75,19 @@ function parseLimits(raw: RawRunOptions): RunOptions {
     ...given('maxTurns', raw.maxTurns, (value) => parse.parseCount('--max-turns', value)),
     ...given('maxTokens', raw.maxTokens, (value) => parse.parseCount('--max-tokens', value)),
     ...given('agentTimeoutMs', raw.agentTimeout, (value) => parse.parseDurationMs('--agent-timeout', value)),
-    ...given('sandboxLoss', raw.sandboxLoss, (value) => ({
-      policy: parse.parseChoice('--sandbox-loss', value, ['fail', 'restart']),
-    })),
+    ...parseSandboxLoss(raw),
     ...given('keep', raw.keep, (value) => parse.parseChoice('--keep', value, keepPolicies)),
   }
+}
+
+const lossPolicies = ['fail', 'restart'] as const
+
+function parseSandboxLoss(raw: RawRunOptions): Pick<RunOptions, 'sandboxLoss'> {
+  const sandboxLoss = {
+    ...given('policy', raw.sandboxLoss, (value) => parse.parseChoice('--sandbox-loss', value, lossPolicies)),
+    ...given('hostLostMs', raw.hostTimeout, (value) => parse.parseDurationMs('--host-timeout', value)),
+  }
+  return Object.keys(sandboxLoss).length === 0 ? {} : { sandboxLoss }
 }
 
 function parseResources(raw: RawRunOptions): Pick<RunOptions, 'runtime'> {

@@ -7,7 +7,7 @@ import type { JobOptions } from '../protocol/job.ts'
 import type { Task } from '../tasks/task.ts'
 import type { AgentOption, RunOptions } from './run-options.ts'
 
-const defaults = { maxTurns: 200, agentTimeoutMs: 3_600_000, maxIncarnations: 3 }
+const defaults = { maxTurns: 200, agentTimeoutMs: 3_600_000, maxIncarnations: 3, hostLostMs: 120_000 }
 
 export interface PreparedOptions {
   readonly options: JobOptions
@@ -46,6 +46,7 @@ export async function prepareJobOptions(
     sandboxLoss: {
       policy: run.sandboxLoss?.policy ?? 'fail',
       maxIncarnations: run.sandboxLoss?.maxIncarnations ?? defaults.maxIncarnations,
+      hostLostMs: run.sandboxLoss?.hostLostMs ?? defaults.hostLostMs,
     },
     gradingAttempts: run.gradingAttempts ?? 1,
     keep: run.keep ?? 'never',

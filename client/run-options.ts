@@ -33,8 +33,15 @@ export interface RunOptions {
   readonly maxTokens?: number
   /** For tasks that state no agent timeout. Default 1 h. */
   readonly agentTimeoutMs?: number
-  /** What happens when a sandbox dies. Default `fail`. */
-  readonly sandboxLoss?: { readonly policy: 'fail' | 'restart'; readonly maxIncarnations?: number }
+  /**
+   * What happens when a sandbox dies, or its host does not answer for `hostLostMs` (shared workers only). Default:
+   * `fail`, 3 incarnations, 2 min.
+   */
+  readonly sandboxLoss?: {
+    readonly policy?: 'fail' | 'restart'
+    readonly maxIncarnations?: number
+    readonly hostLostMs?: number
+  }
   /** How often tests without a usable reward are run at most. Default 1, at most 3. */
   readonly gradingAttempts?: number
   /** Default `never`. */

@@ -65,6 +65,7 @@ async function startWorkflow(start: JobStart, searchable: boolean): Promise<{ at
     concurrency: options.concurrency,
     proofKey: proofKey(id),
     searchable,
+    ...(start.worker === 'own' ? {} : { sharedProvider: options.provider.name }),
   }
   // A job that once had a plan has had rollouts: its workflow id is never used a second time.
   const wasPlanned = (await store.get(planKey(id))) !== undefined

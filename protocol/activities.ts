@@ -1,6 +1,6 @@
 import type { Failure } from './failure.ts'
 import type { AgentEnd, Integrity, PhaseTimes, Rewards, RolloutState } from './grade.ts'
-import type { PlannedRollout } from './job.ts'
+import type { JobOptions, PlannedRollout } from './job.ts'
 
 /** What crosses between workflows and activities: keys and small facts, never contents. */
 
@@ -11,6 +11,13 @@ export interface Lease {
   readonly sandbox: string
   readonly incarnation: number
   readonly spec: string
+}
+
+/** Where a sandbox is to be made: chosen, and kept by the history, before anything is created there. */
+export interface Placement {
+  readonly place: string
+  /** The reach queue of that place. */
+  readonly queue: string
 }
 
 export interface JobRef {
@@ -25,11 +32,13 @@ export interface RolloutRef extends JobRef {
   readonly incarnation: number
   /** Owner nonce: made once in the rollout workflow. */
   readonly owner: string
+  /** Where this incarnation was placed. Absent: wherever the job's own worker is. */
+  readonly place?: string
 }
 
 /** What the job's plan says that workflows need to decide. */
 export interface RolloutPolicy {
-  readonly sandboxLoss: { readonly policy: 'fail' | 'restart'; readonly maxIncarnations: number }
+  readonly sandboxLoss: JobOptions['sandboxLoss']
   readonly gradingAttempts: number
   /** The largest of all tasks' limits, for open's timeouts. */
   readonly acquireTimeoutMs: number
@@ -103,6 +112,8 @@ export interface RolloutOutcome {
   readonly state: RolloutState
   readonly reward?: number
   readonly code?: string
+  /** A sandbox could not be removed in its hour: the sweep has it. */
+  readonly left?: boolean
 }
 
 export interface ReleaseInput extends JobRef {
@@ -110,8 +121,12 @@ export interface ReleaseInput extends JobRef {
   readonly owner: string
   /** How the rollout ended: decides, with the job's keep policy, whether the last sandbox stays. */
   readonly state: RolloutState
-  /** All of them are released: 1 to this. */
-  readonly incarnations: number
+  /** Those to be released here. */
+  readonly incarnations: readonly number[]
+  /** The one that ends with the rollout: the keep policy is about its sandbox alone. */
+  readonly last: number
+  /** Nobody knows what became of opening the last one: its sandbox may still appear. */
+  readonly mayAppear: boolean
 }
 
 export interface SummaryResult {
@@ -125,6 +140,7 @@ export interface SummaryResult {
 export interface Activities {
   planJob(input: JobRef & { proofKey: string; firstCount: number }): Promise<PlanResult>
   listRollouts(input: JobRef & { from: number; count: number }): Promise<readonly PlannedRollout[]>
+  placeRollout(input: RolloutRef): Promise<Placement>
   openRollout(input: RolloutRef): Promise<OpenedRollout | HandedOver>
   runTurns(input: TurnsInput): Promise<TurnsResult | HandedOver>
   gradeRollout(input: GradeInput): Promise<GradeResult | HandedOver>

@@ -13,7 +13,7 @@ export function jobOptions(overrides: Partial<JobOptions> = {}): JobOptions {
     attempts: 1,
     concurrency: 1,
     limits: { maxTurns: 10, agentTimeoutMs: 1_000 },
-    sandboxLoss: { policy: 'fail', maxIncarnations: 1 },
+    sandboxLoss: { policy: 'fail', maxIncarnations: 1, hostLostMs: 120_000 },
     gradingAttempts: 1,
     keep: 'never',
     ...overrides,

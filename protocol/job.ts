@@ -62,7 +62,12 @@ export const jobOptionsSchema = z.object({
     /** For tasks that state no agent timeout. */
     agentTimeoutMs: z.number().int().min(1),
   }),
-  sandboxLoss: z.object({ policy: z.enum(['fail', 'restart']), maxIncarnations: z.number().int().min(1).max(9) }),
+  sandboxLoss: z.object({
+    policy: z.enum(['fail', 'restart']),
+    maxIncarnations: z.number().int().min(1).max(9),
+    /** With several hosts: one whose workers ask for no work this long is lost. */
+    hostLostMs: z.number().int().min(1_000).default(120_000),
+  }),
   gradingAttempts: z.number().int().min(1).max(3),
   keep: z.enum(['never', 'on-failure', 'always']),
   parentJob: z.string().optional(),

@@ -28,6 +28,16 @@ export function jobTaskQueue(job: string): string {
 /** The queue that `rollcall worker` polls, for jobs without a worker of their own. */
 export const sharedTaskQueue = 'rollcall'
 
+/** Where all hosts that have a provider ask for rollouts to place. */
+export function providerTaskQueue(provider: string): string {
+  return `${sharedTaskQueue}.${provider}`
+}
+
+/** The reach queue of a place: where the workers that reach it ask for everything that concerns a sandbox there. */
+export function reachTaskQueue(provider: string, place: string): string {
+  return `${sharedTaskQueue}.${provider}.${place}`
+}
+
 /** What a job id must look like: it becomes a workflow id, a folder and a label. */
 export const jobIdPattern = /^[a-z0-9][a-z0-9_-]{0,99}$/i
 

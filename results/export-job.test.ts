@@ -21,7 +21,7 @@ const options = jobOptions({
   ],
   agents: [{ kind: 'oracle', label: 'oracle', args: {}, model: 'openai/gpt-9' }],
   concurrency: 4,
-  sandboxLoss: { policy: 'restart', maxIncarnations: 2 },
+  sandboxLoss: { policy: 'restart', maxIncarnations: 2, hostLostMs: 120_000 },
   gradingAttempts: 2,
 })
 

@@ -6,6 +6,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { Context } from '@temporalio/activity'
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js'
+import { providerTaskQueue } from '../protocol/names.ts'
 import { policy, failing, scriptedActivities } from '../testing/scripted-activities.ts'
 import { createWorker, startServer } from '../testing/temporal.ts'
 
@@ -24,7 +25,11 @@ const jobInput = (job: string, taskQueue: string) => ({
   searchable: false,
 })
 
-const restart = { ...policy, gradingAttempts: 2, sandboxLoss: { policy: 'restart' as const, maxIncarnations: 2 } }
+const restart = {
+  ...policy,
+  gradingAttempts: 2,
+  sandboxLoss: { policy: 'restart' as const, maxIncarnations: 2, hostLostMs: 120_000 },
+}
 
 let lost = false
 let ungraded = false
@@ -37,8 +42,16 @@ const recordings: {
   script: Script
   args: (id: string) => unknown[]
   cancelWhen?: string
+  alsoServed?: string
 }[] = [
   { name: 'rollout-happy', workflow: 'rolloutWorkflow', script: {}, args: () => [rolloutInput] },
+  {
+    name: 'rollout-placed',
+    workflow: 'rolloutWorkflow',
+    script: { placeRollout: async () => ({ place: 'here', queue: 'rollout-placed' }) },
+    args: () => [{ ...rolloutInput, sharedProvider: 'fake' }],
+    alsoServed: providerTaskQueue('fake'),
+  },
   {
     name: 'rollout-retried',
     workflow: 'rolloutWorkflow',
@@ -97,9 +110,11 @@ await mkdir(folder, { recursive: true })
 for (const recording of recordings) await record(recording)
 await environment.teardown()
 
-async function record({ name, workflow, script, args, cancelWhen }: (typeof recordings)[number]): Promise<void> {
+async function record({ name, workflow, script, args, cancelWhen, alsoServed }: (typeof recordings)[number]) {
   const { activities, calls } = scriptedActivities(script)
   const worker = await createWorker(environment, activities, name)
+  const second = alsoServed === undefined ? undefined : await createWorker(environment, activities, alsoServed)
+  const serving = second?.run()
   await worker.runUntil(async () => {
     const { workflow: client } = environment.client
     const handle = await client.start(workflow, { workflowId: name, taskQueue: name, args: args(name) })
@@ -112,6 +127,8 @@ async function record({ name, workflow, script, args, cancelWhen }: (typeof reco
     const latest = await client.getHandle(name).describe()
     if (latest.runId !== handle.firstExecutionRunId) await save(`${name}-2`, latest.runId, name)
   })
+  second?.shutdown()
+  await serving
 }
 
 async function save(file: string, runId: string, workflowId = file): Promise<void> {

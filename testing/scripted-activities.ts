@@ -4,7 +4,7 @@ import type { FailureCode } from '../protocol/failure.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
 
 export const policy: RolloutPolicy = {
-  sandboxLoss: { policy: 'fail', maxIncarnations: 3 },
+  sandboxLoss: { policy: 'fail', maxIncarnations: 3, hostLostMs: 120_000 },
   gradingAttempts: 1,
   acquireTimeoutMs: 60_000,
   startTimeoutMs: 60_000,
@@ -42,6 +42,7 @@ export function scriptedActivities(script: Partial<Activities> & { rollouts?: nu
       first: planned.slice(0, firstCount),
     }),
     listRollouts: async ({ from, count }) => planned.slice(from, from + count),
+    placeRollout: async () => ({ place: 'here', queue: 'none' }),
     openRollout: async ({ rollout, incarnation }) => ({
       lease: { provider: 'fake', place: 'here', sandbox: `${rollout}-${incarnation}`, incarnation, spec: 'spec' },
       agentTimeoutMs: 60_000,

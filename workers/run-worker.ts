@@ -1,5 +1,5 @@
 import { Client } from '@temporalio/client'
-import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker'
+import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker'
 import { createActivities } from '../activities/create-activities.ts'
 import type { ActivityServices } from '../activities/services.ts'
 import { loadAgent } from '../agents/load-agent.ts'
@@ -13,8 +13,12 @@ import { openStore } from '../store/open-store.ts'
 import { timing } from '../workflows/timing.ts'
 import type { WorkerConfig } from './config.ts'
 import { untilJobIsOver } from './job-watch.ts'
-import { createProviders } from './providers.ts'
+import { createProviders, providerNames } from './providers.ts'
 import type { Providers } from './providers.ts'
+import { reachQueues } from './reach-queues.ts'
+import { Room } from './room.ts'
+import { serveProviders } from './serve-providers.ts'
+import { ServedQueues } from './served-queues.ts'
 import { sweepRegularly } from './sweep-regularly.ts'
 import { versions } from './versions.ts'
 import { workflowBundlePath } from './workflow-bundle.ts'
@@ -23,14 +27,20 @@ import { workflowBundlePath } from './workflow-bundle.ts'
 const handoverAfterMs = 200
 /** Steps that are not handed over (record, release) get this long after SIGTERM. */
 const shutdownGraceMs = 30_000
-/** Rollouts in flight are bounded by the job's concurrency; the rest is room for release and record. */
+/** Of each queue. More than sandboxes, so that grading and release never wait behind turns: a busy host is not lost. */
 const maxActivities = 500
+/** At one place, of jobs that shared workers serve. A job's own worker is bounded by the job's concurrency. */
+const defaultSandboxes = 400
 /** More would be replayed from history when they wake; each costs about half a megabyte. */
 const maxCachedWorkflows = 1_000
 
 export interface WorkerOptions extends WorkerConfig {
   /** Serves only this job, and ends with it. Without it: the shared queue, until a signal. */
   readonly job?: string
+  /** Shared: the providers to serve. Default: all that can be used here. */
+  readonly providerNames?: readonly string[]
+  /** Shared: how many sandboxes this worker's place may hold. Default 400. */
+  readonly sandboxes?: number
   readonly log: (line: string) => void
   /** Ends the worker like SIGTERM does: polling stops, running turns are handed over, no command is stopped. */
   readonly stop?: AbortSignal
@@ -68,29 +78,53 @@ interface Serving {
 
 async function serve({ options, endpoint, connection, client, providers }: Serving): Promise<void> {
   const handover = new AbortController()
+  const reach = reachQueues(options.stateDirectory)
+  const serveReach = async (queue: string): Promise<void> => {
+    await queues.serve(queue)
+    await reach.keep(queue)
+  }
   const { activities, close } = createActivities(
-    await services({ options, client, providers, handover: handover.signal }),
+    await services({ options, client, providers, handover: handover.signal, reach: serveReach }),
   )
-  const worker = await Worker.create({
-    connection,
-    namespace: endpoint.namespace,
-    taskQueue: options.job === undefined ? sharedTaskQueue : jobTaskQueue(options.job),
+  const queues = new ServedQueues(
+    {
+      connection,
+      namespace: endpoint.namespace,
+      activities,
+      maxConcurrentActivityTaskExecutions: maxActivities,
+      maxHeartbeatThrottleInterval: timing.maxHeartbeatThrottleIntervalMs,
+      shutdownGraceTime: shutdownGraceMs,
+    },
+    options.log,
+  )
+  options.log(`worker ${process.pid} on ${endpoint.address}`)
+  await queues.serve(options.job === undefined ? sharedTaskQueue : jobTaskQueue(options.job), {
     workflowBundle: { codePath: await workflowBundlePath(options.cacheDirectory) },
-    activities,
-    maxConcurrentActivityTaskExecutions: maxActivities,
-    maxHeartbeatThrottleInterval: timing.maxHeartbeatThrottleIntervalMs,
     stickyQueueScheduleToStartTimeout: timing.stickyQueueScheduleToStartMs,
     maxCachedWorkflows,
-    shutdownGraceTime: shutdownGraceMs,
   })
-  options.log(`serving ${worker.options.taskQueue} on ${endpoint.address}`)
-  const running = worker.run()
-  await Promise.race([running, untilOver({ options, endpoint, client, providers })])
-  if (worker.getState() === 'RUNNING') worker.shutdown()
-  options.log('shutting down')
-  setTimeout(() => handover.abort(), handoverAfterMs)
-  await running
-  close()
+  const over = new AbortController()
+  if (options.job === undefined) {
+    for (const queue of await reach.known()) await queues.serve(queue)
+    const { log, providerNames: names = providerNames } = options
+    await serveProviders({
+      names,
+      providers,
+      log,
+      stop: over.signal,
+      serve: (queue) => queues.serve(queue),
+      reach: serveReach,
+    })
+  }
+  try {
+    await Promise.race([queues.failed, untilOver({ options, endpoint, client, providers })])
+  } finally {
+    over.abort()
+    options.log('shutting down')
+    setTimeout(() => handover.abort(), handoverAfterMs)
+    await queues.shutdown()
+    close()
+  }
 }
 
 /** Resolves at a stop signal, or when the worker's own job has nothing left. */
@@ -113,14 +147,18 @@ async function services(at: {
   client: Client
   providers: Providers
   handover: AbortSignal
+  reach: (queue: string) => Promise<void>
 }): Promise<ActivityServices> {
-  const { env, cacheDirectory } = at.options
+  const { env, cacheDirectory, sandboxes: limit = defaultSandboxes } = at.options
+  const namespace = await namespaceUuid(at.client)
   return {
     openStore,
     provider: (name, options) => at.providers.provider(name, options),
     loadAgent: (spec, readBundle) => loadAgent(spec, { env, readBundle, cacheDirectory }),
     secrets: (names) => secretsFrom(env, names),
-    namespace: await namespaceUuid(at.client),
+    namespace,
+    room: new Room({ limit, namespace, now: Date.now }),
+    reach: at.reach,
     cacheDirectory,
     handover: at.handover,
     versions: await versions(),

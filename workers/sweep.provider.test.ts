@@ -141,7 +141,7 @@ test('the sandbox of an earlier incarnation goes while its rollout lives on in a
   })
   const { client } = temporal.environment()
   const worker = await temporal.worker(activities, job)
-  const restarting = { ...policy, sandboxLoss: { policy: 'restart' as const, maxIncarnations: 3 } }
+  const restarting = { ...policy, sandboxLoss: { policy: 'restart' as const, maxIncarnations: 3, hostLostMs: 120_000 } }
   await worker.runUntil(async () => {
     await client.workflow.start<typeof rolloutWorkflow>('rolloutWorkflow', {
       workflowId: `${job}.t.oracle.1`,

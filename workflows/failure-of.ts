@@ -10,6 +10,7 @@ import type { Failure, FailureCode } from '../protocol/failure.ts'
 
 /** What an activity's running out of time means, by its name. */
 const timeoutCodes: Readonly<Record<string, FailureCode>> = {
+  placeRollout: 'acquire-timeout',
   openRollout: 'acquire-timeout',
   runTurns: 'host-lost',
   gradeRollout: 'grader-timeout',
@@ -36,6 +37,12 @@ function failureOfActivity(error: ActivityFailure): Failure {
     return { code: isFailureCode(cause.type) ? cause.type : 'internal', message: cause.message }
   }
   if (cause instanceof TimeoutFailure) {
+    if (cause.timeoutType === 'SCHEDULE_TO_START' && error.activityType !== 'placeRollout') {
+      return {
+        code: 'host-lost',
+        message: `No worker that reaches the sandbox has asked for work in time (${error.activityType}).`,
+      }
+    }
     // The last attempt's own failure says more than the fact that time ran out.
     if (cause.cause instanceof ApplicationFailure && isFailureCode(cause.cause.type)) {
       return { code: cause.cause.type, message: cause.cause.message }

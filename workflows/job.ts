@@ -6,6 +6,7 @@ import { counted } from '../protocol/names.ts'
 import { callActivity } from './activity-stubs.ts'
 import { showProgress } from './job-details.ts'
 import * as messages from './messages.ts'
+import { onProviderQueue } from './places.ts'
 import { Segment } from './segment.ts'
 import { Shards } from './shards.ts'
 import { activityOptions, rolloutsPerShard } from './timing.ts'
@@ -15,6 +16,11 @@ import type { WindowControl } from './window.ts'
 export interface JobWorkflowInput extends JobInput {
   /** Whether the namespace knows Rollcall's search attributes. */
   readonly searchable: boolean
+  /**
+   * The provider, for a job that shared workers serve: each sandbox is placed on one of their hosts. Absent: the job's
+   * own worker has everything on one queue.
+   */
+  readonly sharedProvider?: string
   /** Rollouts per shard; tests make it small. */
   readonly shardSize?: number
 }
@@ -29,7 +35,7 @@ export async function jobWorkflow(input: JobWorkflowInput): Promise<SummaryResul
   await job.planAndWork()
   const cancelled = CancellationScope.current().consideredCancelled
   const summary = await CancellationScope.nonCancellable(() => job.summarize(cancelled))
-  if (cancelled) throw new CancelledFailure('The job was cancelled; everything it had made is torn down.')
+  if (cancelled) throw new CancelledFailure(`The job was cancelled; ${job.whatIsLeft()}.`)
   return summary
 }
 
@@ -56,6 +62,13 @@ class Job {
     CancellationScope.current().cancelRequested.catch(() => this.#enter('cancelling'))
   }
 
+  whatIsLeft(): string {
+    const { left } = this.#status().tally
+    return left === 0
+      ? 'everything it had made is torn down'
+      : `the sandboxes of ${left} rollouts are left to the sweep`
+  }
+
   /** Returns when nothing of the job runs any more, also when it was cancelled. */
   async planAndWork(): Promise<void> {
     try {
@@ -78,15 +91,17 @@ class Job {
   }
 
   async #work(): Promise<void> {
-    const { job, storeUrl, proofKey, searchable, shardSize = rolloutsPerShard } = this.#input
+    const { job, storeUrl, proofKey, searchable, sharedProvider, shardSize = rolloutsPerShard } = this.#input
     const plan = await callActivity(
       'planJob',
-      { ...activityOptions.planJob, summary: job },
+      // Only a worker that has the provider can ask it what it cannot do.
+      { ...activityOptions.planJob, ...onProviderQueue(sharedProvider), summary: job },
       { job, storeUrl, proofKey, firstCount: shardSize },
     )
     this.#total = plan.total
     this.#enter('running')
-    const input = { job, storeUrl, searchable, provider: plan.provider, policy: plan.policy }
+    const shared = sharedProvider === undefined ? {} : { sharedProvider }
+    const input = { job, storeUrl, searchable, provider: plan.provider, policy: plan.policy, ...shared }
     if (plan.total <= shardSize) {
       this.#segment = new Segment(input, this.#control, { onBegun: () => this.#show(), onEnded: () => this.#show() })
       await this.#segment.drain(plan.first)
@@ -112,7 +127,7 @@ class Job {
   }
 
   #status(): messages.JobWorkflowStatus {
-    const nothing = { tally: { graded: 0, failed: 0, cancelled: 0, rewardSum: 0 }, running: [], ended: 0 }
+    const nothing = { tally: { graded: 0, failed: 0, cancelled: 0, rewardSum: 0, left: 0 }, running: [], ended: 0 }
     return {
       ...(this.#segment?.status() ?? nothing),
       ...(this.#shards === undefined ? {} : { tally: this.#shards.tally }),

@@ -8,6 +8,8 @@ export interface Tally {
   cancelled: number
   /** Sum of the main rewards of graded rollouts. */
   rewardSum: number
+  /** Of all ended ones, those that left a sandbox to the sweep. */
+  left: number
 }
 
 /** What a workflow that runs rollouts answers about itself: a job without shards, or one shard. */

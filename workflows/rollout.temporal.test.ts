@@ -60,23 +60,23 @@ test('a lost sandbox fails the rollout when the policy is fail', async () => {
 })
 
 test('a rollout whose sandbox is lost twice is graded in the third sandbox', async () => {
-  const released: number[] = []
+  const released: (readonly number[])[] = []
   const turns: Activities['runTurns'] = async ({ incarnation, turn, phase }) => {
     expect([turn, phase]).toEqual([0, 1])
     return incarnation < 3 ? failing('sandbox-lost') : { turn: 1, end: 'done' }
   }
   const { outcome } = await run(
     { runTurns: turns, releaseSandbox: async ({ incarnations }) => void released.push(incarnations) },
-    { policy: { ...policy, sandboxLoss: { policy: 'restart', maxIncarnations: 3 } } },
+    { policy: { ...policy, sandboxLoss: { policy: 'restart', maxIncarnations: 3, hostLostMs: 120_000 } } },
   )
   expect(outcome).toEqual({ state: 'graded', reward: 1 })
-  expect(released).toEqual([3])
+  expect(released).toEqual([[1, 2, 3]])
 })
 
 test('a lost sandbox is not replaced for ever', async () => {
   const { outcome, calls } = await run(
     { gradeRollout: async () => failing('sandbox-lost') },
-    { policy: { ...policy, sandboxLoss: { policy: 'restart', maxIncarnations: 2 } } },
+    { policy: { ...policy, sandboxLoss: { policy: 'restart', maxIncarnations: 2, hostLostMs: 120_000 } } },
   )
   expect(outcome).toEqual({ state: 'failed', code: 'sandbox-lost' })
   expect(calls.filter((name) => name === 'openRollout')).toHaveLength(2)

@@ -1,20 +1,24 @@
 import {
+  ActivityFailure,
   CancellationScope,
   continueAsNew,
-  patched,
+  log,
   setCurrentDetails,
+  TimeoutFailure,
   uuid4,
   upsertMemo,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow'
 import type { GradeResult, Lease, OpenedRollout, RolloutOutcome, RolloutPolicy } from '../protocol/activities.ts'
-import type { Failure } from '../protocol/failure.ts'
+import type { Failure, FailureCode } from '../protocol/failure.ts'
 import { isGradingFailure } from '../protocol/failure.ts'
 import type { AgentEnd, PhaseTimes } from '../protocol/grade.ts'
 import type { RolloutPhase } from '../protocol/names.ts'
 import { callActivity, untilKept } from './activity-stubs.ts'
 import { failureOf } from './failure-of.ts'
+import { byQueue, choosePlace, onReachQueue } from './places.ts'
+import type { Placements } from './places.ts'
 import { attributesAtEnd } from './search-attributes.ts'
 import { activityOptions, timing } from './timing.ts'
 
@@ -26,6 +30,8 @@ export interface RolloutInput {
   readonly policy: RolloutPolicy
   /** Whether the namespace knows Rollcall's search attributes. */
   readonly searchable: boolean
+  /** As in the job's input: each incarnation is placed on one of several hosts. */
+  readonly sharedProvider?: string
   /** Only after continue-as-new. */
   readonly progress?: Progress
 }
@@ -39,6 +45,10 @@ interface Progress {
   phase: number
   turn: number
   gradingAttempts: number
+  /** Only with several hosts. */
+  placements?: Placements
+  /** Opening ended without an answer: its sandbox may still appear. */
+  openIsUnknown?: boolean
   opened?: OpenedRollout
   deadline?: number
   agentEnd?: AgentEnd
@@ -54,15 +64,16 @@ type Ending =
  * not the rollout. Release covers every incarnation that may have been opened, and runs also when cancelled.
  */
 export async function rolloutWorkflow(input: RolloutInput): Promise<RolloutOutcome> {
-  const progress = input.progress ?? newProgress()
+  const progress = input.progress ?? newProgress(input)
   const rollout = new Rollout(input, progress)
   const ending = await rollout.workUntilEnded()
   if (ending === 'continue') return await continueAsNew<typeof rolloutWorkflow>({ ...input, progress })
   return await CancellationScope.nonCancellable(() => rollout.finish(ending))
 }
 
-function newProgress(): Progress {
+function newProgress({ sharedProvider }: RolloutInput): Progress {
   return {
+    ...(sharedProvider === undefined ? {} : { placements: {} }),
     owner: uuid4(),
     startedAt: now(),
     incarnation: 1,
@@ -91,7 +102,11 @@ class Rollout {
       } catch (error) {
         const failure = failureOf(error)
         if (failure.code === 'cancelled') return { state: 'cancelled', failure }
-        if (failure.code !== 'sandbox-lost' || !this.#mayRestart()) return { state: 'failed', failure }
+        // Its worker was dead, so that the step ran out of time instead of answering that it was cancelled.
+        if (CancellationScope.current().consideredCancelled) {
+          return { state: 'cancelled', failure: { code: 'cancelled', message: 'The job was cancelled.' } }
+        }
+        if (!this.#mayRestart(failure.code)) return { state: 'failed', failure }
         this.#beginIncarnation()
       }
     }
@@ -99,32 +114,46 @@ class Rollout {
 
   /** Stores what happened, then removes every sandbox that this rollout may have made. */
   async finish(ending: Ending): Promise<RolloutOutcome> {
-    const { agentEnd, gradingAttempts, phases, startedAt, opened } = this.#progress
     this.#show('record')
-    const lost =
-      ending.state === 'failed' && (ending.failure.code === 'sandbox-lost' || ending.failure.code === 'host-lost')
-    try {
-      const outcome = await callActivity(
-        'recordRollout',
-        { ...activityOptions.recordRollout, summary: ending.state },
-        {
-          ...this.#ref(),
-          ...ending,
-          ...(agentEnd === undefined ? {} : { agentEnd }),
-          ...(opened === undefined || lost ? {} : { lease: opened.lease }),
-          phase: this.#progress.phase + 1,
-          gradingAttempts,
-          startedAt,
-          phases,
-        },
-      )
-      this.#publish(outcome)
-      return outcome
-    } finally {
-      this.#show('release')
-      await this.#release(ending.state)
-      this.#show('done')
+    const recorded = await settle(this.#record(ending))
+    if (recorded.status === 'fulfilled') this.#publish(recorded.value)
+    this.#show('release')
+    const left = await this.#release(ending.state)
+    this.#show('done', left ? ['a sandbox could not be removed: the sweep has it'] : [])
+    if (recorded.status === 'rejected') throw recorded.reason
+    return left ? { ...recorded.value, left } : recorded.value
+  }
+
+  async #record(ending: Ending): Promise<RolloutOutcome> {
+    const { opened } = this.#progress
+    if (opened === undefined || (ending.state === 'failed' && isLoss(ending.failure.code))) {
+      return await this.#recordWith(ending)
     }
+    try {
+      return await this.#recordWith(ending, opened.lease)
+    } catch (error) {
+      // A grade that is certain is kept: only artifacts that were still in the sandbox are gone with its host.
+      if (failureOf(error).code !== 'host-lost') throw error
+      return await this.#recordWith(ending)
+    }
+  }
+
+  async #recordWith(ending: Ending, lease?: Lease): Promise<RolloutOutcome> {
+    const { agentEnd, gradingAttempts, phase, phases, startedAt } = this.#progress
+    return await callActivity(
+      'recordRollout',
+      { ...activityOptions.recordRollout, ...(lease === undefined ? {} : this.#reach()), summary: ending.state },
+      {
+        ...this.#ref(),
+        ...ending,
+        ...(agentEnd === undefined ? {} : { agentEnd }),
+        ...(lease === undefined ? {} : { lease }),
+        phase: phase + 1,
+        gradingAttempts,
+        startedAt,
+        phases,
+      },
+    )
   }
 
   async #workInOneSandbox(): Promise<GradeResult | 'continue'> {
@@ -135,15 +164,33 @@ class Rollout {
 
   async #open(): Promise<OpenedRollout> {
     this.#show('open')
-    return await this.#timed('open', () =>
-      untilKept(() =>
-        callActivity(
-          'openRollout',
-          { ...activityOptions.openRollout(this.#input.policy), summary: `sandbox ${this.#progress.incarnation}` },
-          this.#ref(),
-        ),
-      ),
-    )
+    const { policy } = this.#input
+    try {
+      return await this.#timed('open', async () => {
+        await this.#place()
+        const options = { ...activityOptions.openRollout(policy), ...this.#reach() }
+        const summary = `sandbox ${this.#progress.incarnation}`
+        return await untilKept(() => callActivity('openRollout', { ...options, summary }, this.#ref()))
+      })
+    } catch (error) {
+      this.#progress.openIsUnknown = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure
+      throw error
+    }
+  }
+
+  /** With several hosts: chooses the one of this incarnation, once. */
+  async #place(): Promise<void> {
+    const { sharedProvider, policy } = this.#input
+    const { incarnation, placements } = this.#progress
+    if (sharedProvider === undefined || placements?.[incarnation] !== undefined) return
+    const { acquireTimeoutMs } = policy
+    const placement = await choosePlace(this.#ref(), { sharedProvider, acquireTimeoutMs })
+    this.#progress.placements = { ...placements, [incarnation]: placement }
+  }
+
+  #reach() {
+    const { incarnation, placements } = this.#progress
+    return onReachQueue(placements?.[incarnation], this.#input.policy.sandboxLoss.hostLostMs)
   }
 
   /** False when the history has grown so long that the workflow must go on as new. */
@@ -167,7 +214,7 @@ class Rollout {
     const result = await untilKept(() =>
       callActivity(
         'runTurns',
-        { ...activityOptions.runTurns(remainingMs), summary: `from turn ${turn}` },
+        { ...activityOptions.runTurns(remainingMs), ...this.#reach(), summary: `from turn ${turn}` },
         { ...this.#ref(), lease, phase, turn, deadline, sliceMs: timing.sliceMs },
       ),
     )
@@ -195,39 +242,47 @@ class Rollout {
     return await untilKept(() =>
       callActivity(
         'gradeRollout',
-        { ...activityOptions.gradeRollout(opened.verifierTimeoutMs), summary: `attempt ${attempt}` },
+        {
+          ...activityOptions.gradeRollout(opened.verifierTimeoutMs),
+          ...this.#reach(),
+          summary: `attempt ${attempt}`,
+        },
         { ...this.#ref(), lease: opened.lease, phase, attempt },
       ),
     )
   }
 
-  async #release(state: Ending['state']): Promise<void> {
-    await callActivity(
-      'releaseSandbox',
-      { ...activityOptions.releaseSandbox, summary: `${this.#progress.incarnation} sandbox(es)` },
-      {
-        job: this.#input.job,
-        storeUrl: this.#input.storeUrl,
-        rollout: this.#input.rollout,
-        owner: this.#progress.owner,
-        state,
-        incarnations: this.#progress.incarnation,
-      },
-    )
+  /** Tries for its hour; the rollout ends all the same, and what is left then is the sweep's. @returns whether it is */
+  async #release(state: Ending['state']): Promise<boolean> {
+    const { job, storeUrl, rollout } = this.#input
+    const { incarnation: last, openIsUnknown = false, owner, placements } = this.#progress
+    const releases = byQueue(last, placements).map(async ({ incarnations, ...queue }) => {
+      const options = { ...activityOptions.releaseSandbox, ...queue, summary: `sandbox ${incarnations.join(', ')}` }
+      const input = { job, storeUrl, rollout, owner, state, incarnations, last, mayAppear: openIsUnknown }
+      try {
+        await callActivity('releaseSandbox', options, input)
+        return false
+      } catch (error) {
+        log.warn(`Sandbox ${incarnations.join(', ')} is left to the sweep: ${failureOf(error).message}`)
+        return true
+      }
+    })
+    return (await Promise.all(releases)).includes(true)
   }
 
-  #mayRestart(): boolean {
+  #mayRestart(code: FailureCode): boolean {
     const { policy, maxIncarnations } = this.#input.policy.sandboxLoss
-    return policy === 'restart' && this.#progress.incarnation < maxIncarnations
+    return isLoss(code) && policy === 'restart' && this.#progress.incarnation < maxIncarnations
   }
 
   /** A new sandbox means a new beginning; what happened in the earlier ones stays in the store. */
   #beginIncarnation(): void {
     this.#progress.incarnation += 1
     // The sweep reads it from the server, also where no worker answers for this workflow.
-    if (patched('incarnation-memo')) upsertMemo({ incarnation: this.#progress.incarnation })
+    upsertMemo({ incarnation: this.#progress.incarnation })
     this.#progress.phase = 0
     this.#progress.turn = 0
+    delete this.#progress.openIsUnknown
     delete this.#progress.opened
     delete this.#progress.deadline
     delete this.#progress.agentEnd
@@ -235,7 +290,9 @@ class Rollout {
 
   #ref() {
     const { job, storeUrl, rollout } = this.#input
-    return { job, storeUrl, rollout, incarnation: this.#progress.incarnation, owner: this.#progress.owner }
+    const { incarnation, owner, placements } = this.#progress
+    const place = placements?.[incarnation]?.place
+    return { job, storeUrl, rollout, incarnation, owner, ...(place === undefined ? {} : { place }) }
   }
 
   async #timed<Result>(phase: keyof PhaseTimes, work: () => Promise<Result>): Promise<Result> {
@@ -247,13 +304,14 @@ class Rollout {
     }
   }
 
-  #show(phase: RolloutPhase): void {
+  #show(phase: RolloutPhase, notes: readonly string[] = []): void {
     const { incarnation, turn, gradingAttempts } = this.#progress
     const rows = [
       `phase: **${phase}**`,
       `turn: ${turn}`,
       `sandbox: ${this.#progress.opened?.lease.sandbox ?? 'none yet'} (incarnation ${incarnation})`,
       `grading attempts: ${gradingAttempts}`,
+      ...notes,
     ]
     setCurrentDetails(rows.join('\n\n'))
   }
@@ -263,6 +321,17 @@ class Rollout {
     if (!this.#input.searchable) return
     upsertSearchAttributes(attributesAtEnd(outcome))
   }
+}
+
+/** What a promise came to, to be looked at later. */
+async function settle<Result>(promise: Promise<Result>): Promise<PromiseSettledResult<Result>> {
+  const [result] = await Promise.allSettled([promise])
+  return result
+}
+
+/** The sandbox is out of reach for good: the policy says whether there is another one. */
+function isLoss(code: FailureCode): boolean {
+  return code === 'sandbox-lost' || code === 'host-lost'
 }
 
 function now(): string {

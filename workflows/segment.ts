@@ -16,11 +16,13 @@ export interface SegmentInput {
   readonly provider: string
   readonly policy: RolloutPolicy
   readonly searchable: boolean
+  /** As in the job's own input. */
+  readonly sharedProvider?: string
 }
 
 /** Runs a list of rollouts as children and keeps count: all of a small job, or one shard of a large one. */
 export class Segment {
-  readonly tally: Tally = { graded: 0, failed: 0, cancelled: 0, rewardSum: 0 }
+  readonly tally: Tally = { graded: 0, failed: 0, cancelled: 0, rewardSum: 0, left: 0 }
   readonly endedNames: string[] = []
   readonly #window: RolloutWindow<PlannedRollout>
   readonly #input: SegmentInput
@@ -66,10 +68,11 @@ export class Segment {
   }
 
   #childOptions(rollout: PlannedRollout) {
-    const { job, storeUrl, policy, searchable, provider } = this.#input
+    const { job, storeUrl, policy, searchable, provider, sharedProvider } = this.#input
+    const shared = sharedProvider === undefined ? {} : { sharedProvider }
     return {
       workflowId: rolloutId(job, rollout.name),
-      args: [{ job, storeUrl, policy, searchable, rollout: rollout.name } satisfies RolloutInput],
+      args: [{ job, storeUrl, policy, searchable, rollout: rollout.name, ...shared } satisfies RolloutInput],
       // A job that ends without its children (terminated) still has their sandboxes torn down.
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
       cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
@@ -84,5 +87,6 @@ export class Segment {
   #count(outcome: RolloutOutcome): void {
     this.tally[outcome.state] += 1
     this.tally.rewardSum += outcome.reward ?? 0
+    if (outcome.left === true) this.tally.left += 1
   }
 }

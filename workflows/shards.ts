@@ -26,7 +26,7 @@ interface ShardPart {
 /** A large job's rollouts, shard after shard; the next one begins when the one before has begun its last rollout. */
 export class Shards {
   /** Counts of the shards that have ended. */
-  readonly tally: Tally = { graded: 0, failed: 0, cancelled: 0, rewardSum: 0 }
+  readonly tally: Tally = { graded: 0, failed: 0, cancelled: 0, rewardSum: 0, left: 0 }
   readonly entries: { workflowId: string; ended: boolean }[] = []
   readonly #grants = new ShardGrants()
   readonly #started = new Map<number, ChildWorkflowHandle<typeof shardWorkflow>>()
@@ -104,6 +104,7 @@ export class Shards {
     this.tally.failed += tally.failed
     this.tally.cancelled += tally.cancelled
     this.tally.rewardSum += tally.rewardSum
+    this.tally.left += tally.left
   }
 }
 

@@ -20,6 +20,10 @@ export const timing = {
   marginMs: 120_000,
   /** Plan: reads the store, asks the provider, may unpack hundreds of tasks. */
   planMs: 15 * 60_000,
+  /** Place: asks the provider what it holds already. */
+  placeMs: 60_000,
+  /** A create call that a dead worker has sent may still be carried out this long after release has begun. */
+  lateCreateMs: 20_000,
   /** Record and summarize wait this long for a store that is away. */
   storeMs: 24 * 3_600_000,
   /** Release tries this long; then the sweep has it. */
@@ -50,6 +54,13 @@ const common = {
 export const activityOptions = {
   planJob: { ...common, startToCloseTimeout: timing.planMs, retry: aFewTimes },
   listRollouts: { ...common, startToCloseTimeout: 60_000, scheduleToCloseTimeout: timing.storeMs, retry: untilTimeout },
+  /** Waits for a host with room; nothing is created yet. */
+  placeRollout: (limits: { acquireTimeoutMs: number }) => ({
+    ...common,
+    startToCloseTimeout: timing.placeMs,
+    scheduleToCloseTimeout: limits.acquireTimeoutMs,
+    retry: untilTimeout,
+  }),
   /** Acquiring (a busy provider) and starting (build, create, ready) have limits of their own in the runtime. */
   openRollout: (limits: { acquireTimeoutMs: number; startTimeoutMs: number }) => ({
     ...common,
