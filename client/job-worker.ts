@@ -124,12 +124,19 @@ async function openLog(path: string) {
   return await open(path, 'a', 0o600)
 }
 
+/** temporal.api.enums.v1.TaskQueueType */
+const taskQueueTypes = { workflows: 1, activities: 2 } as const
+
 /** Whether a living worker asks for the queue's tasks. The server remembers dead ones for minutes. */
-export async function isPolled(temporal: TemporalConnection, taskQueue: string): Promise<boolean> {
+export async function isPolled(
+  temporal: TemporalConnection,
+  taskQueue: string,
+  work: keyof typeof taskQueueTypes = 'workflows',
+): Promise<boolean> {
   const { pollers } = await temporal.connection.workflowService.describeTaskQueue({
     namespace: temporal.namespace,
     taskQueue: { name: taskQueue },
-    taskQueueType: 1,
+    taskQueueType: taskQueueTypes[work],
   })
   return pollers.some(({ identity, lastAccessTime }) => {
     const lastSeenMs = Number(lastAccessTime?.seconds ?? 0) * 1_000
