@@ -121,7 +121,7 @@ describe.each(shells)('%s', (shell) => {
 
   test('an answer without end, once given up, keeps nobody waiting', async () => {
     await using sandbox = await openTestSandbox({ shell })
-    const runner = sandbox.open()
+    const runner = sandbox.open({ pingMs: 200 })
     const patience = new AbortController()
     const sink = new Writable({ write: (_chunk, _encoding, done) => (patience.abort(), done()) })
     const endless = { ...request(0, 'echo begun; truncate -s 5T /proc/self/fd/1'), stdoutSink: sink }
