@@ -58,7 +58,7 @@ export async function killByContainer(docker: Docker, container: KnownContainer)
     const killer = await docker.createContainer({ ...killerOptions(container), abortSignal })
     try {
       await killer.start({ abortSignal })
-      await killer.wait({ abortSignal })
+      await killer.wait({ condition: 'removed', abortSignal })
     } catch (error) {
       if (!isNotFound(error)) throw error
     } finally {
