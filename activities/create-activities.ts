@@ -1,5 +1,5 @@
 import { Context } from '@temporalio/activity'
-import type { Activities, Lease } from '../protocol/activities.ts'
+import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
 import { notingRunner } from './exec-notes.ts'
@@ -25,15 +25,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
   const attachments = new SandboxAttachments()
   const { handover, namespace, versions } = services
 
-  const inSandbox = async <Result>(
-    ref: { job: string; storeUrl: string; lease: Lease },
-    work: (runner: Runner) => Promise<Result>,
-    notes?: Parameters<typeof notingRunner>[1],
-  ): Promise<Result> => {
-    const provider = await (await contextOf(ref)).provider()
-    const noted = notes === undefined ? work : (runner: Runner) => work(notingRunner(runner, notes))
-    return await attachments.use({ provider, lease: ref.lease }, noted)
-  }
+  const inSandbox = sandboxUser(contextOf, attachments)
 
   const activities: Activities = {
     planJob: (input) => runWholeActivity(async () => planJob(input, { context: await contextOf(input), services })),
@@ -90,4 +82,17 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
   }
   return { activities, close: () => attachments.close() }
+}
+
+/** Runs work in the sandbox of a lease; with `notes`, what runs there is told with the heartbeats. */
+function sandboxUser(contextOf: ReturnType<typeof createJobContexts>, attachments: SandboxAttachments) {
+  return async <Result>(
+    ref: JobRef & { lease: Lease },
+    work: (runner: Runner) => Promise<Result>,
+    notes?: Parameters<typeof notingRunner>[1],
+  ): Promise<Result> => {
+    const provider = await (await contextOf(ref)).provider()
+    const noted = notes === undefined ? work : (runner: Runner) => work(notingRunner(runner, notes))
+    return await attachments.use({ provider, lease: ref.lease }, noted)
+  }
 }
