@@ -43,16 +43,57 @@ test('an empty stream leaves no object', async () => {
 test.each([10, 2_000_000])(
   'output that was cut after %i bytes is not stored, and can be stored whole later',
   async (size) => {
-    const { store, log } = await emptyLog()
+    const { store } = await emptyLog()
+    const puts: Promise<unknown>[] = []
+    const putOnce: Store['putOnce'] = (name, source) => {
+      const put = store.putOnce(name, source)
+      puts.push(put)
+      return put
+    }
+    const log = new ExecLog(at, { ...store, putOnce })
     const cut = log.spool(id, 'stdout')
     await new Promise((resolve) => cut.write(Buffer.alloc(size), resolve))
     cut.destroy()
     await log.flush().catch(() => undefined)
+    await Promise.allSettled(puts)
     expect(await store.list('')).toEqual([])
     const again = new ExecLog(at, store)
     again.spool(id, 'stdout').end(Buffer.alloc(size + 1))
     await again.flush()
     expect((await store.get(key))?.length).toBe(size + 1)
+  },
+)
+
+test.each([10, 2_000_000])('flush does not wait for output that was cut after %i bytes', async (size) => {
+  const { log } = await emptyLog()
+  const cut = log.spool(id, 'stdout')
+  await new Promise((resolve) => cut.write(Buffer.alloc(size), resolve))
+  cut.destroy()
+  await finished(cut).catch(() => undefined)
+  await expect(log.flush()).resolves.toBeUndefined()
+})
+
+test.each([10, 2_000_000])(
+  'flush reports a stream that broke after %i bytes, and nothing of it is stored',
+  async (size) => {
+    const { store, log } = await emptyLog()
+    const broken = log.spool(id, 'stdout')
+    await new Promise((resolve) => broken.write(Buffer.alloc(size), resolve))
+    broken.destroy(new Error('the stream broke'))
+    await expect(log.flush()).rejects.toThrow('the stream broke')
+    expect(await store.list('')).toEqual([])
+  },
+)
+
+test.each([10, 2_000_000])(
+  'output of %i bytes that has ended is stored, though its stream is destroyed',
+  async (size) => {
+    const { store, log } = await emptyLog()
+    const ended = log.spool(id, 'stdout')
+    await finished(ended.end(Buffer.alloc(size)))
+    ended.destroy()
+    await log.flush()
+    expect((await store.get(key))?.length).toBe(size)
   },
 )
 

@@ -1,9 +1,9 @@
 import { PassThrough, Writable } from 'node:stream'
 import type { ExecId } from '../protocol/exec.ts'
 import { execName } from '../protocol/exec.ts'
-import type { ExecRecord } from '../results/trace.ts'
 import { outputKey } from '../store/keys.ts'
 import type { RolloutPlace } from '../store/keys.ts'
+import type { ExecRecord } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import type { ExecReport } from '../tools/execute-batch.ts'
 

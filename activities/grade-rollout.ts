@@ -12,13 +12,14 @@ import { uploadTree } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
 import { gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
 import { packTree } from '../tasks/task-tree.ts'
+import { assertDone } from './assert-done.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
 import type { StoredGrade, StoredOpening } from '../store/records.ts'
 import { execScope } from './sandbox-name.ts'
-import { getJson, putJsonOnce } from './stored-json.ts'
+import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
 /** For the fixed commands around the tests. */
 const stepTimeoutMs = 5 * 60_000
@@ -131,7 +132,7 @@ class GradingAttempt {
   private async prepareFolders(): Promise<void> {
     const { runner, rollout, signal } = this.dependencies
     const fresh = await this.step(calls.fresh, freshDirectoriesScript(rollout.task.verifier.user))
-    assertDone(fresh, 'Making fresh grading folders')
+    assertDone(fresh, 'Making fresh grading folders', 'grader-failed')
     const id = this.id(calls.upload)
     await uploadTree(runner, { id, tar: await packTree(rollout.task, 'tests'), directory: '/tests' }, { signal })
   }
@@ -236,11 +237,6 @@ class GradingAttempt {
 function isRoot(user: string | undefined): boolean {
   const name = user?.split(':')[0] ?? 'root'
   return name === 'root' || Number(name) === 0
-}
-
-function assertDone({ outcome, stderr }: ExecResult, what: string): void {
-  if (outcome.type === 'exited' && outcome.code === 0) return
-  throw new RollcallError('grader-failed', `${what} ended with ${outcome.type}: ${stderr.head.toString().trim()}`)
 }
 
 /** The end of what the tests printed, so that the failure can be understood where it is shown. */

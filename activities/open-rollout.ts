@@ -1,6 +1,4 @@
 import type { OpenedRollout, RolloutRef } from '../protocol/activities.ts'
-import type { ExecResult } from '../protocol/exec.ts'
-import { RollcallError } from '../protocol/failure.ts'
 import { rolloutId } from '../protocol/names.ts'
 import { expiryMarginMs } from '../protocol/sandbox-life.ts'
 import type { Sandbox } from '../providers/contract/provider.ts'
@@ -9,13 +7,14 @@ import { uploadTree } from '../runner/files.ts'
 import type { Runner } from '../runner/runner.ts'
 import { openedKey } from '../store/keys.ts'
 import { packTree } from '../tasks/task-tree.ts'
+import { assertDone } from './assert-done.ts'
 import { agentTask } from './agent-task.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import type { StoredOpening } from '../store/records.ts'
 import type { SandboxAttachments } from './sandboxes.ts'
 import { execScope, sandboxName } from './sandbox-name.ts'
 import type { ActivityServices } from './services.ts'
-import { putJsonOnce } from './stored-json.ts'
+import { putJsonOnce } from '../store/stored-json.ts'
 
 const installTimeoutMs = 30 * 60_000
 
@@ -126,23 +125,12 @@ export async function prepareSandbox(preparation: Preparation): Promise<void> {
     await uploadTree(runner, { id, tar: await packTree(task, from), directory: to }, { signal })
   })
   // All are awaited from the start: the sandbox may fail them all at once, and one that nobody awaits ends the worker.
-  await Promise.all([made.then((result) => assertDone(result, 'making /logs')), ...uploaded])
+  await Promise.all([made.then((result) => assertDone(result, 'making /logs', 'setup-failed')), ...uploaded])
   if (agent.layerScript !== undefined && !preparation.layers) await install(preparation, agent.layerScript)
 }
 
 async function install({ runner, scope, signal }: Preparation, script: string): Promise<void> {
   const id = { scope, phase: 0, batch: 1, call: 0, part: 0 }
   const result = await runner.exec({ id, script, user: 'root', timeoutMs: installTimeoutMs }, { signal })
-  assertDone(result, 'the agent’s installation')
-}
-
-function assertDone({ outcome, stderr }: ExecResult, what: string): void {
-  if (outcome.type === 'exited' && outcome.code === 0) return
-  const detail = outcome.type === 'exited' ? `exit code ${outcome.code}` : outcome.type
-  throw new RollcallError('setup-failed', `${what} ended with ${detail}: ${lastLine(stderr)}`)
-}
-
-function lastLine(output: ExecResult['stderr']): string {
-  const text = (output.truncated ? output.tail : output.head).toString()
-  return text.trimEnd().split('\n').at(-1) ?? ''
+  assertDone(result, 'the agent’s installation', 'setup-failed')
 }

@@ -10,7 +10,7 @@ import { agentTask } from './agent-task.ts'
 import type { JobContext } from './job-context.ts'
 import { resolveSpec } from './resolve-spec.ts'
 import type { ActivityServices } from './services.ts'
-import { putJsonOnce } from './stored-json.ts'
+import { putJsonOnce } from '../store/stored-json.ts'
 
 /**
  * Loads, validates and asks the provider about every task, and reports all problems at once; nothing is created. Safe

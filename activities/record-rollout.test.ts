@@ -4,10 +4,11 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { RecordInput } from '../protocol/activities.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
-import { resultKey } from '../store/keys.ts'
+import { answerKey, gradeKey, openedKey, outputKey, resultKey, traceKey, turnResultKey } from '../store/keys.ts'
 import { createFileStore } from '../store/file-store.ts'
 import { recordRollout } from './record-rollout.ts'
 import type { RecordDependencies } from './record-rollout.ts'
+import { putJsonOnce } from '../store/stored-json.ts'
 
 const options = jobOptions()
 
@@ -69,4 +70,56 @@ test('a worker that has to let go records nothing', async () => {
   const recording = recordRollout(at, { ...dependencies, signal: detached.signal, inSandbox })
   await expect(recording).rejects.toThrow()
   expect(await dependencies.context.store.get(resultKey('j', 'a.nop.1'))).toBeUndefined()
+})
+
+test('the trace and the result are made of every incarnation’s openings, turns and grades, and of nothing else', async () => {
+  const { dependencies, lease: _, ...at } = await input()
+  const { store } = dependencies.context
+  const ref = { job: 'j', rollout: at.rollout }
+  const exec = (phase: number, batch: number, incarnation: number) => ({
+    incarnation,
+    id: { scope: 's', phase, batch, call: 0, part: 0 },
+    command: `command of ${incarnation}-${phase}-${batch}`,
+    outcome: { type: 'exited', code: 0 },
+    startedAt: new Date(phase * 1000 + batch).toISOString(),
+    durationMs: 1,
+    stdout: { bytes: 0, truncated: false },
+    stderr: { bytes: 0, truncated: false },
+  })
+  for (const incarnation of [1, 2]) {
+    const opened = { lease: { provider: 'local', place: 'here', sandbox: `s${incarnation}`, incarnation, spec: 'x' } }
+    const opening = { opened, image: `image ${incarnation}`, workdir: '/', execs: [exec(0, 0, incarnation)] }
+    await putJsonOnce(store, openedKey({ ...ref, incarnation }), opening)
+    const turn = { ...ref, incarnation, phase: 1, turn: 0 }
+    const usage = { inputTokens: 5 }
+    const decision = { calls: [{ tool: 'bash', args: { command: 'true' } }], usage }
+    await putJsonOnce(store, answerKey(turn), { decision, startedAt: new Date(1000).toISOString() })
+    const results = [{ tool: 'bash', ok: true, output: '', outcome: 'exited', exitCode: 0 }]
+    await putJsonOnce(store, turnResultKey(turn), { results, execs: [exec(1, 0, incarnation)] })
+    await store.putOnce(outputKey({ ...ref, incarnation, exec: '1-0-0-0', stream: 'stdout' }), Buffer.from('no JSON'))
+  }
+  // The answer of a turn whose sandbox was lost: asked for and paid, without results.
+  const unfinished = { decision: { calls: [], usage: { inputTokens: 7 } }, startedAt: new Date(1001).toISOString() }
+  await putJsonOnce(store, answerKey({ ...ref, incarnation: 1, phase: 1, turn: 1 }), unfinished)
+  const grade = { rewards: { reward: 1 }, integrity: 'clean', execs: [exec(2, 0, 2)], processes: ['sleep'] }
+  await putJsonOnce(store, gradeKey({ ...ref, incarnation: 2, phase: 2 }), grade)
+  const inSandbox = () => Promise.reject(new Error('there is no lease'))
+  await recordRollout({ ...at, incarnation: 2 }, { ...dependencies, signal: new AbortController().signal, inSandbox })
+  const result = JSON.parse(String(await store.get(resultKey('j', at.rollout))))
+  expect(result).toMatchObject({
+    turns: 3,
+    usage: { inputTokens: 17 },
+    incarnations: 2,
+    sandbox: { name: 's2', image: 'image 2' },
+  })
+  const trace = String(await store.get(traceKey('j', at.rollout)))
+    .trimEnd()
+    .split('\n')
+  const lines = trace.map((line) => JSON.parse(line))
+  const commands = lines.filter(({ type }) => type === 'exec').map(({ command }) => command)
+  expect(commands).toEqual(['1-0-0', '1-1-0', '2-0-0', '2-1-0', '2-2-0'].map((place) => `command of ${place}`))
+  expect(lines.filter(({ type }) => type === 'grade')).toMatchObject([
+    { incarnation: 2, phase: 2, rewards: { reward: 1 } },
+  ])
+  expect(trace.join('')).not.toContain('sleep')
 })

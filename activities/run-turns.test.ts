@@ -14,7 +14,7 @@ import { loadTaskset } from '../tasks/load-taskset.ts'
 import { writeTask } from '../tasks/task-fixture.ts'
 import { resolveSpec } from './resolve-spec.ts'
 import { runTurns } from './run-turns.ts'
-import { putJsonOnce } from './stored-json.ts'
+import { putJsonOnce } from '../store/stored-json.ts'
 
 const bash = (command: string): Decision => ({ calls: [{ tool: 'bash', args: { command } }] })
 

@@ -12,7 +12,7 @@ import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import type { StoredAnswer, StoredOpening, StoredTurnResult } from '../store/records.ts'
 import { execScope } from './sandbox-name.ts'
-import { getJson, putJsonOnce } from './stored-json.ts'
+import { getJson, putJsonOnce } from '../store/stored-json.ts'
 import { readTranscript } from './transcript.ts'
 
 /** First wait after a model's service failed; doubles up to `maxModelWaitMs`, unless the service says how long. */

@@ -6,7 +6,7 @@ import { readPlan, readResults } from '../results/read-job.ts'
 import { summarizeResults } from '../results/summary.ts'
 import { lockKey, summaryKey } from '../store/keys.ts'
 import type { JobContext } from './job-context.ts'
-import { putJsonOnce } from './stored-json.ts'
+import { putJsonOnce } from '../store/stored-json.ts'
 
 /** The job's summary and lock file from the rollouts' results. Safe to run twice: `putOnce`. */
 export async function summarizeJob(

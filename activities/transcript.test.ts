@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { createFileStore } from '../store/file-store.ts'
 import { answerKey, turnResultKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
-import { putJsonOnce } from './stored-json.ts'
+import { putJsonOnce } from '../store/stored-json.ts'
 import { readTranscript } from './transcript.ts'
 
 const at = { job: 'j', rollout: 'a.nop.1', incarnation: 1, phase: 1 }

@@ -3,7 +3,7 @@ import { answerKey, turnResultKey } from '../store/keys.ts'
 import type { RolloutPlace } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import type { StoredAnswer, StoredTurnResult } from '../store/records.ts'
-import { getJson } from './stored-json.ts'
+import { getJson } from '../store/stored-json.ts'
 
 /** How many turns are looked up at the same time. */
 const readAhead = 16

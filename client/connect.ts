@@ -1,13 +1,13 @@
 import { connect } from 'node:net'
-import { Client, Connection, isGrpcServiceError } from '@temporalio/client'
+import { Client, Connection } from '@temporalio/client'
 import { RollcallError } from '../protocol/failure.ts'
+import { grpcCodeOf, grpcCodes } from './grpc-codes.ts'
 import type { ServerOptions } from './server/server.ts'
 import { resolveTemporal } from './temporal-config.ts'
 import type { TemporalEndpoint } from './temporal-config.ts'
 
 const connectTimeoutMs = 5_000
 const probeTimeoutMs = 1_000
-const grpcNotFound = 5
 
 /** An open connection; whoever opened it closes it. */
 export interface TemporalConnection extends Pick<TemporalEndpoint, 'address' | 'namespace' | 'uiUrl' | 'embedded'> {
@@ -79,8 +79,7 @@ async function assertNamespace(client: Client, endpoint: TemporalEndpoint): Prom
     await client.workflowService.describeNamespace({ namespace })
   } catch (error) {
     // Credentials that may use a namespace need not be allowed to describe it; then its first use will tell.
-    const code: number | undefined = isGrpcServiceError(error) ? error.code : undefined
-    if (code !== grpcNotFound) return
+    if (grpcCodeOf(error) !== grpcCodes.notFound) return
     throw new RollcallError(
       'configuration-invalid',
       `The Temporal server at ${address} has no namespace ${namespace}: set TEMPORAL_NAMESPACE, or create it with ` +

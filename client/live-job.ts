@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { isGrpcServiceError } from '@temporalio/client'
 import type { WorkflowHandle } from '@temporalio/client'
 import type { ClientEnvironment } from './environment.ts'
 import type { TemporalConnection } from './connect.ts'
+import { grpcCodeOf, grpcCodes } from './grpc-codes.ts'
 import { missingWorker, retriedStep } from './hindrance.ts'
 import type { RetriedStep } from './hindrance.ts'
 import { endingOf } from './job-ending.ts'
@@ -14,9 +14,6 @@ import type { JobWorker } from './job-worker.ts'
 import { keepServerUp } from './server/keep-up.ts'
 import { resolveTemporal } from './temporal-config.ts'
 
-const grpcCancelled = 1
-const grpcDeadlineExceeded = 4
-const grpcUnavailable = 14
 const tryAgainAfterMs = 500
 
 /** A job that Temporal knows, with this client's connection and, where it has one of its own, its worker. */
@@ -124,18 +121,14 @@ export class LiveJob {
 }
 
 function isPassing(error: unknown): boolean {
-  return [grpcCancelled, grpcDeadlineExceeded, grpcUnavailable].includes(grpcCode(error) ?? 0)
+  const code = grpcCodeOf(error)
+  return code === grpcCodes.cancelled || code === grpcCodes.deadlineExceeded || code === grpcCodes.unavailable
 }
 
 /** The server itself answers late only under load; what has to come from a worker may be missing for longer. */
 function silence(error: unknown): string {
-  const late = grpcCode(error) === grpcDeadlineExceeded
+  const late = grpcCodeOf(error) === grpcCodes.deadlineExceeded
   return late
     ? 'no worker of the job has answered in time; trying again'
     : 'the Temporal server does not answer; trying again'
-}
-
-function grpcCode(error: unknown): number | undefined {
-  const cause = error instanceof Error && !isGrpcServiceError(error) ? error.cause : error
-  return isGrpcServiceError(cause) ? cause.code : undefined
 }

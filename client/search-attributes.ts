@@ -1,19 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isGrpcServiceError } from '@temporalio/client'
 import type { Connection } from '@temporalio/client'
 import proto from '@temporalio/proto'
 import { RollcallError } from '../protocol/failure.ts'
 import { searchAttributeNames } from '../protocol/names.ts'
+import { grpcCodeOf, grpcCodes } from './grpc-codes.ts'
 
 const { IndexedValueType } = proto.temporal.api.enums.v1
 const settleWithinMs = 30_000
 const pollMs = 200
-
-const grpcInvalidArgument = 3
-const grpcAlreadyExists = 6
-const grpcPermissionDenied = 7
-const grpcUnimplemented = 12
-const grpcUnauthenticated = 16
 
 /** A search attribute that this client may not register, and the command with which an operator can. */
 export interface MissingSearchAttribute {
@@ -84,7 +78,7 @@ async function register(wanted: { connection: Connection; namespace: string; nam
   } catch (error) {
     if (isRefusal(error)) return false
     // Another client registered some of them between the list and this call.
-    if (codeOf(error) !== grpcAlreadyExists) throw error
+    if (grpcCodeOf(error) !== grpcCodes.alreadyExists) throw error
   }
   return true
 }
@@ -115,7 +109,7 @@ async function isQueryable(where: { connection: Connection; namespace: string })
     await where.connection.workflowService.countWorkflowExecutions({ namespace: where.namespace, query })
     return true
   } catch (error) {
-    if (codeOf(error) === grpcInvalidArgument) return false
+    if (grpcCodeOf(error) === grpcCodes.invalidArgument) return false
     throw error
   }
 }
@@ -131,10 +125,6 @@ function indexedType(type: 'Keyword' | 'Double'): IndexedType {
 }
 
 function isRefusal(error: unknown): boolean {
-  const code = codeOf(error)
-  return code === grpcPermissionDenied || code === grpcUnimplemented || code === grpcUnauthenticated
-}
-
-function codeOf(error: unknown): number | undefined {
-  return isGrpcServiceError(error) ? error.code : undefined
+  const code = grpcCodeOf(error)
+  return code === grpcCodes.permissionDenied || code === grpcCodes.unimplemented || code === grpcCodes.unauthenticated
 }

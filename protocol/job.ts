@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { jobIdPattern, taskNamePattern } from './names.ts'
+import { taskNamePattern } from './names.ts'
 
 /** Schemas of what crosses process boundaries about a job. Workflows import only the types. */
 
@@ -77,15 +77,14 @@ export type JobOptions = z.infer<typeof jobOptionsSchema>
 export type RuntimeOverrides = z.infer<typeof runtimeOverridesSchema>
 
 /** Input of the job workflow. Options are in the store under `jobs/<job>/job.json`. */
-export const jobInputSchema = z.object({
-  job: z.string().regex(jobIdPattern),
-  storeUrl: z.string(),
-  taskQueue: z.string(),
-  concurrency: z.number().int().min(1),
+export interface JobInput {
+  readonly job: string
+  readonly storeUrl: string
+  readonly taskQueue: string
+  readonly concurrency: number
   /** Key that the client has just written; the worker proves that it sees the same store. */
-  proofKey: z.string(),
-})
-export type JobInput = z.infer<typeof jobInputSchema>
+  readonly proofKey: string
+}
 
 /** One rollout of a job as the job's plan lists it. */
 export interface PlannedRollout {

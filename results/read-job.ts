@@ -7,6 +7,7 @@ import { jobOptionsSchema } from '../protocol/job.ts'
 import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
 import type { StoredPlan } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
+import { getJson } from '../store/stored-json.ts'
 
 /** How many objects are read at the same time: enough to hide the latency of S3, few enough for open files. */
 const readConcurrency = 16
@@ -30,19 +31,19 @@ export async function readJobOptions(store: Store, job: string): Promise<JobOpti
 
 /** All rollouts of a job in its order; undefined while it is being planned. */
 export async function readPlan(store: Store, job: string): Promise<readonly PlannedRollout[] | undefined> {
-  return (await readJson<StoredPlan>(store, planKey(job)))?.rollouts
+  return (await getJson<StoredPlan>(store, planKey(job)))?.rollouts
 }
 
 /** Results of the named rollouts that have ended, in the given order. */
 export async function readResults(store: Store, job: string, names: readonly string[]): Promise<RolloutResult[]> {
   const limit = pLimit(readConcurrency)
-  const read = names.map((name) => limit(() => readJson<RolloutResult>(store, resultKey(job, name))))
+  const read = names.map((name) => limit(() => getJson<RolloutResult>(store, resultKey(job, name))))
   return (await Promise.all(read)).filter((result) => result !== undefined)
 }
 
 /** The summary that the job itself stored when it ended, or undefined. */
 export function readSummary(store: Store, job: string): Promise<JobSummary | undefined> {
-  return readJson<JobSummary>(store, summaryKey(job))
+  return getJson<JobSummary>(store, summaryKey(job))
 }
 
 /**
@@ -61,9 +62,4 @@ export async function readGrades(store: Store, job: string): Promise<{ summary: 
 
 function notPlanned(job: string): string {
   return `Job ${JSON.stringify(job)} has no rollouts: expected one whose planning is done; rollcall status ${job} says where it is`
-}
-
-async function readJson<T>(store: Store, key: string): Promise<T | undefined> {
-  const bytes = await store.get(key)
-  return bytes && (JSON.parse(bytes.toString('utf8')) as T)
 }

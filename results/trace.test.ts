@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { traceExecId, traceLines, traceText } from './trace.ts'
-import type { ExecRecord, TurnRecord } from './trace.ts'
+import type { ExecRecord } from '../store/records.ts'
+import type { TurnRecord } from './trace.ts'
 
 function exec(phase: number, batch: number, call: number, part = 0, incarnation = 1): ExecRecord {
   return {

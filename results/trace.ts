@@ -3,6 +3,7 @@ import type { Call, CallResult, Decision } from '../agents/agent.ts'
 import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { Integrity, Rewards } from '../protocol/grade.ts'
+import type { ExecRecord } from '../store/records.ts'
 
 /** Where in a rollout's life something happened. Phase 0 is open; the workflow numbers the others. */
 interface Moment {
@@ -18,27 +19,6 @@ export interface TurnRecord extends Moment {
   readonly results?: readonly CallResult[]
   /** ISO 8601: when the agent's answer was there. */
   readonly startedAt?: string
-}
-
-/** What one stream of a command came to. */
-export interface StreamRecord {
-  readonly bytes: number
-  readonly truncated: boolean
-  /** Store key of the full output, where it was kept. */
-  readonly key?: string
-}
-
-export interface ExecRecord {
-  readonly incarnation: number
-  readonly id: ExecId
-  readonly command: string
-  readonly outcome: ExecOutcome
-  /** ISO 8601, by the worker's clock. */
-  readonly startedAt: string
-  /** By the sandbox's clock. */
-  readonly durationMs: number
-  readonly stdout: StreamRecord
-  readonly stderr: StreamRecord
 }
 
 /** One grading attempt: rewards and integrity, or its failure. */

@@ -3,7 +3,7 @@ import type { Integrity, Rewards } from '../protocol/grade.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { OpenedRollout, RolloutPolicy } from '../protocol/activities.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
-import type { ExecRecord } from '../results/trace.ts'
+import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
 
 /** What the objects of a job and its rollouts hold, by key (keys.ts); each is written once, by an activity. */
 
@@ -46,4 +46,26 @@ export interface StoredGrade {
   readonly finishedAt: string
   /** Commands of processes that the agent had left running when the tests began. */
   readonly processes: readonly string[]
+}
+
+/** What one stream of a command came to. */
+export interface StreamRecord {
+  readonly bytes: number
+  readonly truncated: boolean
+  /** Store key of the full output, where it was kept. */
+  readonly key?: string
+}
+
+/** One command that ran in a sandbox. */
+export interface ExecRecord {
+  readonly incarnation: number
+  readonly id: ExecId
+  readonly command: string
+  readonly outcome: ExecOutcome
+  /** ISO 8601, by the worker's clock. */
+  readonly startedAt: string
+  /** By the sandbox's clock. */
+  readonly durationMs: number
+  readonly stdout: StreamRecord
+  readonly stderr: StreamRecord
 }

@@ -1,4 +1,4 @@
-import type { Store } from '../store/store.ts'
+import type { Store } from './store.ts'
 
 /** Stores a value once. When the key is taken, what is stored there counts, not `value`. */
 export async function putJsonOnce<Value>(store: Store, key: string, value: Value): Promise<Value> {
@@ -7,7 +7,7 @@ export async function putJsonOnce<Value>(store: Store, key: string, value: Value
   return (await getJson<Value>(store, key)) ?? value
 }
 
-/** Reads what an activity of ours has stored; the key's docstring says its type. */
+/** Reads what Rollcall has stored; the key's docstring says its type. */
 export async function getJson<Value>(store: Store, key: string): Promise<Value | undefined> {
   const bytes = await store.get(key)
   return bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as Value)

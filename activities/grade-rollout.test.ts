@@ -1,0 +1,100 @@
+import { randomUUID } from 'node:crypto'
+import { expect, onTestFinished, test } from 'vitest'
+import type { Runner } from '../runner/runner.ts'
+import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
+import { gradeFileKey, gradeKey } from '../store/keys.ts'
+import { jobOfOneTask } from './activities-fixture.ts'
+import { gradeRollout } from './grade-rollout.ts'
+import { execScope } from './sandbox-name.ts'
+
+const reward = (value: string) => `echo ${value} > /logs/verifier/reward.txt`
+
+/** A rollout whose agent is done, in a real sandbox; `grade` is one attempt of the activity. */
+async function rolloutToGrade(tests: string, toml = '') {
+  const job = await jobOfOneTask({
+    files: { 'tests/test.sh': `#!/bin/bash\n${tests}\n`, 'task.toml': `schema_version = "1.4"\n${toml}` },
+  })
+  const { context, provider } = job
+  const request = makeRequest()
+  await provider.createOrAdopt(request)
+  onTestFinished(() => provider.destroy(request.name))
+  const runner = runnerOf(provider, request.name)
+  onTestFinished(() => runner.close())
+  const lease = { provider: 'fake', place: 'here', sandbox: request.name, incarnation: 1, spec: 'x' }
+  // Markers of commands are seen by all tests of this machine: a job of its own.
+  const id = randomUUID().slice(0, 8)
+  const at = { storeUrl: context.store.url, rollout: 'a-task.oracle.1', incarnation: 1, owner: 'o', lease, attempt: 1 }
+  const rollout = await context.rollout('a-task.oracle.1')
+  const { signal } = new AbortController()
+  const { capabilities } = provider
+  const input = { ...at, job: id, phase: 2 }
+  const grade = (phase = 2, through: Runner = runner) =>
+    gradeRollout({ ...input, phase }, { context, rollout, runner: through, capabilities, signal })
+  const scope = execScope(`${id}.a-task.oracle.1`)
+  const agentRuns = (script: string, inPhase = 1) =>
+    runner.exec({ id: { scope, phase: inPhase, batch: 0, call: 0, part: 0 }, script, timeoutMs: 10_000 })
+  return { grade, agentRuns, runner, store: context.store, input }
+}
+
+/** The runner, but before a call of the grading something else happens. */
+function before(runner: Runner, call: number, happens: () => Promise<unknown>): Runner {
+  return {
+    acknowledge: (mark) => runner.acknowledge(mark),
+    stop: (mark) => runner.stop(mark),
+    hello: () => runner.hello(),
+    close: () => runner.close(),
+    exec: async (request, options) => {
+      if (request.id.call === call) await happens()
+      return await runner.exec(request, options)
+    },
+  }
+}
+
+test('the reward that the tests write is the grade, whatever their exit code', async () => {
+  const { grade, store, input } = await rolloutToGrade(`echo checking; ${reward('0.25')}; exit 3`)
+  expect(await grade()).toEqual({ rewards: { reward: 0.25 }, integrity: 'clean' })
+  expect(String(await store.get(gradeFileKey({ ...input, name: 'test-stdout.txt' })))).toBe('checking\n')
+  expect(String(await store.get(gradeFileKey({ ...input, name: 'reward.txt' })))).toBe('0.25\n')
+})
+
+test('what the agent wrote where the tests write does not count', async () => {
+  const { grade, agentRuns } = await rolloutToGrade('true')
+  await agentRuns(`mkdir -p /logs/verifier; ${reward('1')}`)
+  await expect(grade()).rejects.toMatchObject({ code: 'reward-missing' })
+})
+
+test('graded again after its worker died before it stored the grade, the tests do not run twice', async () => {
+  const { grade, runner } = await rolloutToGrade(`echo x >> /runs; ${reward('$(wc -l < /runs)')}`)
+  const diesBeforeTheReward = before(runner, 4, () => Promise.reject(new Error('the worker died')))
+  await expect(grade(2, diesBeforeTheReward)).rejects.toThrow('the worker died')
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
+})
+
+test('a failure of the grader is stored and told again; another grading attempt has a phase of its own', async () => {
+  const { grade, store, input } = await rolloutToGrade(`[ -e /again ] && ${reward('1')}; touch /again`)
+  await expect(grade()).rejects.toMatchObject({ code: 'reward-missing' })
+  await expect(grade()).rejects.toMatchObject({ code: 'reward-missing' })
+  expect(JSON.parse(String(await store.get(gradeKey(input))))).toMatchObject({ failure: { code: 'reward-missing' } })
+  expect(await grade(3)).toMatchObject({ rewards: { reward: 1 } })
+})
+
+test('tests that take too long are a failure of the grader', async () => {
+  const { grade } = await rolloutToGrade('echo slow; sleep 60', '[verifier]\ntimeout_sec = 0.3\n')
+  const grading = grade()
+  await expect(grading).rejects.toMatchObject({ code: 'grader-timeout' })
+  await expect(grading).rejects.toThrow('the tests printed: …slow')
+})
+
+test('a process that the agent has left running makes the grade live, and is named', async () => {
+  const { grade, agentRuns, store, input } = await rolloutToGrade(reward('1'))
+  await agentRuns('setsid sleep 4321 >/dev/null 2>&1 &')
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'live' })
+  const { processes } = JSON.parse(String(await store.get(gradeKey(input))))
+  expect(processes).toEqual(['sleep 4321'])
+})
+
+test('a reward that changes after the tests have ended is a failure', async () => {
+  const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
+  const meddled = before(runner, 5, () => agentRuns(reward('2'), 3))
+  await expect(grade(2, meddled)).rejects.toMatchObject({ code: 'grade-tampered' })
+})

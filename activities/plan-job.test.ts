@@ -1,0 +1,58 @@
+import { expect, test } from 'vitest'
+import { createNopAgent } from '../agents/nop.ts'
+import { readPlan } from '../results/read-job.ts'
+import { planKey, proofKey } from '../store/keys.ts'
+import { jobOfOneTask } from './activities-fixture.ts'
+import { planJob } from './plan-job.ts'
+
+type Job = Awaited<ReturnType<typeof jobOfOneTask>>
+
+async function plan(job: Job, firstCount = 10) {
+  const { store } = job.context
+  await store.putOnce(proofKey('j'), Buffer.from('proof'))
+  return await planJob({ job: 'j', storeUrl: store.url, proofKey: proofKey('j'), firstCount }, job)
+}
+
+const agents = ['one', 'two'].map((label) => ({ kind: 'oracle' as const, label, args: {} }))
+
+test('every task is played by every agent once before any is played twice', async () => {
+  const job = await jobOfOneTask({ options: { attempts: 2, agents }, agent: createNopAgent() })
+  const { total, first } = await plan(job, 3)
+  expect(total).toBe(4)
+  expect(first.map(({ name }) => name)).toEqual(['a-task.one.1', 'a-task.two.1', 'a-task.one.2'])
+  expect((await readPlan(job.context.store, 'j'))?.length).toBe(4)
+})
+
+test('planned twice, the first plan counts', async () => {
+  const job = await jobOfOneTask({ agent: createNopAgent() })
+  const first = await plan(job)
+  const again = await jobOfOneTask({ options: { attempts: 3 }, agent: createNopAgent() })
+  const stored = await job.context.store.get(planKey('j'))
+  await again.context.store.putOnce(planKey('j'), stored ?? Buffer.of())
+  expect(await plan(again)).toEqual(first)
+})
+
+test('a worker with another store than the client’s says so', async () => {
+  const { context, services } = await jobOfOneTask()
+  const input = { job: 'j', storeUrl: context.store.url, proofKey: proofKey('j'), firstCount: 1 }
+  await expect(planJob(input, { context, services })).rejects.toMatchObject({ code: 'store-not-shared' })
+})
+
+test('all that the agent and the provider cannot do is told at once, and nothing is planned', async () => {
+  const job = await jobOfOneTask({
+    files: { 'task.toml': 'schema_version = "1.4"\n[environment]\ncpus = 2\nmemory_mb = 512\n' },
+  })
+  const planning = plan(job)
+  await expect(planning).rejects.toMatchObject({ code: 'runtime-unsupported' })
+  await expect(planning).rejects.toThrow(/solution\/solve\.sh[^]*a-task: resources\.cpus[^]*a-task: resources\.memory/)
+  expect(await job.context.store.get(planKey('j'))).toBeUndefined()
+})
+
+test('a secret that the worker does not have is named before anything starts', async () => {
+  const options = { runtime: { secrets: ['HAVE', 'LACK'] } }
+  const job = await jobOfOneTask({ options, agent: createNopAgent(), secrets: { HAVE: 'it' } })
+  await expect(plan(job)).rejects.toMatchObject({
+    code: 'secret-missing',
+    message: expect.stringContaining('Secrets LACK are not') as string,
+  })
+})

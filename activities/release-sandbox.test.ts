@@ -1,0 +1,53 @@
+import { expect, onTestFinished, test } from 'vitest'
+import type { ReleaseInput } from '../protocol/activities.ts'
+import type { JobOptions } from '../protocol/job.ts'
+import { rolloutId } from '../protocol/names.ts'
+import { makeRequest } from '../providers/host-sandbox/sandbox-fixture.ts'
+import { jobOfOneTask } from './activities-fixture.ts'
+import { releaseSandbox } from './release-sandbox.ts'
+import { sandboxName } from './sandbox-name.ts'
+import { SandboxAttachments } from './sandboxes.ts'
+
+const rollout = 'a-task.oracle.1'
+
+/** A rollout that has had two sandboxes; `left` says which incarnations' are still there after its release. */
+async function rolloutWithTwoSandboxes(keep: JobOptions['keep'] = 'never') {
+  const { context, provider } = await jobOfOneTask({ options: { keep } })
+  const names = [1, 2].map((incarnation) =>
+    sandboxName({ namespace: 'test', rolloutId: rolloutId('j', rollout), role: 'main', incarnation }),
+  )
+  for (const name of names) {
+    const request = makeRequest()
+    await provider.createOrAdopt({ ...request, name, ownership: { ...request.ownership, owner: 'ours' } })
+    onTestFinished(() => provider.destroy(name))
+  }
+  const release = async (more: Partial<ReleaseInput>) => {
+    const input = { job: 'j', storeUrl: context.store.url, rollout, owner: 'ours', incarnations: 2 } as const
+    const at = { context, namespace: 'test', attachments: new SandboxAttachments() }
+    await releaseSandbox({ ...input, state: 'graded', ...more }, at)
+    const found = await Promise.all(names.map((name) => provider.find(name)))
+    return found.flatMap((sandbox, index) => (sandbox === undefined ? [] : [index + 1]))
+  }
+  return { release }
+}
+
+test('the sandboxes of all incarnations are gone afterwards, and a second release is fine', async () => {
+  const { release } = await rolloutWithTwoSandboxes()
+  expect(await release({})).toEqual([])
+  expect(await release({})).toEqual([])
+})
+
+test('another owner’s sandbox under the same name is left alone', async () => {
+  const { release } = await rolloutWithTwoSandboxes()
+  expect(await release({ owner: 'somebody else' })).toEqual([1, 2])
+})
+
+test.each([
+  ['never', 'failed', []],
+  ['on-failure', 'graded', []],
+  ['on-failure', 'failed', [2]],
+  ['always', 'graded', [2]],
+] as const)('with --keep %s, of a rollout that is %s stay the sandboxes %j', async (keep, state, left) => {
+  const { release } = await rolloutWithTwoSandboxes(keep)
+  expect(await release({ state })).toEqual(left)
+})
