@@ -1,4 +1,5 @@
 import type { OpenedRollout, RolloutRef } from '../protocol/activities.ts'
+import { RollcallError } from '../protocol/failure.ts'
 import { rolloutId } from '../protocol/names.ts'
 import { expiryMarginMs } from '../protocol/sandbox-life.ts'
 import type { Sandbox } from '../providers/contract/provider.ts'
