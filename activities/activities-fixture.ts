@@ -33,6 +33,8 @@ export async function jobOfOneTask(
     loadAgent: async () => more.agent ?? createOracleAgent(),
     secrets: () => more.secrets ?? {},
     namespace: 'test',
+    room: { give: async () => {}, taken: () => {} },
+    reach: async () => {},
     cacheDirectory: `${folder}/cache`,
     handover: new AbortController().signal,
     versions: { rollcall: 'test' },

@@ -19,20 +19,20 @@ const mostKeptBytes = 1024 ** 3
 /** Keeps the record and the full output of every exec of one activity. Written twice, the first output counts. */
 export class ExecLog {
   readonly records: ExecRecord[] = []
-  private readonly at: RolloutPlace
-  private readonly store: Store
-  private readonly storing: Promise<unknown>[] = []
+  readonly #at: RolloutPlace
+  readonly #store: Store
+  readonly #storing: Promise<unknown>[] = []
 
-  private readonly keptBytes: number
+  readonly #keptBytes: number
 
   /** @param keptBytes of each stream; default 1 GiB */
   constructor(at: RolloutPlace, store: Store, keptBytes = mostKeptBytes) {
-    this.at = at
-    this.store = store
-    this.keptBytes = keptBytes
+    this.#at = at
+    this.#store = store
+    this.#keptBytes = keptBytes
   }
 
-  readonly report = (exec: ExecReport): void => this.reportStoredAt(exec, (stream) => this.key(exec.id, stream))
+  readonly report = (exec: ExecReport): void => this.reportStoredAt(exec, (stream) => this.#key(exec.id, stream))
 
   /** For an exec whose output was spooled to keys of its own. */
   reportStoredAt(exec: ExecReport, keyOf: (stream: 'stdout' | 'stderr') => string): void {
@@ -43,7 +43,7 @@ export class ExecLog {
       ...(bytes === 0 ? {} : { key: keyOf(name) }),
     })
     this.records.push({
-      incarnation: this.at.incarnation,
+      incarnation: this.#at.incarnation,
       id,
       command,
       outcome,
@@ -55,21 +55,21 @@ export class ExecLog {
   }
 
   /** A sink for one stream of an exec: stores all of it up to the limit, and nothing at all of an empty one. */
-  readonly spool = (id: ExecId, stream: 'stdout' | 'stderr'): Writable => this.spoolTo(this.key(id, stream))
+  readonly spool = (id: ExecId, stream: 'stdout' | 'stderr'): Writable => this.spoolTo(this.#key(id, stream))
 
   spoolTo(key: string): Writable {
-    const spool = new OutputSpool((source) => this.store.putOnce(key, source), this.keptBytes)
-    this.storing.push(spool.stored)
+    const spool = new OutputSpool((source) => this.#store.putOnce(key, source), this.#keptBytes)
+    this.#storing.push(spool.stored)
     return spool
   }
 
   /** Returns when all output is stored. */
   async flush(): Promise<void> {
-    await Promise.all(this.storing)
+    await Promise.all(this.#storing)
   }
 
-  private key(id: ExecId, stream: 'stdout' | 'stderr'): string {
-    return outputKey({ ...this.at, exec: execName(id), stream })
+  #key(id: ExecId, stream: 'stdout' | 'stderr'): string {
+    return outputKey({ ...this.#at, exec: execName(id), stream })
   }
 }
 
@@ -78,66 +78,67 @@ type Put = (source: Uint8Array | PassThrough) => Promise<unknown>
 class OutputSpool extends Writable {
   /** Settles when everything written is stored. */
   readonly stored: Promise<void>
-  private readonly put: Put
-  private readonly keptBytes: number
-  private readonly chunks: Buffer[] = []
-  private readonly settle: { resolve: () => void; reject: (error: unknown) => void }
-  private size = 0
-  private hasEnded = false
-  private streaming: { source: PassThrough; done: Promise<unknown> } | undefined
+  readonly #put: Put
+  readonly #keptBytes: number
+  readonly #chunks: Buffer[] = []
+  readonly #settle: { resolve: () => void; reject: (error: unknown) => void }
+  #size = 0
+  #hasEnded = false
+  #streaming: { source: PassThrough; done: Promise<unknown> } | undefined
 
   constructor(put: Put, keptBytes: number) {
     super()
-    this.put = put
-    this.keptBytes = keptBytes
+    this.#put = put
+    this.#keptBytes = keptBytes
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.stored = promise
-    this.settle = { resolve, reject }
+    this.#settle = { resolve, reject }
     this.once('error', reject)
     // Whoever never waits for it must not crash the worker; flush reports the error.
     this.stored.catch(() => undefined)
   }
 
   override _write(written: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    const chunk = written.subarray(0, this.keptBytes - this.size)
+    const chunk = written.subarray(0, this.#keptBytes - this.#size)
     if (chunk.length === 0) {
       callback()
       return
     }
-    this.size += chunk.length
-    if (this.streaming === undefined && this.size <= bufferBytes) {
-      this.chunks.push(chunk)
+    this.#size += chunk.length
+    if (this.#streaming === undefined && this.#size <= bufferBytes) {
+      this.#chunks.push(chunk)
       callback()
       return
     }
-    const { source } = (this.streaming ??= this.startStreaming())
+    const { source } = (this.#streaming ??= this.#startStreaming())
     if (source.write(chunk)) callback()
     else source.once('drain', callback)
   }
 
   /** The next call of a batch does not wait until this one's output is on disk: `flush` waits for all of them at once. */
   override _final(callback: (error?: Error | null) => void): void {
-    this.hasEnded = true
-    this.streaming?.source.end()
-    const done = this.streaming?.done ?? (this.size === 0 ? Promise.resolve() : this.put(Buffer.concat(this.chunks)))
-    done.then(() => this.settle.resolve(), this.settle.reject)
+    this.#hasEnded = true
+    this.#streaming?.source.end()
+    const done =
+      this.#streaming?.done ?? (this.#size === 0 ? Promise.resolve() : this.#put(Buffer.concat(this.#chunks)))
+    done.then(() => this.#settle.resolve(), this.#settle.reject)
     callback()
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    if (!this.hasEnded) {
+    if (!this.#hasEnded) {
       // A half-written stream must not be published: the store stores nothing of a source that breaks off.
-      this.streaming?.source.destroy(error ?? new Error('output was cut'))
+      this.#streaming?.source.destroy(error ?? new Error('output was cut'))
       // Detached before its end: the attempt that attaches again stores the output.
-      if (error === null) this.settle.resolve()
+      if (error === null) this.#settle.resolve()
     }
     callback(error)
   }
 
-  private startStreaming(): { source: PassThrough; done: Promise<unknown> } {
+  #startStreaming(): { source: PassThrough; done: Promise<unknown> } {
     const source = new PassThrough()
-    for (const chunk of this.chunks.splice(0)) source.write(chunk)
-    const done = this.put(source)
+    for (const chunk of this.#chunks.splice(0)) source.write(chunk)
+    const done = this.#put(source)
     done.catch((error: unknown) => this.destroy(error instanceof Error ? error : new Error(String(error))))
     return { source, done }
   }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Runner } from '../runner/runner.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
-import { gradeFileKey, gradeKey } from '../store/keys.ts'
+import { enteredPrefix, gradeFileKey, gradeKey } from '../store/keys.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { execScope } from './sandbox-name.ts'
@@ -97,4 +97,14 @@ test('a reward that changes after the tests have ended is a failure', async () =
   const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
   const meddled = before(runner, 5, () => agentRuns(reward('2'), 3))
   await expect(grade(2, meddled)).rejects.toMatchObject({ code: 'grade-tampered' })
+})
+
+test('a grade of a sandbox that a person has entered is claimed to be no better than live, and says who came', async () => {
+  const { grade, store, input } = await rolloutToGrade(reward('1'))
+  const visit = { who: 'ada@laptop', at: '2026-01-02T03:04:05.000Z' }
+  await store.putOnce(`${enteredPrefix(input)}1-1.json`, Buffer.from(JSON.stringify(visit)))
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'live' })
+  expect(JSON.parse(String(await store.get(gradeKey(input))))).toMatchObject({
+    processes: ['rollcall shell: ada@laptop entered at 2026-01-02T03:04:05.000Z'],
+  })
 })

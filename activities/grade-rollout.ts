@@ -10,14 +10,14 @@ import { rolloutId } from '../protocol/names.ts'
 import type { Capabilities } from '../providers/contract/provider.ts'
 import { uploadTree } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
-import { gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
+import { enteredPrefix, gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
 import { packTree } from '../tasks/task-tree.ts'
 import { assertDone } from './assert-done.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
-import type { StoredGrade, StoredOpening } from '../store/records.ts'
+import type { StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
 import { execScope } from './sandbox-name.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
@@ -54,103 +54,114 @@ export async function gradeRollout(input: GradeInput, dependencies: GradeDepende
 }
 
 class GradingAttempt {
-  private readonly input: GradeInput
-  private readonly dependencies: GradeDependencies
-  private readonly scope: string
-  private readonly log: ExecLog
-  private readonly startedAt = new Date().toISOString()
+  readonly #input: GradeInput
+  readonly #dependencies: GradeDependencies
+  readonly #scope: string
+  readonly #log: ExecLog
+  readonly #startedAt = new Date().toISOString()
   /** Evidence: commands of what was left running, or why nobody can tell. */
-  private processes: string[] = []
+  #processes: string[] = []
+  /** Evidence: people who were in the sandbox, the last thing that is looked for. */
+  readonly #visits: string[] = []
 
   constructor(input: GradeInput, dependencies: GradeDependencies) {
-    this.input = input
-    this.dependencies = dependencies
-    this.scope = execScope(rolloutId(input.job, input.rollout))
-    this.log = new ExecLog(input, dependencies.context.store)
+    this.#input = input
+    this.#dependencies = dependencies
+    this.#scope = execScope(rolloutId(input.job, input.rollout))
+    this.#log = new ExecLog(input, dependencies.context.store)
+  }
+
+  /** What a person has changed in the sandbox nobody can tell; asked when the reward has been read, so none comes later. */
+  async #findVisits(): Promise<void> {
+    const { store } = this.#dependencies.context
+    for (const key of await store.list(enteredPrefix(this.#input))) {
+      const visit = await getJson<StoredVisit>(store, key)
+      if (visit !== undefined) this.#visits.push(`rollcall shell: ${visit.who} entered at ${visit.at}`)
+    }
   }
 
   /** A failure of the grader is a finding like a reward; everything else is thrown and tried again. */
   async run(): Promise<StoredGrade> {
     try {
-      return this.grade({ rewards: await this.rewards() })
+      return this.#grade({ rewards: await this.#rewards() })
     } catch (error) {
       if (!(error instanceof RollcallError) || failureKinds[error.code].actor !== 'grader') throw error
-      return this.grade({ failure: { code: error.code, message: error.message } })
+      return this.#grade({ failure: { code: error.code, message: error.message } })
     }
   }
 
-  private async rewards() {
-    const { runner } = this.dependencies
-    const { phase } = this.input
+  async #rewards() {
+    const { runner } = this.#dependencies
+    const { phase } = this.#input
     // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
-    runner.acknowledge({ scope: this.scope, phase, batch: 0 })
-    await runner.stop({ scope: this.scope, beforePhase: phase })
-    await this.findProcesses()
-    await this.prepareFolders()
-    const tests = await this.runTests()
-    const first = await this.readReward(calls.reward, tests)
-    const second = await this.readReward(calls.rewardAgain, tests)
+    runner.acknowledge({ scope: this.#scope, phase, batch: 0 })
+    await runner.stop({ scope: this.#scope, beforePhase: phase })
+    await this.#findProcesses()
+    await this.#prepareFolders()
+    const tests = await this.#runTests()
+    const first = await this.#readReward(calls.reward, tests)
+    const second = await this.#readReward(calls.rewardAgain, tests)
     if (!isDeepStrictEqual(first, second)) {
       throw new RollcallError('grade-tampered', 'The reward file changed after the test script had ended')
     }
-    await this.storeReward(first)
-    return this.parse(first, tests)
+    await this.#storeReward(first)
+    return this.#parse(first, tests)
   }
 
   /** The file as the tests wrote it: evidence, and what an export shows. */
-  private async storeReward(printed: Buffer): Promise<void> {
+  async #storeReward(printed: Buffer): Promise<void> {
     const file = rewardFile(printed)
     if (file === undefined) return
-    await this.dependencies.context.store.putOnce(gradeFileKey({ ...this.input, name: file.name }), file.content)
+    await this.#dependencies.context.store.putOnce(gradeFileKey({ ...this.#input, name: file.name }), file.content)
   }
 
   /** What commands of the agent have left running: evidence, and the difference between `clean` and `live`. */
-  private async findProcesses(): Promise<void> {
-    if (!this.canListProcesses()) return
-    const { stdout } = await this.step(calls.processes, listProcessesScript)
+  async #findProcesses(): Promise<void> {
+    if (!this.#canListProcesses()) return
+    const { stdout } = await this.#step(calls.processes, listProcessesScript)
     const list = parseProcesses(stdout.head.toString())
     if (list === undefined) {
-      this.processes = ['unknown: the sandbox gave no steady list of its processes']
+      this.#processes = ['unknown: the sandbox gave no steady list of its processes']
       return
     }
     const left = leftBehind(list)
-    if (left.length > 0) this.processes = await this.commandsOf(left)
+    if (left.length > 0) this.#processes = await this.#commandsOf(left)
   }
 
-  private async commandsOf(left: readonly SandboxProcess[]): Promise<string[]> {
+  async #commandsOf(left: readonly SandboxProcess[]): Promise<string[]> {
     const pids = left.slice(0, mostProcesses).map(({ pid }) => pid)
     const request = { script: commandsScript(pids), user: 'root', cwd: '/', timeoutMs: commandsTimeoutMs }
-    const { stdout } = await this.exec(calls.commands, request)
+    const { stdout } = await this.#exec(calls.commands, request)
     const lines = stdout.head.toString().split('\n')
     return pids.map((pid, index) => lines[index]?.trim() || `process ${pid}`)
   }
 
-  private canListProcesses(): boolean {
-    return this.dependencies.capabilities.ownProcessTable !== false
+  #canListProcesses(): boolean {
+    return this.#dependencies.capabilities.ownProcessTable !== false
   }
 
-  private async prepareFolders(): Promise<void> {
-    const { runner, rollout, signal } = this.dependencies
-    const fresh = await this.step(calls.fresh, freshDirectoriesScript(rollout.task.verifier.user))
+  async #prepareFolders(): Promise<void> {
+    const { runner, rollout, signal } = this.#dependencies
+    const fresh = await this.#step(calls.fresh, freshDirectoriesScript(rollout.task.verifier.user))
     assertDone(fresh, 'Making fresh grading folders', 'grader-failed')
-    const id = this.id(calls.upload)
+    const id = this.#id(calls.upload)
     await uploadTree(runner, { id, tar: await packTree(rollout.task, 'tests'), directory: '/tests' }, { signal })
   }
 
   /** The exit code is recorded and ignored, as in Harbor: only the reward counts. */
-  private async runTests(): Promise<ExecResult> {
-    const { rollout, context } = this.dependencies
+  async #runTests(): Promise<ExecResult> {
+    const { rollout, context } = this.#dependencies
     const { verifier } = rollout.task
-    const opening = await getJson<StoredOpening>(context.store, openedKey(this.input))
-    const result = await this.exec(calls.tests, {
+    const opening = await getJson<StoredOpening>(context.store, openedKey(this.#input))
+    const result = await this.#exec(calls.tests, {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
       shell: 'bash',
       cwd: opening?.workdir ?? '/',
       env: verifier.env,
       user: verifier.user ?? 'root',
       timeoutMs: verifier.timeoutMs,
-      stdoutSink: this.log.spoolTo(this.testOutputKey('stdout')),
-      stderrSink: this.log.spoolTo(this.testOutputKey('stderr')),
+      stdoutSink: this.#log.spoolTo(this.#testOutputKey('stdout')),
+      stderrSink: this.#log.spoolTo(this.#testOutputKey('stderr')),
     })
     if (result.outcome.type === 'timed-out') {
       throw new RollcallError(
@@ -164,15 +175,15 @@ class GradingAttempt {
     return result
   }
 
-  private async readReward(call: number, tests: ExecResult): Promise<Buffer> {
-    const result = await this.step(call, readRewardScript)
+  async #readReward(call: number, tests: ExecResult): Promise<Buffer> {
+    const result = await this.#step(call, readRewardScript)
     if (result.outcome.type !== 'exited' || result.outcome.code !== 0) {
       throw new RollcallError('reward-invalid', `The reward cannot be read${outputOf(tests)}`)
     }
     return result.stdout.head
   }
 
-  private parse(reward: Buffer, tests: ExecResult) {
+  #parse(reward: Buffer, tests: ExecResult) {
     try {
       return parseReward(reward)
     } catch (error) {
@@ -181,55 +192,55 @@ class GradingAttempt {
     }
   }
 
-  private integrity(): Integrity {
-    const { spec, task } = this.dependencies.rollout
+  #integrity(): Integrity {
+    const { spec, task } = this.#dependencies.rollout
     const tester = task.verifier.user ?? 'root'
+    if (this.#visits.length > 0) return 'live'
     // Who has the verifier's user owns the reward's folder.
     if (!isRoot(spec.user) && spec.user !== tester) return 'non-root'
     // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed.
-    return this.canListProcesses() && this.processes.length === 0 ? 'clean' : 'live'
+    return this.#canListProcesses() && this.#processes.length === 0 ? 'clean' : 'live'
   }
 
-  private async grade(
-    found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure },
-  ): Promise<StoredGrade> {
-    await this.log.flush()
+  async #grade(found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure }): Promise<StoredGrade> {
+    await this.#log.flush()
+    await this.#findVisits()
     return {
       ...found,
-      integrity: this.integrity(),
-      execs: this.log.records,
-      startedAt: this.startedAt,
+      integrity: this.#integrity(),
+      execs: this.#log.records,
+      startedAt: this.#startedAt,
       finishedAt: new Date().toISOString(),
-      processes: this.processes.slice(0, mostProcesses),
+      processes: [...this.#visits, ...this.#processes].slice(0, mostProcesses),
     }
   }
 
-  private step(call: number, script: string): Promise<ExecResult> {
-    return this.exec(call, { script, user: 'root', cwd: '/', timeoutMs: stepTimeoutMs })
+  #step(call: number, script: string): Promise<ExecResult> {
+    return this.#exec(call, { script, user: 'root', cwd: '/', timeoutMs: stepTimeoutMs })
   }
 
-  private async exec(call: number, request: Omit<ExecRequest, 'id'>): Promise<ExecResult> {
-    const { runner, signal } = this.dependencies
-    const id = this.id(call)
+  async #exec(call: number, request: Omit<ExecRequest, 'id'>): Promise<ExecResult> {
+    const { runner, signal } = this.#dependencies
+    const id = this.#id(call)
     const startedAt = new Date().toISOString()
     const result = await runner.exec({ ...request, id }, { signal })
-    if (call === calls.tests) this.reportTests(id, startedAt, result)
+    if (call === calls.tests) this.#reportTests(id, startedAt, result)
     return result
   }
 
-  private reportTests(id: ExecId, startedAt: string, { outcome, durationMs, stdout, stderr }: ExecResult): void {
+  #reportTests(id: ExecId, startedAt: string, { outcome, durationMs, stdout, stderr }: ExecResult): void {
     const bytes = { stdoutBytes: stdout.bytes, stderrBytes: stderr.bytes }
     const truncated = stdout.truncated || stderr.truncated
     const report = { id, command: '/tests/test.sh', outcome, startedAt, durationMs, ...bytes, truncated }
-    this.log.reportStoredAt(report, (stream) => this.testOutputKey(stream))
+    this.#log.reportStoredAt(report, (stream) => this.#testOutputKey(stream))
   }
 
-  private testOutputKey(stream: 'stdout' | 'stderr'): string {
-    return gradeFileKey({ ...this.input, name: `test-${stream}.txt` })
+  #testOutputKey(stream: 'stdout' | 'stderr'): string {
+    return gradeFileKey({ ...this.#input, name: `test-${stream}.txt` })
   }
 
-  private id(call: number): ExecId {
-    return { scope: this.scope, phase: this.input.phase, batch: 0, call, part: 0 }
+  #id(call: number): ExecId {
+    return { scope: this.#scope, phase: this.#input.phase, batch: 0, call, part: 0 }
   }
 }
 

@@ -27,33 +27,33 @@ export class JobContext {
   readonly job: string
   readonly store: Store
   readonly options: JobOptions
-  private readonly services: ActivityServices
-  private readonly tasks = new Map<string, Promise<Task>>()
-  private readonly agents = new Map<string, Promise<Agent>>()
+  readonly #services: ActivityServices
+  readonly #tasks = new Map<string, Promise<Task>>()
+  readonly #agents = new Map<string, Promise<Agent>>()
 
   constructor(at: { job: string; store: Store; options: JobOptions; services: ActivityServices }) {
     this.job = at.job
     this.store = at.store
     this.options = at.options
-    this.services = at.services
+    this.#services = at.services
   }
 
   provider(): Promise<Provider> {
-    return this.services.provider(this.options.provider.name, this.options.provider.options)
+    return this.#services.provider(this.options.provider.name, this.options.provider.options)
   }
 
   /** The task as the client uploaded it, unpacked in this worker's cache. */
   task(name: string): Promise<Task> {
-    return once(this.tasks, name, async () => {
+    return once(this.#tasks, name, async () => {
       const entry = this.options.tasks.find((task) => task.name === name)
       if (entry === undefined) throw new RollcallError('internal', `Job ${this.job} has no task ${name}`)
-      return { ...(await fetchTask(this.store, this.services.cacheDirectory, entry.checksum)), name }
+      return { ...(await fetchTask(this.store, this.#services.cacheDirectory, entry.checksum)), name }
     })
   }
 
   agent(label: string): Promise<Agent> {
-    return once(this.agents, label, () =>
-      this.services.loadAgent(this.agentSpec(label), async (key) => {
+    return once(this.#agents, label, () =>
+      this.#services.loadAgent(this.agentSpec(label), async (key) => {
         const bundle = await this.store.get(key)
         if (bundle === undefined) throw new RollcallError('agent-invalid', `The bundle ${key} is not in the store`)
         return bundle

@@ -2,6 +2,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { ReleaseInput } from '../protocol/activities.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { rolloutId } from '../protocol/names.ts'
+import type { Provider } from '../providers/contract/provider.ts'
 import { makeRequest } from '../providers/host-sandbox/sandbox-fixture.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
 import { releaseSandbox } from './release-sandbox.ts'
@@ -22,9 +23,9 @@ async function rolloutWithTwoSandboxes(keep: JobOptions['keep'] = 'never') {
     onTestFinished(() => provider.destroy(name))
   }
   const release = async (more: Partial<ReleaseInput>) => {
-    const input = { job: 'j', storeUrl: context.store.url, rollout, owner: 'ours', incarnations: 2 } as const
+    const input = { job: 'j', storeUrl: context.store.url, rollout, owner: 'ours', state: 'graded' } as const
     const at = { context, namespace: 'test', attachments: new SandboxAttachments() }
-    await releaseSandbox({ ...input, state: 'graded', ...more }, at)
+    await releaseSandbox({ ...input, incarnations: [1, 2], last: 2, mayAppear: false, ...more }, at)
     const found = await Promise.all(names.map((name) => provider.find(name)))
     return found.flatMap((sandbox, index) => (sandbox === undefined ? [] : [index + 1]))
   }
@@ -42,6 +43,11 @@ test('another owner’s sandbox under the same name is left alone', async () => 
   expect(await release({ owner: 'somebody else' })).toEqual([1, 2])
 })
 
+test('a release is of the named incarnations alone', async () => {
+  const { release } = await rolloutWithTwoSandboxes()
+  expect(await release({ incarnations: [1] })).toEqual([2])
+})
+
 test.each([
   ['never', 'failed', []],
   ['on-failure', 'graded', []],
@@ -50,4 +56,42 @@ test.each([
 ] as const)('with --keep %s, of a rollout that is %s stay the sandboxes %j', async (keep, state, left) => {
   const { release } = await rolloutWithTwoSandboxes(keep)
   expect(await release({ state })).toEqual(left)
+})
+
+test('the sandbox of an opening that nobody answered for is removed also when it appears late', async () => {
+  const { context, provider } = await jobOfOneTask()
+  const name = sandboxName({ namespace: 'test', rolloutId: rolloutId('j', rollout), role: 'main', incarnation: 1 })
+  onTestFinished(() => provider.destroy(name))
+  let looks = 0
+  const lateProvider: Provider = {
+    ...provider,
+    find: async (asked) => {
+      looks += 1
+      // The create call of the dead worker is carried out now.
+      if (looks === 1) {
+        const request = makeRequest()
+        await provider.createOrAdopt({ ...request, name, ownership: { ...request.ownership, owner: 'ours' } })
+        return undefined
+      }
+      return await provider.find(asked)
+    },
+  }
+  await releaseSandbox(
+    {
+      job: 'j',
+      storeUrl: context.store.url,
+      rollout,
+      owner: 'ours',
+      state: 'cancelled',
+      incarnations: [1],
+      last: 1,
+      mayAppear: true,
+    },
+    {
+      context: { options: context.options, provider: async () => lateProvider },
+      namespace: 'test',
+      attachments: new SandboxAttachments(),
+    },
+  )
+  expect(await provider.find(name)).toBeUndefined()
 })

@@ -47,92 +47,92 @@ export async function runTurns(input: TurnsInput, dependencies: TurnsDependencie
 
 class TurnLoop {
   turn: number
-  private readonly input: TurnsInput
-  private readonly dependencies: TurnsDependencies
-  private transcript: Turn[] = []
-  private workdir = '/'
-  private firstTurn = 0
+  readonly #input: TurnsInput
+  readonly #dependencies: TurnsDependencies
+  #transcript: Turn[] = []
+  #workdir = '/'
+  #firstTurn = 0
 
   constructor(input: TurnsInput, dependencies: TurnsDependencies) {
-    this.input = input
-    this.dependencies = dependencies
+    this.#input = input
+    this.#dependencies = dependencies
     this.turn = input.turn
   }
 
   async load(): Promise<void> {
-    const { store } = this.dependencies.context
-    const opening = await getJson<StoredOpening>(store, openedKey(this.input))
-    if (opening === undefined) throw new RollcallError('internal', `${this.input.rollout} has no opening in the store`)
-    this.workdir = opening.workdir
-    this.transcript = await readTranscript(store, this.input)
-    this.turn = Math.max(this.turn, this.transcript.filter(({ decision }) => 'calls' in decision).length)
-    this.firstTurn = this.turn
+    const { store } = this.#dependencies.context
+    const opening = await getJson<StoredOpening>(store, openedKey(this.#input))
+    if (opening === undefined) throw new RollcallError('internal', `${this.#input.rollout} has no opening in the store`)
+    this.#workdir = opening.workdir
+    this.#transcript = await readTranscript(store, this.#input)
+    this.turn = Math.max(this.turn, this.#transcript.filter(({ decision }) => 'calls' in decision).length)
+    this.#firstTurn = this.turn
   }
 
   /** One turn; returns how the agent's part has ended, or undefined when it goes on. */
   async takeTurn(): Promise<TurnsResult['end']> {
-    if (hasEnded(this.transcript.at(-1))) return 'done'
-    const limit = this.limitReached()
+    if (hasEnded(this.#transcript.at(-1))) return 'done'
+    const limit = this.#limitReached()
     if (limit !== undefined) return limit
-    const asked = await this.withinDeadline((signal) => this.answer(signal))
+    const asked = await this.#withinDeadline((signal) => this.#answer(signal))
     if (asked === 'agent-timeout') return asked
     const { decision } = asked
     if (!('calls' in decision)) {
-      await this.storeResult({ results: [], execs: [] })
+      await this.#storeResult({ results: [], execs: [] })
       return 'done'
     }
-    const acted = await this.withinDeadline((signal) => this.act(decision, signal))
+    const acted = await this.#withinDeadline((signal) => this.#act(decision, signal))
     if (acted === 'agent-timeout') return acted
-    this.transcript.push({ number: this.turn, decision, results: acted.results })
+    this.#transcript.push({ number: this.turn, decision, results: acted.results })
     this.turn += 1
-    return hasEnded(this.transcript.at(-1)) ? 'done' : undefined
+    return hasEnded(this.#transcript.at(-1)) ? 'done' : undefined
   }
 
-  private limitReached(): TurnsResult['end'] {
-    const { maxTurns, maxTokens } = this.dependencies.context.options.limits
-    if (Date.now() >= this.input.deadline) return 'agent-timeout'
+  #limitReached(): TurnsResult['end'] {
+    const { maxTurns, maxTokens } = this.#dependencies.context.options.limits
+    if (Date.now() >= this.#input.deadline) return 'agent-timeout'
     if (this.turn >= maxTurns) return 'max-turns'
-    if (maxTokens !== undefined && tokensOf(this.transcript) >= maxTokens) return 'max-tokens'
+    if (maxTokens !== undefined && tokensOf(this.#transcript) >= maxTokens) return 'max-tokens'
     return undefined
   }
 
   /** The stored answer, or the agent's, which is stored before anybody acts on it. */
-  private async answer(signal: AbortSignal): Promise<StoredAnswer> {
-    const { store } = this.dependencies.context
-    const key = answerKey({ ...this.at(), turn: this.turn })
+  async #answer(signal: AbortSignal): Promise<StoredAnswer> {
+    const { store } = this.#dependencies.context
+    const key = answerKey({ ...this.#at(), turn: this.turn })
     const stored = await getJson<StoredAnswer>(store, key)
     if (stored !== undefined) return stored
     const startedAt = new Date().toISOString()
-    const decision = await this.ask(signal)
+    const decision = await this.#ask(signal)
     return await putJsonOnce<StoredAnswer>(store, key, { decision, startedAt })
   }
 
-  private async ask(signal: AbortSignal): Promise<Decision> {
-    const { agent, task } = this.dependencies.rollout
+  async #ask(signal: AbortSignal): Promise<Decision> {
+    const { agent, task } = this.#dependencies.rollout
     const input: AgentInput = {
-      task: agentTask(task, this.workdir),
-      transcript: this.transcript,
-      state: this.transcript.at(-1)?.decision.state,
+      task: agentTask(task, this.#workdir),
+      transcript: this.#transcript,
+      state: this.#transcript.at(-1)?.decision.state,
       tools: toolDescriptions,
       signal,
     }
     const decision = await untilModelAnswers(() => askAgent(agent, input), signal)
-    return this.mayHaveAskedBefore() ? withUnrecordedCall(decision) : decision
+    return this.#mayHaveAskedBefore() ? withUnrecordedCall(decision) : decision
   }
 
   /** The attempt before this one may have died between the agent's answer and its record. */
-  private mayHaveAskedBefore(): boolean {
-    return this.dependencies.isRetry && this.turn === this.firstTurn
+  #mayHaveAskedBefore(): boolean {
+    return this.#dependencies.isRetry && this.turn === this.#firstTurn
   }
 
-  private async act(decision: Extract<Decision, { calls: unknown }>, signal: AbortSignal): Promise<StoredTurnResult> {
-    const { context, rollout, runner } = this.dependencies
-    const key = turnResultKey({ ...this.at(), turn: this.turn })
+  async #act(decision: Extract<Decision, { calls: unknown }>, signal: AbortSignal): Promise<StoredTurnResult> {
+    const { context, rollout, runner } = this.#dependencies
+    const key = turnResultKey({ ...this.#at(), turn: this.turn })
     const stored = await getJson<StoredTurnResult>(context.store, key)
     if (stored !== undefined) return stored
-    const { phase } = this.input
-    const scope = execScope(rolloutId(context.job, this.input.rollout))
-    const log = new ExecLog(this.at(), context.store)
+    const { phase } = this.#input
+    const scope = execScope(rolloutId(context.job, this.#input.rollout))
+    const log = new ExecLog(this.#at(), context.store)
     runner.acknowledge({ scope, phase, batch: this.turn })
     const { calls, mode = 'sequence', stopOnError = false } = decision
     const results = await executeBatch(
@@ -143,7 +143,7 @@ class TurnLoop {
         phase,
         batch: this.turn,
         defaultTimeoutMs: rollout.spec.limits.execTimeoutMs,
-        workdir: this.workdir,
+        workdir: this.#workdir,
         ...(rollout.spec.user === undefined ? {} : { user: rollout.spec.user }),
         signal,
         onExec: log.report,
@@ -151,19 +151,17 @@ class TurnLoop {
       },
     )
     await log.flush()
-    return await this.storeResult({ results, execs: log.records })
+    return await this.#storeResult({ results, execs: log.records })
   }
 
-  private storeResult(result: StoredTurnResult): Promise<StoredTurnResult> {
-    return putJsonOnce(this.dependencies.context.store, turnResultKey({ ...this.at(), turn: this.turn }), result)
+  #storeResult(result: StoredTurnResult): Promise<StoredTurnResult> {
+    return putJsonOnce(this.#dependencies.context.store, turnResultKey({ ...this.#at(), turn: this.turn }), result)
   }
 
   /** Ends the wait, not the command, when the phase's time is up: grading ends what still runs. */
-  private async withinDeadline<Result>(
-    work: (signal: AbortSignal) => Promise<Result>,
-  ): Promise<Result | 'agent-timeout'> {
-    const deadline = AbortSignal.timeout(Math.max(0, this.input.deadline - Date.now()))
-    const { signal } = this.dependencies
+  async #withinDeadline<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result | 'agent-timeout'> {
+    const deadline = AbortSignal.timeout(Math.max(0, this.#input.deadline - Date.now()))
+    const { signal } = this.#dependencies
     try {
       return await work(AbortSignal.any([signal, deadline]))
     } catch (error) {
@@ -172,8 +170,8 @@ class TurnLoop {
     }
   }
 
-  private at() {
-    const { job, rollout, incarnation, phase } = this.input
+  #at() {
+    const { job, rollout, incarnation, phase } = this.#input
     return { job, rollout, incarnation, phase }
   }
 }

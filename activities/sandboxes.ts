@@ -1,19 +1,27 @@
 import type { Lease } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
-import type { Provider } from '../providers/contract/provider.ts'
+import type { FoundSandbox, Provider } from '../providers/contract/provider.ts'
 import { openRunner } from '../runner/open-runner.ts'
 import type { Runner } from '../runner/runner.ts'
+import { timing } from '../workflows/timing.ts'
+
+const endings: Readonly<Record<NonNullable<FoundSandbox['reason']>, string>> = {
+  oom: 'it ran out of memory',
+  lifetime: 'its lifetime is over',
+  exited: 'its main process has ended',
+  unknown: 'somebody has ended or removed it',
+}
 
 /**
  * This worker's attachments to sandboxes, kept between the activities of a rollout: opening one costs a
  * `docker exec`. Forgetting one is harmless, another is opened.
  */
 export class SandboxAttachments {
-  private readonly open = new Map<string, { runner: Runner; idle: NodeJS.Timeout | undefined; users: number }>()
-  private readonly idleMs: number
+  readonly #open = new Map<string, { runner: Runner; idle: NodeJS.Timeout | undefined; users: number }>()
+  readonly #idleMs: number
 
   constructor(idleMs = 60_000) {
-    this.idleMs = idleMs
+    this.#idleMs = idleMs
   }
 
   /**
@@ -25,42 +33,46 @@ export class SandboxAttachments {
     work: (runner: Runner) => Promise<Result>,
   ): Promise<Result> {
     await assertSamePlace(at)
-    const entry = this.entry(at)
+    const entry = this.#entry(at)
     entry.users += 1
     clearTimeout(entry.idle)
     try {
       return await work(entry.runner)
     } finally {
       entry.users -= 1
-      if (entry.users === 0) entry.idle = setTimeout(() => this.forget(at.lease.sandbox), this.idleMs).unref()
+      if (entry.users === 0) entry.idle = setTimeout(() => this.forget(at.lease.sandbox), this.#idleMs).unref()
     }
   }
 
   /** Ends the attachment; stops nothing in the sandbox. */
   forget(sandbox: string): void {
-    const entry = this.open.get(sandbox)
-    this.open.delete(sandbox)
+    const entry = this.#open.get(sandbox)
+    this.#open.delete(sandbox)
     clearTimeout(entry?.idle)
     entry?.runner.close()
   }
 
   close(): void {
-    for (const sandbox of this.open.keys()) this.forget(sandbox)
+    for (const sandbox of this.#open.keys()) this.forget(sandbox)
   }
 
-  private entry({ provider, lease }: { provider: Provider; lease: Lease }) {
-    const known = this.open.get(lease.sandbox)
+  #entry({ provider, lease }: { provider: Provider; lease: Lease }) {
+    const known = this.#open.get(lease.sandbox)
     if (known !== undefined) return known
     const runner = openRunner({
       connect: () => provider.connect(lease.sandbox),
       isAlive: async () => {
         const found = await provider.find(lease.sandbox)
         if (found?.state === 'running') return { alive: true }
-        return { alive: false, reason: found === undefined ? 'it no longer exists' : `it has ended (${found.reason})` }
+        return {
+          alive: false,
+          reason: found === undefined ? 'it no longer exists' : endings[found.reason ?? 'unknown'],
+        }
       },
+      silenceMs: timing.sandboxSilenceMs,
     })
     const entry = { runner, idle: undefined, users: 0 }
-    this.open.set(lease.sandbox, entry)
+    this.#open.set(lease.sandbox, entry)
     return entry
   }
 }

@@ -90,6 +90,7 @@ function environmentIn(home: string, env: ClientEnvironment['env']): ClientEnvir
     stateDirectory,
     cacheDirectory,
     storeUrl: pathToFileURL(join(stateDirectory, 'store')).href,
+    workingDirectory: home,
   }
 }
 

@@ -6,42 +6,42 @@ import { RollcallError } from '../protocol/failure.ts'
  * events of the others, and the job's own last state. Bounded by what is in flight, not by the size of the job.
  */
 export class Cursor {
-  private readonly done = new Set<number>()
-  private readonly partial = new Map<number, number>()
+  readonly #done = new Set<number>()
+  readonly #partial = new Map<number, number>()
   jobState: string | undefined
 
   static parse(text: string | undefined): Cursor {
     const cursor = new Cursor()
     if (text === undefined) return cursor
     const { d, p, j } = parseCursor(text)
-    for (const [from, to] of d) for (let at = from; at <= to; at += 1) cursor.done.add(at)
-    for (const [rollout, count] of p) cursor.partial.set(rollout, count)
+    for (const [from, to] of d) for (let at = from; at <= to; at += 1) cursor.#done.add(at)
+    for (const [rollout, count] of p) cursor.#partial.set(rollout, count)
     cursor.jobState = j
     return cursor
   }
 
   isDone(rollout: number): boolean {
-    return this.done.has(rollout)
+    return this.#done.has(rollout)
   }
 
   /** How many events of a rollout have been read. */
   countOf(rollout: number): number {
-    return this.partial.get(rollout) ?? 0
+    return this.#partial.get(rollout) ?? 0
   }
 
   advance(rollout: number): void {
-    this.partial.set(rollout, this.countOf(rollout) + 1)
+    this.#partial.set(rollout, this.countOf(rollout) + 1)
   }
 
   finish(rollout: number): void {
-    this.partial.delete(rollout)
-    this.done.add(rollout)
+    this.#partial.delete(rollout)
+    this.#done.add(rollout)
   }
 
   toString(): string {
     const value = {
-      d: ranges(this.done),
-      p: [...this.partial],
+      d: ranges(this.#done),
+      p: [...this.#partial],
       ...(this.jobState === undefined ? {} : { j: this.jobState }),
     }
     return Buffer.from(JSON.stringify(value)).toString('base64url')

@@ -11,9 +11,11 @@ export interface ClientEnvironment {
   readonly cacheDirectory: string
   /** `file:///dir`; part of every job's input. */
   readonly storeUrl: string
+  /** What relative paths of agents and their files are relative to. */
+  readonly workingDirectory: string
 }
 
-/** The caller's process: `ROLLCALL_STATE_DIR`, `ROLLCALL_CACHE_DIR`, `ROLLCALL_STORE`. */
+/** The caller's process: its working directory, `ROLLCALL_STATE_DIR`, `ROLLCALL_CACHE_DIR`, `ROLLCALL_STORE`. */
 export function environmentOfProcess(env: ClientEnvironment['env'] = process.env): ClientEnvironment {
   const state = stateDirectory(env)
   return {
@@ -21,6 +23,7 @@ export function environmentOfProcess(env: ClientEnvironment['env'] = process.env
     stateDirectory: state,
     cacheDirectory: cacheDirectory(env),
     storeUrl: env['ROLLCALL_STORE'] || pathToFileURL(join(state, 'store')).href,
+    workingDirectory: process.cwd(),
   }
 }
 

@@ -15,12 +15,13 @@ function connection(): TemporalConnection {
   return { client, connection: open, address, namespace: 'default', embedded: false, close: async () => {} }
 }
 
-async function startJob(job: string, taskQueue: string) {
+async function startJob(job: string, taskQueue: string, memo?: Record<string, unknown>) {
   const input = { job, storeUrl: 'file:///nowhere', taskQueue, concurrency: 4, proofKey: 'p', searchable: false }
   return await connection().client.workflow.start<typeof jobWorkflow>('jobWorkflow', {
     workflowId: job,
     taskQueue,
     args: [input],
+    ...(memo === undefined ? {} : { memo }),
   })
 }
 
@@ -28,7 +29,13 @@ test('a job that no worker serves says so and can be cancelled; one that is over
   await startJob('unserved', 'rollcall')
   const said: string[] = []
   const at = { id: 'unserved', store: createFileStore('/nowhere'), worker: undefined, attached: true }
-  const environment = { env: {}, stateDirectory: '/nowhere', cacheDirectory: '/nowhere', storeUrl: 'file:///nowhere' }
+  const environment = {
+    env: {},
+    stateDirectory: '/nowhere',
+    cacheDirectory: '/nowhere',
+    storeUrl: 'file:///nowhere',
+    workingDirectory: '/nowhere',
+  }
   const job = liveJob({ ...at, temporal: connection(), environment, onProgress: (line) => said.push(line) })
   await vi.waitFor(() =>
     expect(said).toEqual([expect.stringContaining('none serves the task queue rollcall: `rollcall worker`')]),
@@ -37,6 +44,22 @@ test('a job that no worker serves says so and can be cancelled; one that is over
   await connection().client.workflow.getHandle('unserved').terminate()
   expect(await job.cancel()).toBe(false)
   expect(await missingWorker(connection(), { job: 'unserved', ownWorker: false })).toBeUndefined()
+})
+
+test('a job whose provider no host has says so', async () => {
+  const worker = await temporal.worker(
+    scriptedActivities({ planJob: async () => failing('internal') }).activities,
+    'rollcall',
+  )
+  await worker.runUntil(async () => {
+    const handle = await startJob('homeless', 'rollcall', { provider: 'somewhere' })
+    await vi.waitFor(async () =>
+      expect(await missingWorker(connection(), { job: 'homeless', ownWorker: false })).toContain(
+        'none serves the task queue rollcall.somewhere: `rollcall worker`',
+      ),
+    )
+    await handle.terminate()
+  })
 })
 
 test('a client that starts the job’s own worker does not miss it', async () => {

@@ -1,6 +1,6 @@
 import { WorkflowNotFoundError } from '@temporalio/client'
 import type { Client } from '@temporalio/client'
-import { rolloutId, sharedTaskQueue } from '../protocol/names.ts'
+import { providerTaskQueue, rolloutId, sharedTaskQueue } from '../protocol/names.ts'
 import type { TemporalConnection } from './connect.ts'
 import { isPolled } from './job-worker.ts'
 
@@ -35,10 +35,24 @@ export async function missingWorker(
   temporal: TemporalConnection,
   at: { job: string; ownWorker: boolean },
 ): Promise<string | undefined> {
-  const { status, taskQueue } = await temporal.client.workflow.getHandle(at.job).describe()
+  const { status, taskQueue, memo } = await temporal.client.workflow.getHandle(at.job).describe()
   const isShared = taskQueue === sharedTaskQueue
-  if (status.name !== 'RUNNING' || (at.ownWorker && !isShared) || (await isPolled(temporal, taskQueue)))
-    return undefined
-  const remedy = isShared ? '`rollcall worker`, with this server and store,' : `\`rollcall watch ${at.job}\``
-  return `job ${at.job} waits for a worker, and none serves the task queue ${taskQueue}: ${remedy} starts one`
+  if (status.name !== 'RUNNING' || (at.ownWorker && !isShared)) return undefined
+  const provider = isShared ? memo?.['provider'] : undefined
+  const missing = (await isPolled(temporal, taskQueue)) ? await missingProvider(temporal, provider) : taskQueue
+  if (missing === undefined) return undefined
+  const remedy = isShared ? sharedRemedy(provider) : `\`rollcall watch ${at.job}\``
+  return `job ${at.job} waits for a worker, and none serves the task queue ${missing}: ${remedy} starts one`
+}
+
+/** @returns the queue on which no host with the job's provider asks for rollouts */
+async function missingProvider(temporal: TemporalConnection, provider: unknown): Promise<string | undefined> {
+  if (typeof provider !== 'string') return undefined
+  const queue = providerTaskQueue(provider)
+  return (await isPolled(temporal, queue, 'activities')) ? undefined : queue
+}
+
+function sharedRemedy(provider: unknown): string {
+  const where = typeof provider === 'string' ? `, on a host that has the provider ${provider},` : ','
+  return `\`rollcall worker\` with this server and store${where}`
 }

@@ -42,61 +42,61 @@ export async function* jobEvents(source: EventSource, after: string | undefined)
 }
 
 class EventReader {
-  private readonly source: EventSource
-  private readonly cursor: Cursor
-  private readonly readers = new Map<string, RolloutEvents>()
-  private plan: ReadonlyMap<string, number> | undefined
+  readonly #source: EventSource
+  readonly #cursor: Cursor
+  readonly #readers = new Map<string, RolloutEvents>()
+  #plan: ReadonlyMap<string, number> | undefined
 
   constructor(source: EventSource, cursor: Cursor) {
-    this.source = source
-    this.cursor = cursor
+    this.#source = source
+    this.#cursor = cursor
   }
 
   async allNames(): Promise<readonly string[]> {
-    return [...(await this.places()).keys()]
+    return [...(await this.#places()).keys()]
   }
 
   /** The job's own state, when it is another than before. */
   *jobEvent({ state, total }: JobLook): Generator<JobEvent> {
-    const shown = state === 'running' ? (this.cursor.jobState === 'paused' ? 'resumed' : 'started') : state
-    if (shown === 'planning' || shown === 'summarizing' || shown === this.cursor.jobState) return
-    if (shown === 'started' && this.cursor.jobState !== undefined) return
-    this.cursor.jobState = shown
-    yield this.complete({ type: 'job', state: shown, total })
+    const shown = state === 'running' ? (this.#cursor.jobState === 'paused' ? 'resumed' : 'started') : state
+    if (shown === 'planning' || shown === 'summarizing' || shown === this.#cursor.jobState) return
+    if (shown === 'started' && this.#cursor.jobState !== undefined) return
+    this.#cursor.jobState = shown
+    yield this.#complete({ type: 'job', state: shown, total })
   }
 
   async *rolloutEvents(names: readonly string[], ended: readonly string[]): AsyncGenerator<JobEvent> {
-    const places = await this.places()
+    const places = await this.#places()
     for (const name of new Set([...ended, ...names])) {
       const place = places.get(name)
-      if (place !== undefined && !this.cursor.isDone(place)) yield* this.eventsOf(name, place)
+      if (place !== undefined && !this.#cursor.isDone(place)) yield* this.#eventsOf(name, place)
     }
   }
 
-  private async *eventsOf(name: string, place: number): AsyncGenerator<JobEvent> {
-    const { store, job } = this.source
-    const known = this.readers.get(name)
+  async *#eventsOf(name: string, place: number): AsyncGenerator<JobEvent> {
+    const { store, job } = this.#source
+    const known = this.#readers.get(name)
     const reader = known ?? new RolloutEvents({ store, job, rollout: name })
-    this.readers.set(name, reader)
+    this.#readers.set(name, reader)
     const fresh = await reader.read()
     // A reader that has just been made begins at the first event; the cursor says how many are known already.
-    const news = known === undefined ? fresh.slice(this.cursor.countOf(place)) : fresh
+    const news = known === undefined ? fresh.slice(this.#cursor.countOf(place)) : fresh
     for (const event of news) {
       const isLast = event.type === 'rollout' && event.state !== 'started'
-      if (isLast) this.readers.delete(name)
-      if (isLast) this.cursor.finish(place)
-      else this.cursor.advance(place)
-      yield this.complete(event)
+      if (isLast) this.#readers.delete(name)
+      if (isLast) this.#cursor.finish(place)
+      else this.#cursor.advance(place)
+      yield this.#complete(event)
     }
   }
 
-  private complete(event: BareEvent): JobEvent {
-    return { version: 1, cursor: this.cursor.toString(), job: this.source.job, ...event }
+  #complete(event: BareEvent): JobEvent {
+    return { version: 1, cursor: this.#cursor.toString(), job: this.#source.job, ...event }
   }
 
-  private async places(): Promise<ReadonlyMap<string, number>> {
-    const known = this.plan ?? placesOf(await readPlan(this.source.store, this.source.job))
-    if (known.size > 0) this.plan = known
+  async #places(): Promise<ReadonlyMap<string, number>> {
+    const known = this.#plan ?? placesOf(await readPlan(this.#source.store, this.#source.job))
+    if (known.size > 0) this.#plan = known
     return known
   }
 }

@@ -15,12 +15,17 @@ export interface PreparedOptions {
   readonly bundles: readonly NonNullable<ParsedAgent['bundle']>[]
 }
 
-/** Everything that defines a job, checked. @throws RollcallError `configuration-invalid`, `agent-invalid` */
+/**
+ * Everything that defines a job, checked.
+ * @param directory what relative paths are relative to
+ * @throws RollcallError `configuration-invalid`, `agent-invalid`
+ */
 export async function prepareJobOptions(
   taskset: { name: string; tasks: readonly Task[] },
   run: RunOptions,
+  directory: string,
 ): Promise<PreparedOptions> {
-  const agents = await Promise.all(agentOptions(run.agent).map(parseAgentOption))
+  const agents = await Promise.all(agentOptions(run.agent).map((option) => parseAgentOption(option, directory)))
   assertUniqueLabels(agents)
   const provider = typeof run.provider === 'object' ? run.provider : { name: run.provider ?? 'docker' }
   const options = parseOptions({
@@ -53,8 +58,8 @@ function agentOptions(agent: RunOptions['agent'] = 'oracle'): readonly AgentOpti
   return Array.isArray(agent) ? agent : [agent as AgentOption]
 }
 
-function parseAgentOption(option: AgentOption): Promise<ParsedAgent> {
-  return parseAgent({ ...(typeof option === 'string' ? { agent: option } : option), directory: process.cwd() })
+function parseAgentOption(option: AgentOption, directory: string): Promise<ParsedAgent> {
+  return parseAgent({ ...(typeof option === 'string' ? { agent: option } : option), directory })
 }
 
 function assertUniqueLabels(agents: readonly ParsedAgent[]): void {

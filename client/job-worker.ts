@@ -26,95 +26,96 @@ const lookEveryMs = 2_000
 export class JobWorker {
   /** Rejects when a worker cannot be started. */
   readonly failed: Promise<never>
-  private readonly job: string
-  private readonly environment: ClientEnvironment
-  private fail: (error: Error) => void = () => {}
-  private watching = true
-  private child: ChildProcess | undefined
-  private readonly onProgress: (line: string) => void
+  readonly #job: string
+  readonly #environment: ClientEnvironment
+  #fail: (error: Error) => void = () => {}
+  #watching = true
+  #child: ChildProcess | undefined
+  readonly #onProgress: (line: string) => void
 
   constructor(job: string, environment: ClientEnvironment, onProgress: (line: string) => void = () => {}) {
-    this.job = job
-    this.environment = environment
-    this.onProgress = onProgress
-    this.failed = new Promise((_, reject) => (this.fail = reject))
+    this.#job = job
+    this.#environment = environment
+    this.#onProgress = onProgress
+    this.failed = new Promise((_, reject) => (this.#fail = reject))
     // Whoever is not waiting for the job must not crash because of its worker.
     this.failed.catch(() => undefined)
   }
 
   /** Starts one unless one polls already. */
   async ensure(temporal: TemporalConnection): Promise<void> {
-    if (!(await isPolled(temporal, jobTaskQueue(this.job)))) await this.start()
+    if (!(await isPolled(temporal, jobTaskQueue(this.#job)))) await this.start()
   }
 
   /** Until it lets go: starts one whenever none polls, also where the worker of another client has died. */
   async keepServed(temporal: TemporalConnection): Promise<void> {
-    for (let unserved = 0; this.watching;) {
+    for (let unserved = 0; this.#watching;) {
       await delay(lookEveryMs, undefined, { ref: false })
       // A server that is away is looked at again; one that has just been started knows no workers yet.
-      const isServed = this.child !== undefined || (await isPolled(temporal, jobTaskQueue(this.job)).catch(() => true))
+      const isServed =
+        this.#child !== undefined || (await isPolled(temporal, jobTaskQueue(this.#job)).catch(() => true))
       unserved = isServed ? 0 : unserved + 1
-      if (unserved < 2 || !this.watching) continue
-      await this.startAnother(`no worker serves job ${this.job} any longer`)
+      if (unserved < 2 || !this.#watching) continue
+      await this.#startAnother(`no worker serves job ${this.#job} any longer`)
     }
   }
 
   async start(): Promise<void> {
-    const log = await openLog(this.logPath())
+    const log = await openLog(this.#logPath())
     const startedAt = Date.now()
-    const { env, stateDirectory, cacheDirectory, storeUrl } = this.environment
-    const config = JSON.stringify({ job: this.job, stateDirectory, cacheDirectory, storeUrl })
+    const { env, stateDirectory, cacheDirectory, storeUrl } = this.#environment
+    const config = JSON.stringify({ job: this.#job, stateDirectory, cacheDirectory, storeUrl })
     const main = fileURLToPath(new URL(`../workers/main${extname(import.meta.url)}`, import.meta.url))
     const child = spawn(process.execPath, [main, config], {
       detached: true,
       stdio: ['ignore', log.fd, log.fd],
       env: Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined)),
     })
-    this.child = child
+    this.#child = child
     child.unref()
-    child.once('error', (error) => this.fail(error))
-    child.once('exit', (code, signal) => void this.replace({ startedAt, code, signal }))
+    child.once('error', (error) => this.#fail(error))
+    child.once('exit', (code, signal) => void this.#replace({ startedAt, code, signal }))
     await log.close()
   }
 
   /** Stops watching; the worker goes on. */
   letGo(): void {
-    this.watching = false
-    this.child?.removeAllListeners('exit')
+    this.#watching = false
+    this.#child?.removeAllListeners('exit')
   }
 
   /** Ends a worker that has nothing to serve, because the start of its job failed. */
   stop(): void {
     this.letGo()
-    this.child?.kill('SIGTERM')
+    this.#child?.kill('SIGTERM')
   }
 
   /** A worker that was killed, or told to stop, is replaced; one that failed as soon as it was started is not. */
-  private async replace(ended: { startedAt: number; code: number | null; signal: string | null }): Promise<void> {
+  async #replace(ended: { startedAt: number; code: number | null; signal: string | null }): Promise<void> {
     const { startedAt, code, signal } = ended
-    if (!this.watching) return
+    if (!this.#watching) return
     if (code !== 0 && code !== null && Date.now() - startedAt < diedAtOnceMs) {
-      const lines = (await readFile(this.logPath(), 'utf8')).trimEnd().split('\n').slice(-5)
-      this.fail(
+      const lines = (await readFile(this.#logPath(), 'utf8')).trimEnd().split('\n').slice(-5)
+      this.#fail(
         new RollcallError(
           'configuration-invalid',
-          `The job's worker ended as soon as it was started; its log ${this.logPath()} ends with: ${lines.join(' | ')}`,
+          `The job's worker ended as soon as it was started; its log ${this.#logPath()} ends with: ${lines.join(' | ')}`,
         ),
       )
       return
     }
     await delay(restartDelayMs)
     const how = signal === null ? `has ended with exit code ${code}` : `was ended by ${signal}`
-    if (this.watching) await this.startAnother(`the worker of job ${this.job} ${how}`)
+    if (this.#watching) await this.#startAnother(`the worker of job ${this.#job} ${how}`)
   }
 
-  private async startAnother(reason: string): Promise<void> {
-    this.onProgress(`${reason}: starting another, which goes on with everything`)
+  async #startAnother(reason: string): Promise<void> {
+    this.#onProgress(`${reason}: starting another, which goes on with everything`)
     await this.start()
   }
 
-  private logPath(): string {
-    return join(this.environment.stateDirectory, 'workers', `${this.job}.log`)
+  #logPath(): string {
+    return join(this.#environment.stateDirectory, 'workers', `${this.#job}.log`)
   }
 }
 
@@ -123,12 +124,19 @@ async function openLog(path: string) {
   return await open(path, 'a', 0o600)
 }
 
+/** temporal.api.enums.v1.TaskQueueType */
+const taskQueueTypes = { workflows: 1, activities: 2 } as const
+
 /** Whether a living worker asks for the queue's tasks. The server remembers dead ones for minutes. */
-export async function isPolled(temporal: TemporalConnection, taskQueue: string): Promise<boolean> {
+export async function isPolled(
+  temporal: TemporalConnection,
+  taskQueue: string,
+  work: keyof typeof taskQueueTypes = 'workflows',
+): Promise<boolean> {
   const { pollers } = await temporal.connection.workflowService.describeTaskQueue({
     namespace: temporal.namespace,
     taskQueue: { name: taskQueue },
-    taskQueueType: 1,
+    taskQueueType: taskQueueTypes[work],
   })
   return pollers.some(({ identity, lastAccessTime }) => {
     const lastSeenMs = Number(lastAccessTime?.seconds ?? 0) * 1_000

@@ -36,8 +36,8 @@ export class Job {
   readonly uiUrl: string | undefined
   /** The job was there already. */
   readonly attached: boolean
-  private readonly live: LiveJob | undefined
-  private readonly rollouts: RunningRollouts
+  readonly #live: LiveJob | undefined
+  readonly #rollouts: RunningRollouts
 
   /** For `Taskset.run` and `Job.attach`. */
   constructor(at: { id: string; store: Store; attached: boolean; uiUrl?: string | undefined; live?: LiveJob }) {
@@ -45,9 +45,9 @@ export class Job {
     this.store = at.store
     this.uiUrl = at.uiUrl
     this.attached = at.attached
-    this.live = at.live
+    this.#live = at.live
     const ask = async (rollout: string) => await at.live?.retriedStep(rollout)
-    this.rollouts = new RunningRollouts({ store: at.store, job: at.id, ask })
+    this.#rollouts = new RunningRollouts({ store: at.store, job: at.id, ask })
   }
 
   /**
@@ -85,31 +85,31 @@ export class Job {
 
   async status(): Promise<JobStatus> {
     const summary = await readSummary(this.store, this.id)
-    if (summary !== undefined || this.live === undefined) return await this.finalStatus(summary)
-    const { live } = this
+    if (summary !== undefined || this.#live === undefined) return await this.#finalStatus(summary)
+    const live = this.#live
     const asked = live.view().then(({ status }) => status)
     // A job that fails while it is planned has nobody left to answer.
-    return await Promise.race([asked, live.ending.then(() => this.finalStatus(undefined))])
+    return await Promise.race([asked, live.ending.then(() => this.#finalStatus(undefined))])
   }
 
   /** The status and where each running rollout is. */
   async progress(): Promise<JobProgress> {
     const status = await this.status()
-    if (this.live === undefined || status.running === 0) return { status, running: [] }
-    const { segments } = await this.live.view()
+    if (this.#live === undefined || status.running === 0) return { status, running: [] }
+    const { segments } = await this.#live.view()
     const names = segments.flatMap((segment) => segment.running).slice(0, progressRows)
-    return { status, running: await this.rollouts.look(names) }
+    return { status, running: await this.#rollouts.look(names) }
   }
 
   /** Everything that happens, from the start or after the cursor of an earlier event, until the job is over. */
   events(options: { after?: string } = {}): AsyncIterable<JobEvent> {
-    const { live } = this
+    const live = this.#live
     const over: Promise<unknown> = live?.ending.catch(() => undefined) ?? Promise.resolve()
     return jobEvents(
       {
         job: this.id,
         store: this.store,
-        look: () => this.look(),
+        look: () => this.#look(),
         wait: async () => void (await Promise.race([over, delay(lookEveryMs)])),
       },
       options.after,
@@ -121,8 +121,8 @@ export class Job {
    * @throws RollcallError with the code of what made planning fail, or `job-lost`
    */
   async result(): Promise<JobSummary> {
-    if (this.live !== undefined) {
-      const ending = await Promise.race([this.live.ending, ...(this.live.worker ? [this.live.worker.failed] : [])])
+    if (this.#live !== undefined) {
+      const ending = await Promise.race([this.#live.ending, ...(this.#live.worker ? [this.#live.worker.failed] : [])])
       if (ending.state === 'failed') throw ending.error
     }
     const summary = await readSummary(this.store, this.id)
@@ -132,16 +132,16 @@ export class Job {
 
   /** No rollout begins until `resume`; those that run go on. */
   async pause(): Promise<void> {
-    await this.running().persistently(() => this.running().handle.executeUpdate(pauseUpdate))
+    await this.#running().persistently(() => this.#running().handle.executeUpdate(pauseUpdate))
   }
 
   async resume(): Promise<void> {
-    await this.running().persistently(() => this.running().handle.executeUpdate(resumeUpdate))
+    await this.#running().persistently(() => this.#running().handle.executeUpdate(resumeUpdate))
   }
 
   /** @param size rollouts at the same time, 1 to 10,000; those that run beyond it go on */
   async setConcurrency(size: number): Promise<void> {
-    await this.running().persistently(() => this.running().handle.executeUpdate(concurrencyUpdate, { args: [size] }))
+    await this.#running().persistently(() => this.#running().handle.executeUpdate(concurrencyUpdate, { args: [size] }))
   }
 
   /**
@@ -149,31 +149,31 @@ export class Job {
    * @returns false for a job that is over, which stays as it is
    */
   async cancel(): Promise<boolean> {
-    return (await this.live?.cancel()) ?? false
+    return (await this.#live?.cancel()) ?? false
   }
 
   /** Lets go of the connection; the job goes on. */
   async close(): Promise<void> {
-    await this.live?.close()
+    await this.#live?.close()
   }
 
-  private running(): LiveJob {
-    if (this.live !== undefined) return this.live
+  #running(): LiveJob {
+    if (this.#live !== undefined) return this.#live
     throw new RollcallError('configuration-invalid', `Job ${this.id} is over: expected a running job`)
   }
 
-  private async look() {
-    const { live } = this
-    if (live === undefined) return await this.finalLook()
-    return await Promise.race([live.look(), live.ending.then(() => this.finalLook())])
+  async #look() {
+    const live = this.#live
+    if (live === undefined) return await this.#finalLook()
+    return await Promise.race([live.look(), live.ending.then(() => this.#finalLook())])
   }
 
-  private async finalLook() {
-    const { state, total } = await this.finalStatus(await readSummary(this.store, this.id))
+  async #finalLook() {
+    const { state, total } = await this.#finalStatus(await readSummary(this.store, this.id))
     return { state, total, running: [], ended: [] }
   }
 
-  private async finalStatus(summary: JobSummary | undefined): Promise<JobStatus> {
+  async #finalStatus(summary: JobSummary | undefined): Promise<JobStatus> {
     const concurrency = (await findJobOptions(this.store, this.id))?.concurrency ?? 0
     if (summary !== undefined) return statusOfSummary(summary, concurrency)
     const total = (await readPlan(this.store, this.id))?.length ?? 0

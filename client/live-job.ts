@@ -22,11 +22,11 @@ export class LiveJob {
   readonly worker: JobWorker | undefined
   /** Settles when the job's workflow has closed. */
   readonly ending: Promise<JobEnding>
-  private readonly temporal: TemporalConnection
-  private readonly environment: ClientEnvironment
-  private readonly onProgress: (line: string) => void
-  private readonly counts = new Map<string, number>()
-  private readonly letGo = new AbortController()
+  readonly #temporal: TemporalConnection
+  readonly #environment: ClientEnvironment
+  readonly #onProgress: (line: string) => void
+  readonly #counts = new Map<string, number>()
+  readonly #letGo = new AbortController()
 
   constructor(at: {
     id: string
@@ -35,19 +35,19 @@ export class LiveJob {
     environment: ClientEnvironment
     onProgress: (line: string) => void
   }) {
-    this.temporal = at.temporal
+    this.#temporal = at.temporal
     this.worker = at.worker
-    this.environment = at.environment
-    this.onProgress = at.onProgress
+    this.#environment = at.environment
+    this.#onProgress = at.onProgress
     this.handle = at.temporal.client.workflow.getHandle(at.id)
-    this.ending = this.untilEnded()
+    this.ending = this.#untilEnded()
     this.ending.catch(() => undefined)
-    void this.noticeMissingWorker()
-    if (at.temporal.embedded) void this.keepServerUp()
+    void this.#noticeMissingWorker()
+    if (at.temporal.embedded) void this.#keepServerUp()
   }
 
   view(): Promise<JobView> {
-    return this.persistently(() => viewJob(this.temporal.client, this.handle.workflowId))
+    return this.persistently(() => viewJob(this.#temporal.client, this.handle.workflowId))
   }
 
   /** What is running, and what has ended since this client last looked. */
@@ -55,9 +55,9 @@ export class LiveJob {
     const { status, segments } = await this.view()
     const ended: string[] = []
     for (const segment of segments) {
-      const from = this.counts.get(segment.workflowId) ?? 0
-      const names = await this.persistently(() => endedSince(this.temporal.client, segment, from))
-      this.counts.set(segment.workflowId, from + names.length)
+      const from = this.#counts.get(segment.workflowId) ?? 0
+      const names = await this.persistently(() => endedSince(this.#temporal.client, segment, from))
+      this.#counts.set(segment.workflowId, from + names.length)
       ended.push(...names)
     }
     return { state: status.state, total: status.total, running: segments.flatMap(({ running }) => running), ended }
@@ -65,7 +65,7 @@ export class LiveJob {
 
   async retriedStep(rollout: string): Promise<RetriedStep | undefined> {
     const job = this.handle.workflowId
-    return await this.persistently(() => retriedStep(this.temporal.client, job, rollout))
+    return await this.persistently(() => retriedStep(this.#temporal.client, job, rollout))
   }
 
   /** @returns false when the job was over already, which the server does not tell who cancels */
@@ -82,33 +82,33 @@ export class LiveJob {
       try {
         return await call()
       } catch (error) {
-        if (this.letGo.signal.aborted || !isPassing(error)) throw error
-        this.onProgress(silence(error))
+        if (this.#letGo.signal.aborted || !isPassing(error)) throw error
+        this.#onProgress(silence(error))
       }
       await delay(tryAgainAfterMs)
-      if (this.temporal.embedded) await resolveTemporal({ ...this.environment, onProgress: this.onProgress })
+      if (this.#temporal.embedded) await resolveTemporal({ ...this.#environment, onProgress: this.#onProgress })
     }
   }
 
   async close(): Promise<void> {
-    this.letGo.abort()
+    this.#letGo.abort()
     this.worker?.letGo()
-    await this.temporal.close()
+    await this.#temporal.close()
   }
 
   /** Nobody should wait without knowing for whom. A convenience: what fails here fails where it matters too. */
-  private async noticeMissingWorker(): Promise<void> {
+  async #noticeMissingWorker(): Promise<void> {
     const at = { job: this.handle.workflowId, ownWorker: this.worker !== undefined }
-    const missing = await missingWorker(this.temporal, at).catch(() => undefined)
-    if (missing !== undefined && !this.letGo.signal.aborted) this.onProgress(missing)
+    const missing = await missingWorker(this.#temporal, at).catch(() => undefined)
+    if (missing !== undefined && !this.#letGo.signal.aborted) this.#onProgress(missing)
   }
 
-  private keepServerUp(): Promise<void> {
-    const { environment, onProgress } = this
-    return keepServerUp({ ...environment, onProgress, address: this.temporal.address, stop: this.letGo.signal })
+  #keepServerUp(): Promise<void> {
+    const onProgress = this.#onProgress
+    return keepServerUp({ ...this.#environment, onProgress, address: this.#temporal.address, stop: this.#letGo.signal })
   }
 
-  private async untilEnded(): Promise<JobEnding> {
+  async #untilEnded(): Promise<JobEnding> {
     try {
       await this.persistently(() => this.handle.result())
       return { state: 'completed' }

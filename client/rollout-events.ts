@@ -16,65 +16,65 @@ export type BareEvent = WithoutEnvelope<JobEvent>
  * same sequence from the start in any process, and the count of events is a cursor.
  */
 export class RolloutEvents {
-  private readonly store: Store
-  private readonly job: string
-  private readonly rollout: string
-  private readonly seen = new Set<string>()
-  private begun = false
+  readonly #store: Store
+  readonly #job: string
+  readonly #rollout: string
+  readonly #seen = new Set<string>()
+  #begun = false
 
   constructor(at: { store: Store; job: string; rollout: string }) {
-    this.store = at.store
-    this.job = at.job
-    this.rollout = at.rollout
+    this.#store = at.store
+    this.#job = at.job
+    this.#rollout = at.rollout
   }
 
   /** What has been added since the last call. */
   async read(): Promise<BareEvent[]> {
-    const prefix = rolloutPrefix(this.job, this.rollout)
-    const fresh = (await this.store.list(prefix)).filter((key) => isEventful(key) && !this.seen.has(key))
+    const prefix = rolloutPrefix(this.#job, this.#rollout)
+    const fresh = (await this.#store.list(prefix)).filter((key) => isEventful(key) && !this.#seen.has(key))
     const events: BareEvent[] = []
-    if (!this.begun) events.push({ type: 'rollout', rollout: this.rollout, state: 'started', phase: 'open' })
-    this.begun = true
+    if (!this.#begun) events.push({ type: 'rollout', rollout: this.#rollout, state: 'started', phase: 'open' })
+    this.#begun = true
     // Keys sort by incarnation, phase and turn, an answer before its result, and the rollout's own result last.
     for (const key of fresh) {
-      this.seen.add(key)
-      events.push(...(await this.eventsOf(key)))
+      this.#seen.add(key)
+      events.push(...(await this.#eventsOf(key)))
     }
     return events
   }
 
-  private async eventsOf(key: string): Promise<BareEvent[]> {
-    const bytes = await this.store.get(key)
+  async #eventsOf(key: string): Promise<BareEvent[]> {
+    const bytes = await this.#store.get(key)
     if (bytes === undefined) return []
     const parsed: unknown = JSON.parse(bytes.toString())
     const turn = Number(/(\d+)\.(?:answer|result)\.json$/.exec(key)?.[1])
-    if (key.endsWith('.answer.json')) return [this.turnEvent(turn, parsed as StoredAnswer)]
-    if (key === resultKey(this.job, this.rollout)) return this.endEvents(parsed as RolloutResult)
-    const answer = await this.store.get(key.replace(/\.result\.json$/, '.answer.json'))
+    if (key.endsWith('.answer.json')) return [this.#turnEvent(turn, parsed as StoredAnswer)]
+    if (key === resultKey(this.#job, this.#rollout)) return this.#endEvents(parsed as RolloutResult)
+    const answer = await this.#store.get(key.replace(/\.result\.json$/, '.answer.json'))
     if (answer === undefined) return []
     const { decision } = JSON.parse(answer.toString()) as StoredAnswer
-    return this.callEvents(turn, { decision, results: (parsed as StoredTurnResult).results })
+    return this.#callEvents(turn, { decision, results: (parsed as StoredTurnResult).results })
   }
 
-  private turnEvent(turn: number, { decision }: StoredAnswer): BareEvent {
+  #turnEvent(turn: number, { decision }: StoredAnswer): BareEvent {
     const calls = 'calls' in decision ? decision.calls.length : 0
     const message = decision.message === undefined ? {} : { message: decision.message }
-    return { type: 'turn', rollout: this.rollout, turn, calls, ...message }
+    return { type: 'turn', rollout: this.#rollout, turn, calls, ...message }
   }
 
-  private callEvents(
+  #callEvents(
     turn: number,
     { decision, results }: { decision: Decision; results: StoredTurnResult['results'] },
   ): BareEvent[] {
     const calls = 'calls' in decision ? decision.calls : []
     return calls.flatMap((call, index) => {
       const result = results[index]
-      return result === undefined ? [] : [{ type: 'call', rollout: this.rollout, turn, call, result }]
+      return result === undefined ? [] : [{ type: 'call', rollout: this.#rollout, turn, call, result }]
     })
   }
 
-  private endEvents({ rewards, failure, state }: RolloutResult): BareEvent[] {
-    const { rollout } = this
+  #endEvents({ rewards, failure, state }: RolloutResult): BareEvent[] {
+    const rollout = this.#rollout
     return [
       ...(rewards === undefined ? [] : [{ type: 'grade', rollout, rewards } as const]),
       ...(failure === undefined ? [] : [{ type: 'failure', rollout, failure } as const]),

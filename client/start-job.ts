@@ -77,6 +77,8 @@ async function startWorkflow(start: JobStart, searchable: boolean): Promise<{ at
       workflowIdReusePolicy: wasPlanned ? 'REJECT_DUPLICATE' : 'ALLOW_DUPLICATE_FAILED_ONLY',
       workflowTaskTimeout: timing.workflowTaskTimeoutMs,
       retry: { maximumAttempts: 1 },
+      // For who asks the server whether anybody serves the job.
+      memo: { provider: options.provider.name },
       staticSummary: `${options.taskset} · ${counted(options.tasks.length, 'task')} · ${options.agents.map(({ label }) => label).join(', ')}`,
       ...(searchable
         ? { typedSearchAttributes: [{ key: { name: searchAttributeNames.job, type: 'KEYWORD' }, value: id }] }

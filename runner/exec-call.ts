@@ -2,6 +2,7 @@ import { execName, type ExecOutcome, type ExecResult } from '../protocol/exec.ts
 import { RollcallError } from '../protocol/failure.ts'
 import { FrameError, type FrameBody } from './frames.ts'
 import { OutputCapture } from './output.ts'
+import type { Patience } from './patience.ts'
 import { encodeExec, encodeVerify } from './requests.ts'
 import type { ExecRequest } from './runner.ts'
 import { SinkFeed } from './sink-feed.ts'
@@ -13,6 +14,7 @@ const millisecondsPerTick = 10
 export class ExecCall {
   readonly key: string
   readonly result: Promise<ExecResult>
+  readonly patience: Patience
   readonly #request: ExecRequest
   readonly #feeds: { stdout?: SinkFeed; stderr?: SinkFeed } = {}
   readonly #settle: { resolve: (result: ExecResult) => void; reject: (error: unknown) => void }
@@ -21,8 +23,9 @@ export class ExecCall {
   #isAnswered = false
   #askedAt = 0
 
-  constructor(request: ExecRequest) {
+  constructor(request: ExecRequest, patience: Patience) {
     this.#request = request
+    this.patience = patience
     this.key = `${request.id.scope} ${execName(request.id)}`
     const { promise, resolve, reject } = Promise.withResolvers<ExecResult>()
     this.result = promise

@@ -147,6 +147,27 @@ test('an attachment that does not answer is asked, given up and replaced', async
   runner.close()
 })
 
+test('a sandbox that is said to be alive and answers on no attachment is lost after a stated time', async () => {
+  const connect = vi.fn<() => Promise<Duplex>>(async () => farSide().stream)
+  const runner = openRunner({ connect, isAlive: alive, pingMs: 10, silenceMs: 300 })
+  const waiting = [runner.exec({ ...request(), timeoutMs: 600_000 }), runner.stop({ scope: 's' })]
+  const begun = performance.now()
+  const lost = { code: 'sandbox-lost', message: expect.stringContaining('nothing in it answered within 300 ms') }
+  for (const promise of waiting) await expect(promise).rejects.toMatchObject(lost)
+  expect(performance.now() - begun).toBeGreaterThanOrEqual(300)
+  // The pauses between attachments grow.
+  expect(connect.mock.calls.length).toBeGreaterThan(3)
+  expect(connect.mock.calls.length).toBeLessThan(8)
+})
+
+test('an attachment that cannot be opened to a sandbox that is said to be alive is silence, too', async () => {
+  const connect = async (): Promise<never> => {
+    throw new RollcallError('provider-unavailable', 'The Engine does not answer for this container')
+  }
+  const runner = openRunner({ connect, isAlive: alive, silenceMs: 300 })
+  await expect(runner.exec(request())).rejects.toMatchObject({ code: 'sandbox-lost' })
+})
+
 test('a sandbox that is gone is lost at once, with the reason, for everything that waits and comes', async () => {
   const far = farSide()
   const gone = { alive: false, reason: 'its container was removed' } as const
@@ -166,10 +187,10 @@ test('while the provider cannot be reached the runner goes on trying, until it i
     throw new RollcallError('provider-unavailable', 'connect ECONNREFUSED')
   }
   const connect = vi.fn<() => Promise<never>>(refuse)
-  const runner = openRunner({ connect, isAlive: refuse })
+  const runner = openRunner({ connect, isAlive: refuse, silenceMs: 1 })
   const stop = new AbortController()
   const result = runner.exec(request(), { signal: stop.signal })
-  await until(() => connect.mock.calls.length >= 3, 'three tries')
+  await until(() => connect.mock.calls.length >= 5, 'five tries')
   stop.abort(new Error('cancelled by the test'))
   await expect(result).rejects.toThrow('cancelled by the test')
   runner.close()

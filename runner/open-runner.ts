@@ -5,6 +5,7 @@ import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import { Channel } from './channel.ts'
 import { ExecCall } from './exec-call.ts'
 import type { FrameBody } from './frames.ts'
+import { Patience } from './patience.ts'
 import { encodeAcknowledge, encodeHello, encodeStop } from './requests.ts'
 import type { ExecRequest, Runner } from './runner.ts'
 
@@ -15,6 +16,11 @@ export interface RunnerOptions {
   readonly isAlive: () => Promise<{ alive: true } | { alive: false; reason: string }>
   /** Silence after which the runner is asked whether it lives; after four times as much it is attached anew. Default 2 s. */
   readonly pingMs?: number
+  /**
+   * How long a sandbox that is said to be alive may leave everything unanswered, pings and new attachments too, and how
+   * long after its timeout a command may do so, until the sandbox counts as lost. Default 2 min.
+   */
+  readonly silenceMs?: number
 }
 
 type Hello = Awaited<ReturnType<Runner['hello']>>
@@ -23,11 +29,16 @@ const connectTimeoutMs = 20_000
 const longestBackoffMs = 2_000
 /** A command is asked after when it has not answered for so many pings' time. */
 const silentPings = 5
+/** Before silence is taken for the end: a worker that was stopped finds that much time has passed, and must ask anew. */
+const silentAttachments = 3
+/** Ending everything of a scope takes the longest. */
+const questionTimeoutMs = 60_000
 const ignored: FrameBody = { write: () => {}, end: () => {} }
 
 /** A request that is answered by a small frame with its number. */
 interface Question {
   readonly bytes: Buffer
+  readonly patience: Patience
   readonly answer: (header: readonly string[], text: Buffer) => void
   readonly reject: (error: unknown) => void
 }
@@ -49,17 +60,20 @@ class StreamRunner implements Runner {
   #lost: RollcallError | undefined
   #hello: Promise<Hello> | undefined
   readonly #pingMs: number
+  readonly #silenceMs: number
+  #silence: Silence | undefined
   #lastNumber = 0
 
   constructor(options: RunnerOptions) {
     this.#options = options
     this.#pingMs = options.pingMs ?? 2_000
+    this.#silenceMs = options.silenceMs ?? 120_000
   }
 
   async exec(request: ExecRequest, { signal }: { signal?: AbortSignal } = {}): Promise<ExecResult> {
     signal?.throwIfAborted()
     this.#assertUsable()
-    const call = new ExecCall(request)
+    const call = new ExecCall(request, new Patience(request.timeoutMs + this.#silenceMs))
     const detach = (): void => {
       call.fail(signal?.reason)
       // The rest of its answer may be terabytes, and whatever is asked next would wait behind it.
@@ -109,7 +123,8 @@ class StreamRunner implements Runner {
     const number = this.#nextNumber(1)
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     const bytes = encode(number)
-    this.#questions.set(number, { bytes, reject, answer: (header, text) => resolve(parse(header, text)) })
+    const patience = new Patience(questionTimeoutMs + this.#silenceMs)
+    this.#questions.set(number, { bytes, patience, reject, answer: (header, text) => resolve(parse(header, text)) })
     try {
       this.#send(() => bytes)
       return await promise
@@ -154,6 +169,7 @@ class StreamRunner implements Runner {
       for (let failures = 0; this.#isAwaited() && !this.#closed.signal.aborted;) {
         const stream = await this.#connect()
         const spoke = stream !== undefined && (await this.#use(stream))
+        if (spoke) this.#silence = undefined
         if (!(await this.#mayLive())) return
         failures = spoke ? 0 : failures + 1
         if (failures > 0) await this.#backOff(failures)
@@ -184,12 +200,21 @@ class StreamRunner implements Runner {
   }
 
   #verify(channel: Channel): void {
+    const waited = [...this.#questions.values(), ...[...this.#calls].filter((call) => !call.isAnswered)]
+    for (const { patience } of waited) patience.spend(this.#pingMs)
+    if (waited.some(({ patience }) => patience.isOver)) {
+      this.#lose(silent('a command was not ended at its timeout, nor reported', this.#silenceMs))
+      channel.close()
+      return
+    }
     for (const call of this.#calls) {
       if (call.shallVerify(silentPings * this.#pingMs)) channel.send(call.encodeVerify())
     }
   }
 
   #sendAgain(channel: Channel, call: ExecCall): void {
+    // An answer that broke off was silent before it was given up.
+    if (call.isAnswered) call.patience.spend(4 * this.#pingMs)
     try {
       channel.send(call.encode(this.#nextNumber(2)))
     } catch (error) {
@@ -221,10 +246,20 @@ class StreamRunner implements Runner {
     try {
       const state = await this.#options.isAlive()
       if (!state.alive) this.#lose(new RollcallError('sandbox-lost', `The sandbox is gone: ${state.reason}`))
+      else if (this.#isSilent()) this.#lose(silent('nothing in it answered', this.#silenceMs))
     } catch (error) {
+      // What cannot be reached is not silent.
+      this.#silence = undefined
       this.#loseIfFinal(error)
     }
     return this.#lost === undefined
+  }
+
+  /** Asked after each attachment that is over, of a sandbox that is said to be alive. */
+  #isSilent(): boolean {
+    this.#silence ??= { since: performance.now(), attachments: 0 }
+    this.#silence.attachments += 1
+    return this.#silence.attachments > silentAttachments && performance.now() - this.#silence.since >= this.#silenceMs
   }
 
   async #backOff(failures: number): Promise<void> {
@@ -285,6 +320,15 @@ class StreamRunner implements Runner {
     this.#lose(new RollcallError('sandbox-lost', `The runner in the sandbox cannot work: ${what}`))
     return ignored
   }
+}
+
+interface Silence {
+  readonly since: number
+  attachments: number
+}
+
+function silent(what: string, silenceMs: number): RollcallError {
+  return new RollcallError('sandbox-lost', `The sandbox is unusable: ${what} within ${silenceMs} ms`)
 }
 
 const longestAnswerBytes = 65_536

@@ -45,10 +45,3 @@ export class OutputCapture {
     return { head, tail: rest.subarray(rest.length - this.#captureBytes), bytes: this.#bytes, truncated }
   }
 }
-
-/** Text of a captured stream; what was left out is named in its place. */
-export function outputText(output: CapturedOutput): string {
-  if (!output.truncated) return output.head.toString('utf8')
-  const missing = output.bytes - output.head.length - output.tail.length
-  return `${output.head.toString('utf8')}\n[… ${missing} bytes left out …]\n${output.tail.toString('utf8')}`
-}

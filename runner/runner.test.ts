@@ -46,6 +46,41 @@ describe.each(shells)('%s', (shell) => {
     expect(result.durationMs).toBeGreaterThanOrEqual(90)
   })
 
+  test('output arrives byte for byte, short or long, text or not, and whichever descriptor wrote it', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const allBytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
+    const texts = [
+      '',
+      'hi',
+      '\n',
+      '\n\n a\\nb\t %s $x `y` "\' \n\n',
+      ' hi ',
+      '-n\n',
+      'Áß€\n',
+      '\0',
+      'a\0b\n',
+      'a\n\0',
+      '\0\0a',
+    ]
+    const lines = [1022, 1023, 1024, 1025].flatMap((length) => ['x'.repeat(length), `${'x\n'.repeat(length / 2)}y`])
+    const outputs = [...texts, ...lines].map((content) => Buffer.from(content)).concat(allBytes, allBytes.subarray(1))
+    const results = await Promise.all(
+      outputs.map((stdin, call) => runner.exec(request(call, 'cat', { stdin })).then(({ stdout }) => stdout.head)),
+    )
+    expect(results).toEqual(outputs)
+    const scripts = [
+      'echo a; echo longer >/proc/self/fd/1',
+      'echo b >>/proc/self/fd/1',
+      'echo c; printf "d\\0" >>/proc/self/fd/1',
+    ]
+    const others = await Promise.all(
+      scripts.map((script, call) => runner.exec(request(100 + call, `${script}; echo e >&2`))),
+    )
+    expect(others.map(({ stdout }) => text(stdout))).toEqual(['longer\n', 'b\n', 'c\nd\0'])
+    expect(others.map(({ stderr }) => text(stderr))).toEqual(['e\n', 'e\n', 'e\n'])
+  })
+
   test('hello tells what the sandbox offers', async () => {
     await using sandbox = await openTestSandbox({ shell })
     const hello = await sandbox.open().hello()

@@ -45,6 +45,8 @@ export const outputKey = (at: RolloutPlace & { exec: string; stream: 'stdout' | 
 /** Everything one grading attempt found: reward, integrity, evidence. */
 export const gradeKey = (at: RolloutPlace & { phase: number }): string =>
   `${incarnationPrefix(at)}p${at.phase}/grade.json`
+/** Who entered the sandbox of an incarnation with `rollcall shell`: an object for each time, put before the shell opens. */
+export const enteredPrefix = (at: RolloutPlace): string => `${incarnationPrefix(at)}entered/`
 /** A file that a grading attempt left (`test-stdout.txt`, `reward.json`). */
 export const gradeFileKey = (at: RolloutPlace & { phase: number; name: string }): string =>
   `${incarnationPrefix(at)}p${at.phase}/verifier/${at.name}`

@@ -69,3 +69,13 @@ export interface ExecRecord {
   readonly stdout: StreamRecord
   readonly stderr: StreamRecord
 }
+
+/** Below `enteredPrefix`: a person's visit. */
+export interface StoredVisit {
+  /** `user@host` of whoever came. */
+  readonly who: string
+  /** ISO 8601. */
+  readonly at: string
+  /** Absent: an interactive shell. */
+  readonly command?: string
+}

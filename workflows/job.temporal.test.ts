@@ -17,8 +17,8 @@ class Gate {
   inside = 0
   most = 0
   entered = 0
-  private waiting: (() => void)[] = []
-  private open = false
+  #waiting: (() => void)[] = []
+  #open = false
 
   constructor() {
     gates.push(this)
@@ -28,16 +28,16 @@ class Gate {
     this.inside += 1
     this.entered += 1
     this.most = Math.max(this.most, this.inside)
-    if (!this.open) await new Promise<void>((resolve) => this.waiting.push(resolve))
+    if (!this.#open) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     this.inside -= 1
   }
 
   letGo(count: number): void {
-    for (const resolve of this.waiting.splice(0, count)) resolve()
+    for (const resolve of this.#waiting.splice(0, count)) resolve()
   }
 
   openWide(): void {
-    this.open = true
+    this.#open = true
     this.letGo(Infinity)
   }
 }

@@ -40,30 +40,30 @@ export async function jobWorkflow(input: JobWorkflowInput): Promise<SummaryResul
 }
 
 class Job {
-  private readonly input: JobWorkflowInput
-  private readonly control: WindowControl
-  private state: JobState = 'planning'
-  private total = 0
-  private segment: Segment | undefined
-  private shards: Shards | undefined
+  readonly #input: JobWorkflowInput
+  readonly #control: WindowControl
+  #state: JobState = 'planning'
+  #total = 0
+  #segment: Segment | undefined
+  #shards: Shards | undefined
 
   constructor(input: JobWorkflowInput) {
-    this.input = input
-    this.control = { size: input.concurrency, paused: false }
+    this.#input = input
+    this.#control = { size: input.concurrency, paused: false }
   }
 
   listen(): void {
-    setHandler(messages.statusQuery, () => this.status())
-    setHandler(messages.endedQuery, (from, count) => this.segment?.endedNames.slice(from, from + count) ?? [])
-    setHandler(messages.pauseUpdate, () => this.change({ paused: true }))
-    setHandler(messages.resumeUpdate, () => this.change({ paused: false }))
-    setHandler(messages.concurrencyUpdate, (size) => this.change({ size }), { validator: assertConcurrency })
-    setHandler(messages.drainingSignal, (report) => this.shards?.reportDraining(report))
-    CancellationScope.current().cancelRequested.catch(() => this.enter('cancelling'))
+    setHandler(messages.statusQuery, () => this.#status())
+    setHandler(messages.endedQuery, (from, count) => this.#segment?.endedNames.slice(from, from + count) ?? [])
+    setHandler(messages.pauseUpdate, () => this.#change({ paused: true }))
+    setHandler(messages.resumeUpdate, () => this.#change({ paused: false }))
+    setHandler(messages.concurrencyUpdate, (size) => this.#change({ size }), { validator: assertConcurrency })
+    setHandler(messages.drainingSignal, (report) => this.#shards?.reportDraining(report))
+    CancellationScope.current().cancelRequested.catch(() => this.#enter('cancelling'))
   }
 
   whatIsLeft(): string {
-    const { left } = this.status().tally
+    const { left } = this.#status().tally
     return left === 0
       ? 'everything it had made is torn down'
       : `the sandboxes of ${left} rollouts are left to the sweep`
@@ -72,69 +72,69 @@ class Job {
   /** Returns when nothing of the job runs any more, also when it was cancelled. */
   async planAndWork(): Promise<void> {
     try {
-      await this.work()
+      await this.#work()
     } catch (error) {
       if (!isCancellation(error)) throw error
     }
   }
 
   async summarize(cancelled: boolean): Promise<SummaryResult> {
-    if (!cancelled) this.enter('summarizing')
-    const { job, storeUrl } = this.input
+    if (!cancelled) this.#enter('summarizing')
+    const { job, storeUrl } = this.#input
     const summary = await callActivity(
       'summarizeJob',
-      { ...activityOptions.summarizeJob, summary: cancelled ? 'cancelled' : counted(this.total, 'rollout') },
+      { ...activityOptions.summarizeJob, summary: cancelled ? 'cancelled' : counted(this.#total, 'rollout') },
       { job, storeUrl, cancelled },
     )
-    this.enter(cancelled ? 'cancelled' : 'completed')
+    this.#enter(cancelled ? 'cancelled' : 'completed')
     return summary
   }
 
-  private async work(): Promise<void> {
-    const { job, storeUrl, proofKey, searchable, sharedProvider, shardSize = rolloutsPerShard } = this.input
+  async #work(): Promise<void> {
+    const { job, storeUrl, proofKey, searchable, sharedProvider, shardSize = rolloutsPerShard } = this.#input
     const plan = await callActivity(
       'planJob',
       // Only a worker that has the provider can ask it what it cannot do.
       { ...activityOptions.planJob, ...onProviderQueue(sharedProvider), summary: job },
       { job, storeUrl, proofKey, firstCount: shardSize },
     )
-    this.total = plan.total
-    this.enter('running')
+    this.#total = plan.total
+    this.#enter('running')
     const shared = sharedProvider === undefined ? {} : { sharedProvider }
     const input = { job, storeUrl, searchable, provider: plan.provider, policy: plan.policy, ...shared }
     if (plan.total <= shardSize) {
-      this.segment = new Segment(input, this.control, { onBegun: () => this.show(), onEnded: () => this.show() })
-      await this.segment.drain(plan.first)
+      this.#segment = new Segment(input, this.#control, { onBegun: () => this.#show(), onEnded: () => this.#show() })
+      await this.#segment.drain(plan.first)
     } else {
-      this.shards = new Shards(input, this.control)
-      await this.shards.drain({ total: plan.total, shardSize })
+      this.#shards = new Shards(input, this.#control)
+      await this.#shards.drain({ total: plan.total, shardSize })
     }
   }
 
-  private change(change: Partial<WindowControl>): void {
-    Object.assign(this.control, change)
-    this.shards?.windowChanged()
-    this.show()
+  #change(change: Partial<WindowControl>): void {
+    Object.assign(this.#control, change)
+    this.#shards?.windowChanged()
+    this.#show()
   }
 
-  private enter(state: JobState): void {
-    this.state = state
-    this.show()
+  #enter(state: JobState): void {
+    this.#state = state
+    this.#show()
   }
 
-  private show(): void {
-    showProgress(this.status())
+  #show(): void {
+    showProgress(this.#status())
   }
 
-  private status(): messages.JobWorkflowStatus {
+  #status(): messages.JobWorkflowStatus {
     const nothing = { tally: { graded: 0, failed: 0, cancelled: 0, rewardSum: 0, left: 0 }, running: [], ended: 0 }
     return {
-      ...(this.segment?.status() ?? nothing),
-      ...(this.shards === undefined ? {} : { tally: this.shards.tally }),
-      state: this.state === 'running' && this.control.paused ? 'paused' : this.state,
-      total: this.total,
-      concurrency: this.control.size,
-      shards: this.shards?.entries ?? [],
+      ...(this.#segment?.status() ?? nothing),
+      ...(this.#shards === undefined ? {} : { tally: this.#shards.tally }),
+      state: this.#state === 'running' && this.#control.paused ? 'paused' : this.#state,
+      total: this.#total,
+      concurrency: this.#control.size,
+      shards: this.#shards?.entries ?? [],
     }
   }
 }

@@ -3,22 +3,18 @@ import {
   CancellationScope,
   continueAsNew,
   log,
-  setCurrentDetails,
   TimeoutFailure,
-  uuid4,
-  upsertMemo,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow'
 import type { GradeResult, Lease, OpenedRollout, RolloutOutcome, RolloutPolicy } from '../protocol/activities.ts'
 import type { Failure, FailureCode } from '../protocol/failure.ts'
 import { isGradingFailure } from '../protocol/failure.ts'
-import type { AgentEnd, PhaseTimes } from '../protocol/grade.ts'
-import type { RolloutPhase } from '../protocol/names.ts'
 import { callActivity, untilKept } from './activity-stubs.ts'
 import { failureOf } from './failure-of.ts'
 import { byQueue, choosePlace, onReachQueue } from './places.ts'
-import type { Placements } from './places.ts'
+import { beginIncarnation, newProgress, showRollout, timed } from './rollout-progress.ts'
+import type { Progress } from './rollout-progress.ts'
 import { attributesAtEnd } from './search-attributes.ts'
 import { activityOptions, timing } from './timing.ts'
 
@@ -36,25 +32,6 @@ export interface RolloutInput {
   readonly progress?: Progress
 }
 
-/** Everything the workflow must remember; survives continue-as-new. */
-interface Progress {
-  readonly owner: string
-  readonly startedAt: string
-  incarnation: number
-  /** The latest phase in use: 0 is open, 1 the turns, then one for each grading attempt. */
-  phase: number
-  turn: number
-  gradingAttempts: number
-  /** Only with several hosts. */
-  placements?: Placements
-  /** Opening ended without an answer: its sandbox may still appear. */
-  openIsUnknown?: boolean
-  opened?: OpenedRollout
-  deadline?: number
-  agentEnd?: AgentEnd
-  phases: PhaseTimes
-}
-
 type Ending =
   | { readonly state: 'graded'; readonly grade: GradeResult }
   | { readonly state: 'failed' | 'cancelled'; readonly failure: Failure }
@@ -64,40 +41,27 @@ type Ending =
  * not the rollout. Release covers every incarnation that may have been opened, and runs also when cancelled.
  */
 export async function rolloutWorkflow(input: RolloutInput): Promise<RolloutOutcome> {
-  const progress = input.progress ?? newProgress(input)
+  const progress = input.progress ?? newProgress({ isPlaced: input.sharedProvider !== undefined })
   const rollout = new Rollout(input, progress)
   const ending = await rollout.workUntilEnded()
   if (ending === 'continue') return await continueAsNew<typeof rolloutWorkflow>({ ...input, progress })
   return await CancellationScope.nonCancellable(() => rollout.finish(ending))
 }
 
-function newProgress({ sharedProvider }: RolloutInput): Progress {
-  return {
-    ...(sharedProvider === undefined ? {} : { placements: {} }),
-    owner: uuid4(),
-    startedAt: now(),
-    incarnation: 1,
-    phase: 0,
-    turn: 0,
-    gradingAttempts: 0,
-    phases: {},
-  }
-}
-
 class Rollout {
-  private readonly input: RolloutInput
-  private readonly progress: Progress
+  readonly #input: RolloutInput
+  readonly #progress: Progress
 
   constructor(input: RolloutInput, progress: Progress) {
-    this.input = input
-    this.progress = progress
+    this.#input = input
+    this.#progress = progress
   }
 
   /** Lives through incarnations until there is a grade, a failure, or so much history that it must go on as new. */
   async workUntilEnded(): Promise<Ending | 'continue'> {
     for (;;) {
       try {
-        const grade = await this.workInOneSandbox()
+        const grade = await this.#workInOneSandbox()
         return grade === 'continue' ? grade : { state: 'graded', grade }
       } catch (error) {
         const failure = failureOf(error)
@@ -106,45 +70,45 @@ class Rollout {
         if (CancellationScope.current().consideredCancelled) {
           return { state: 'cancelled', failure: { code: 'cancelled', message: 'The job was cancelled.' } }
         }
-        if (!this.mayRestart(failure.code)) return { state: 'failed', failure }
-        this.beginIncarnation()
+        if (!this.#mayRestart(failure.code)) return { state: 'failed', failure }
+        beginIncarnation(this.#progress)
       }
     }
   }
 
   /** Stores what happened, then removes every sandbox that this rollout may have made. */
   async finish(ending: Ending): Promise<RolloutOutcome> {
-    this.show('record')
-    const recorded = await settle(this.record(ending))
-    if (recorded.status === 'fulfilled') this.publish(recorded.value)
-    this.show('release')
-    const left = await this.release(ending.state)
-    this.show('done', left ? ['a sandbox could not be removed: the sweep has it'] : [])
+    showRollout(this.#progress, 'record')
+    const recorded = await settle(this.#record(ending))
+    if (recorded.status === 'fulfilled') this.#publish(recorded.value)
+    showRollout(this.#progress, 'release')
+    const left = await this.#release(ending.state)
+    showRollout(this.#progress, 'done', left ? ['a sandbox could not be removed: the sweep has it'] : [])
     if (recorded.status === 'rejected') throw recorded.reason
     return left ? { ...recorded.value, left } : recorded.value
   }
 
-  private async record(ending: Ending): Promise<RolloutOutcome> {
-    const { opened } = this.progress
+  async #record(ending: Ending): Promise<RolloutOutcome> {
+    const { opened } = this.#progress
     if (opened === undefined || (ending.state === 'failed' && isLoss(ending.failure.code))) {
-      return await this.recordWith(ending)
+      return await this.#recordWith(ending)
     }
     try {
-      return await this.recordWith(ending, opened.lease)
+      return await this.#recordWith(ending, opened.lease)
     } catch (error) {
       // A grade that is certain is kept: only artifacts that were still in the sandbox are gone with its host.
       if (failureOf(error).code !== 'host-lost') throw error
-      return await this.recordWith(ending)
+      return await this.#recordWith(ending)
     }
   }
 
-  private async recordWith(ending: Ending, lease?: Lease): Promise<RolloutOutcome> {
-    const { agentEnd, gradingAttempts, phase, phases, startedAt } = this.progress
+  async #recordWith(ending: Ending, lease?: Lease): Promise<RolloutOutcome> {
+    const { agentEnd, gradingAttempts, phase, phases, startedAt } = this.#progress
     return await callActivity(
       'recordRollout',
-      { ...activityOptions.recordRollout, ...(lease === undefined ? {} : this.reach()), summary: ending.state },
+      { ...activityOptions.recordRollout, ...(lease === undefined ? {} : this.#reach()), summary: ending.state },
       {
-        ...this.ref(),
+        ...this.#ref(),
         ...ending,
         ...(agentEnd === undefined ? {} : { agentEnd }),
         ...(lease === undefined ? {} : { lease }),
@@ -156,106 +120,106 @@ class Rollout {
     )
   }
 
-  private async workInOneSandbox(): Promise<GradeResult | 'continue'> {
-    const opened = (this.progress.opened ??= await this.open())
-    const ended = await this.takeTurns(opened)
-    return ended ? await this.grade(opened) : 'continue'
+  async #workInOneSandbox(): Promise<GradeResult | 'continue'> {
+    const opened = (this.#progress.opened ??= await this.#open())
+    const ended = await this.#takeTurns(opened)
+    return ended ? await this.#grade(opened) : 'continue'
   }
 
-  private async open(): Promise<OpenedRollout> {
-    this.show('open')
-    const { policy } = this.input
+  async #open(): Promise<OpenedRollout> {
+    showRollout(this.#progress, 'open')
+    const { policy } = this.#input
     try {
-      return await this.timed('open', async () => {
-        await this.place()
-        const options = { ...activityOptions.openRollout(policy), ...this.reach() }
-        const summary = `sandbox ${this.progress.incarnation}`
-        return await untilKept(() => callActivity('openRollout', { ...options, summary }, this.ref()))
+      return await timed(this.#progress, 'open', async () => {
+        await this.#place()
+        const options = { ...activityOptions.openRollout(policy), ...this.#reach() }
+        const summary = `sandbox ${this.#progress.incarnation}`
+        return await untilKept(() => callActivity('openRollout', { ...options, summary }, this.#ref()))
       })
     } catch (error) {
-      this.progress.openIsUnknown = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure
+      this.#progress.openIsUnknown = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure
       throw error
     }
   }
 
   /** With several hosts: chooses the one of this incarnation, once. */
-  private async place(): Promise<void> {
-    const { sharedProvider, policy } = this.input
-    const { incarnation, placements } = this.progress
+  async #place(): Promise<void> {
+    const { sharedProvider, policy } = this.#input
+    const { incarnation, placements } = this.#progress
     if (sharedProvider === undefined || placements?.[incarnation] !== undefined) return
     const { acquireTimeoutMs } = policy
-    const placement = await choosePlace(this.ref(), { sharedProvider, acquireTimeoutMs })
-    this.progress.placements = { ...placements, [incarnation]: placement }
+    const placement = await choosePlace(this.#ref(), { sharedProvider, acquireTimeoutMs })
+    this.#progress.placements = { ...placements, [incarnation]: placement }
   }
 
-  private reach() {
-    const { incarnation, placements } = this.progress
-    return onReachQueue(placements?.[incarnation], this.input.policy.sandboxLoss.hostLostMs)
+  #reach() {
+    const { incarnation, placements } = this.#progress
+    return onReachQueue(placements?.[incarnation], this.#input.policy.sandboxLoss.hostLostMs)
   }
 
   /** False when the history has grown so long that the workflow must go on as new. */
-  private async takeTurns(opened: OpenedRollout): Promise<boolean> {
-    if (this.progress.agentEnd !== undefined) return true
-    this.progress.phase = Math.max(this.progress.phase, 1)
-    const deadline = (this.progress.deadline ??= Date.now() + opened.agentTimeoutMs)
-    return await this.timed('turns', async () => {
-      while (this.progress.agentEnd === undefined) {
+  async #takeTurns(opened: OpenedRollout): Promise<boolean> {
+    if (this.#progress.agentEnd !== undefined) return true
+    this.#progress.phase = Math.max(this.#progress.phase, 1)
+    const deadline = (this.#progress.deadline ??= Date.now() + opened.agentTimeoutMs)
+    return await timed(this.#progress, 'turns', async () => {
+      while (this.#progress.agentEnd === undefined) {
         if (workflowInfo().continueAsNewSuggested) return false
-        this.show('turns')
-        await this.takeSlice(opened.lease, deadline)
+        showRollout(this.#progress, 'turns')
+        await this.#takeSlice(opened.lease, deadline)
       }
       return true
     })
   }
 
-  private async takeSlice(lease: Lease, deadline: number): Promise<void> {
-    const { phase, turn } = this.progress
+  async #takeSlice(lease: Lease, deadline: number): Promise<void> {
+    const { phase, turn } = this.#progress
     const remainingMs = Math.max(0, deadline - Date.now())
     const result = await untilKept(() =>
       callActivity(
         'runTurns',
-        { ...activityOptions.runTurns(remainingMs), ...this.reach(), summary: `from turn ${turn}` },
-        { ...this.ref(), lease, phase, turn, deadline, sliceMs: timing.sliceMs },
+        { ...activityOptions.runTurns(remainingMs), ...this.#reach(), summary: `from turn ${turn}` },
+        { ...this.#ref(), lease, phase, turn, deadline, sliceMs: timing.sliceMs },
       ),
     )
-    this.progress.turn = result.turn
-    if (result.end !== undefined) this.progress.agentEnd = result.end
+    this.#progress.turn = result.turn
+    if (result.end !== undefined) this.#progress.agentEnd = result.end
   }
 
   /** Only a grading failure is worth another attempt in the surviving sandbox. */
-  private async grade(opened: OpenedRollout): Promise<GradeResult> {
-    this.show('grade')
+  async #grade(opened: OpenedRollout): Promise<GradeResult> {
+    showRollout(this.#progress, 'grade')
     for (;;) {
-      this.progress.phase += 1
-      this.progress.gradingAttempts += 1
+      this.#progress.phase += 1
+      this.#progress.gradingAttempts += 1
       try {
-        return await this.timed('grade', () => this.gradeOnce(opened))
+        return await timed(this.#progress, 'grade', () => this.#gradeOnce(opened))
       } catch (error) {
         const { code } = failureOf(error)
-        if (!isGradingFailure(code) || this.progress.gradingAttempts >= this.input.policy.gradingAttempts) throw error
+        if (!isGradingFailure(code) || this.#progress.gradingAttempts >= this.#input.policy.gradingAttempts) throw error
       }
     }
   }
 
-  private async gradeOnce(opened: OpenedRollout): Promise<GradeResult> {
-    const { phase, gradingAttempts: attempt } = this.progress
+  async #gradeOnce(opened: OpenedRollout): Promise<GradeResult> {
+    const { phase, gradingAttempts: attempt } = this.#progress
     return await untilKept(() =>
       callActivity(
         'gradeRollout',
         {
           ...activityOptions.gradeRollout(opened.verifierTimeoutMs),
-          ...this.reach(),
+          ...this.#reach(),
           summary: `attempt ${attempt}`,
         },
-        { ...this.ref(), lease: opened.lease, phase, attempt },
+        { ...this.#ref(), lease: opened.lease, phase, attempt },
       ),
     )
   }
 
   /** Tries for its hour; the rollout ends all the same, and what is left then is the sweep's. @returns whether it is */
-  private async release(state: Ending['state']): Promise<boolean> {
-    const { job, storeUrl, rollout } = this.input
-    const { incarnation: last, openIsUnknown = false, owner, placements } = this.progress
+  async #release(state: Ending['state']): Promise<boolean> {
+    const { job, storeUrl, rollout } = this.#input
+    const { incarnation: last, openIsUnknown = false, owner, placements } = this.#progress
     const releases = byQueue(last, placements).map(async ({ incarnations, ...queue }) => {
       const options = { ...activityOptions.releaseSandbox, ...queue, summary: `sandbox ${incarnations.join(', ')}` }
       const input = { job, storeUrl, rollout, owner, state, incarnations, last, mayAppear: openIsUnknown }
@@ -270,55 +234,21 @@ class Rollout {
     return (await Promise.all(releases)).includes(true)
   }
 
-  private mayRestart(code: FailureCode): boolean {
-    const { policy, maxIncarnations } = this.input.policy.sandboxLoss
-    return isLoss(code) && policy === 'restart' && this.progress.incarnation < maxIncarnations
+  #mayRestart(code: FailureCode): boolean {
+    const { policy, maxIncarnations } = this.#input.policy.sandboxLoss
+    return isLoss(code) && policy === 'restart' && this.#progress.incarnation < maxIncarnations
   }
 
-  /** A new sandbox means a new beginning; what happened in the earlier ones stays in the store. */
-  private beginIncarnation(): void {
-    this.progress.incarnation += 1
-    // The sweep reads it from the server, also where no worker answers for this workflow.
-    upsertMemo({ incarnation: this.progress.incarnation })
-    this.progress.phase = 0
-    this.progress.turn = 0
-    delete this.progress.openIsUnknown
-    delete this.progress.opened
-    delete this.progress.deadline
-    delete this.progress.agentEnd
-  }
-
-  private ref() {
-    const { job, storeUrl, rollout } = this.input
-    const { incarnation, owner, placements } = this.progress
+  #ref() {
+    const { job, storeUrl, rollout } = this.#input
+    const { incarnation, owner, placements } = this.#progress
     const place = placements?.[incarnation]?.place
     return { job, storeUrl, rollout, incarnation, owner, ...(place === undefined ? {} : { place }) }
   }
 
-  private async timed<Result>(phase: keyof PhaseTimes, work: () => Promise<Result>): Promise<Result> {
-    const startedAt = this.progress.phases[phase]?.startedAt ?? now()
-    try {
-      return await work()
-    } finally {
-      this.progress.phases = { ...this.progress.phases, [phase]: { startedAt, finishedAt: now() } }
-    }
-  }
-
-  private show(phase: RolloutPhase, notes: readonly string[] = []): void {
-    const { incarnation, turn, gradingAttempts } = this.progress
-    const rows = [
-      `phase: **${phase}**`,
-      `turn: ${turn}`,
-      `sandbox: ${this.progress.opened?.lease.sandbox ?? 'none yet'} (incarnation ${incarnation})`,
-      `grading attempts: ${gradingAttempts}`,
-      ...notes,
-    ]
-    setCurrentDetails(rows.join('\n\n'))
-  }
-
   /** Each upsert is a visibility write, so there is one, at the end: by it a person filters. */
-  private publish(outcome: RolloutOutcome): void {
-    if (!this.input.searchable) return
+  #publish(outcome: RolloutOutcome): void {
+    if (!this.#input.searchable) return
     upsertSearchAttributes(attributesAtEnd(outcome))
   }
 }
@@ -332,8 +262,4 @@ async function settle<Result>(promise: Promise<Result>): Promise<PromiseSettledR
 /** The sandbox is out of reach for good: the policy says whether there is another one. */
 function isLoss(code: FailureCode): boolean {
   return code === 'sandbox-lost' || code === 'host-lost'
-}
-
-function now(): string {
-  return new Date().toISOString()
 }

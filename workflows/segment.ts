@@ -24,8 +24,8 @@ export interface SegmentInput {
 export class Segment {
   readonly tally: Tally = { graded: 0, failed: 0, cancelled: 0, rewardSum: 0, left: 0 }
   readonly endedNames: string[] = []
-  private readonly window: RolloutWindow<PlannedRollout>
-  private readonly input: SegmentInput
+  readonly #window: RolloutWindow<PlannedRollout>
+  readonly #input: SegmentInput
 
   /** @param watch told when a rollout has begun, and when one is no longer in flight */
   constructor(
@@ -33,42 +33,42 @@ export class Segment {
     control: WindowControl,
     watch: { onBegun: () => void; onEnded: () => Promise<void> | void },
   ) {
-    this.input = input
-    this.window = new RolloutWindow(control, { ...watch, work: (rollout) => this.runOne(rollout) })
+    this.#input = input
+    this.#window = new RolloutWindow(control, { ...watch, work: (rollout) => this.#runOne(rollout) })
   }
 
   drain(rollouts: AsyncIterable<PlannedRollout> | Iterable<PlannedRollout>): Promise<void> {
-    return this.window.drain(rollouts)
+    return this.#window.drain(rollouts)
   }
 
   status(): SegmentStatus {
     return {
       tally: this.tally,
-      running: [...this.window.active].map((rollout) => rollout.name),
+      running: [...this.#window.active].map((rollout) => rollout.name),
       ended: this.endedNames.length,
     }
   }
 
   running(): number {
-    return this.window.active.size
+    return this.#window.active.size
   }
 
-  private async runOne(rollout: PlannedRollout): Promise<void> {
-    this.count(await this.outcomeOf(rollout))
+  async #runOne(rollout: PlannedRollout): Promise<void> {
+    this.#count(await this.#outcomeOf(rollout))
     this.endedNames.push(rollout.name)
   }
 
-  private async outcomeOf(rollout: PlannedRollout): Promise<RolloutOutcome> {
+  async #outcomeOf(rollout: PlannedRollout): Promise<RolloutOutcome> {
     try {
-      return await executeChild('rolloutWorkflow', this.childOptions(rollout))
+      return await executeChild('rolloutWorkflow', this.#childOptions(rollout))
     } catch (error) {
       const { code } = failureOf(error)
       return { state: code === 'cancelled' ? 'cancelled' : 'failed', code }
     }
   }
 
-  private childOptions(rollout: PlannedRollout) {
-    const { job, storeUrl, policy, searchable, provider, sharedProvider } = this.input
+  #childOptions(rollout: PlannedRollout) {
+    const { job, storeUrl, policy, searchable, provider, sharedProvider } = this.#input
     const shared = sharedProvider === undefined ? {} : { sharedProvider }
     return {
       workflowId: rolloutId(job, rollout.name),
@@ -84,7 +84,7 @@ export class Segment {
     }
   }
 
-  private count(outcome: RolloutOutcome): void {
+  #count(outcome: RolloutOutcome): void {
     this.tally[outcome.state] += 1
     this.tally.rewardSum += outcome.reward ?? 0
     if (outcome.left === true) this.tally.left += 1

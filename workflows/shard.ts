@@ -43,22 +43,22 @@ export async function shardWorkflow(input: ShardInput): Promise<Tally> {
 
 /** Tells the job what this shard no longer uses, from the moment its last rollout has begun. */
 class ShardReports {
-  private readonly input: ShardInput
-  private draining = false
+  readonly #input: ShardInput
+  #draining = false
 
   constructor(input: ShardInput) {
-    this.input = input
+    this.#input = input
   }
 
   /** Passes the rollouts on; asked for one more than there are, all of them have begun. */
   async *untilLast(rollouts: readonly PlannedRollout[], running: () => number): AsyncIterable<PlannedRollout> {
     yield* rollouts
-    this.draining = true
+    this.#draining = true
     await this.reportWhenDraining(running())
   }
 
   async reportWhenDraining(running: number): Promise<void> {
-    if (!this.draining || CancellationScope.current().consideredCancelled) return
-    await getExternalWorkflowHandle(this.input.job).signal(drainingSignal, { shard: this.input.shard, running })
+    if (!this.#draining || CancellationScope.current().consideredCancelled) return
+    await getExternalWorkflowHandle(this.#input.job).signal(drainingSignal, { shard: this.#input.shard, running })
   }
 }

@@ -28,22 +28,22 @@ export class Shards {
   /** Counts of the shards that have ended. */
   readonly tally: Tally = { graded: 0, failed: 0, cancelled: 0, rewardSum: 0, left: 0 }
   readonly entries: { workflowId: string; ended: boolean }[] = []
-  private readonly grants = new ShardGrants()
-  private readonly started = new Map<number, ChildWorkflowHandle<typeof shardWorkflow>>()
-  private readonly input: SegmentInput
-  private readonly control: WindowControl
+  readonly #grants = new ShardGrants()
+  readonly #started = new Map<number, ChildWorkflowHandle<typeof shardWorkflow>>()
+  readonly #input: SegmentInput
+  readonly #control: WindowControl
 
   constructor(input: SegmentInput, control: WindowControl) {
-    this.input = input
-    this.control = control
+    this.#input = input
+    this.#control = control
   }
 
   async drain(plan: { total: number; shardSize: number }): Promise<void> {
     const ends: Promise<void>[] = []
     try {
       for (const part of partsOf(plan)) {
-        await condition(() => !this.grants.isFilling() && this.grants.available(this.control.size) > 0)
-        ends.push(this.run(part))
+        await condition(() => !this.#grants.isFilling() && this.#grants.available(this.#control.size) > 0)
+        ends.push(this.#run(part))
       }
     } finally {
       await CancellationScope.nonCancellable(() => settleAll(ends))
@@ -51,46 +51,46 @@ export class Shards {
   }
 
   reportDraining(report: { shard: number; running: number }): void {
-    this.grants.reportDraining(report.shard, report.running)
+    this.#grants.reportDraining(report.shard, report.running)
     this.windowChanged()
   }
 
   /** Tells the filling shard what it may use now; one that has just ended needs no telling. */
   windowChanged(): void {
-    const shard = this.grants.current()
-    const handle = shard === undefined ? undefined : this.started.get(shard)
-    handle?.signal(windowSignal, this.window()).catch(() => undefined)
+    const shard = this.#grants.current()
+    const handle = shard === undefined ? undefined : this.#started.get(shard)
+    handle?.signal(windowSignal, this.#window()).catch(() => undefined)
   }
 
-  private window(): WindowControl {
-    return { size: this.grants.available(this.control.size), paused: this.control.paused }
+  #window(): WindowControl {
+    return { size: this.#grants.available(this.#control.size), paused: this.#control.paused }
   }
 
-  private async run(part: ShardPart): Promise<void> {
-    const entry = { workflowId: shardWorkflowId(this.input.job, part.shard), ended: false }
+  async #run(part: ShardPart): Promise<void> {
+    const entry = { workflowId: shardWorkflowId(this.#input.job, part.shard), ended: false }
     this.entries.push(entry)
-    this.grants.begin(part.shard)
+    this.#grants.begin(part.shard)
     try {
-      const handle = await startChild<typeof shardWorkflow>('shardWorkflow', this.childOptions(entry.workflowId, part))
-      this.started.set(part.shard, handle)
+      const handle = await startChild<typeof shardWorkflow>('shardWorkflow', this.#childOptions(entry.workflowId, part))
+      this.#started.set(part.shard, handle)
       // What changed while it was starting could not reach it.
       this.windowChanged()
-      this.add(await handle.result())
+      this.#add(await handle.result())
     } catch (error) {
       // A shard that was cancelled or terminated ends without a tally; the summary counts from the stored results.
       failureOf(error)
     } finally {
       entry.ended = true
-      this.started.delete(part.shard)
-      this.grants.end(part.shard)
+      this.#started.delete(part.shard)
+      this.#grants.end(part.shard)
       this.windowChanged()
     }
   }
 
-  private childOptions(workflowId: string, part: ShardPart) {
+  #childOptions(workflowId: string, part: ShardPart) {
     return {
       workflowId,
-      args: [{ ...this.input, ...part, window: this.window() }] satisfies [ShardInput],
+      args: [{ ...this.#input, ...part, window: this.#window() }] satisfies [ShardInput],
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
       cancellationType: ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
       workflowTaskTimeout: timing.workflowTaskTimeoutMs,
@@ -99,7 +99,7 @@ export class Shards {
     }
   }
 
-  private add(tally: Tally): void {
+  #add(tally: Tally): void {
     this.tally.graded += tally.graded
     this.tally.failed += tally.failed
     this.tally.cancelled += tally.cancelled

@@ -28,6 +28,12 @@ export const timing = {
   storeMs: 24 * 3_600_000,
   /** Release tries this long; then the sweep has it. */
   releaseMs: 3_600_000,
+  /**
+   * A sandbox that is said to run, but of which the runner answers neither a ping nor a new attachment for this long, is
+   * lost, and so is one that reports no command this long after its timeout: its root can stop everything in it. Twenty
+   * times what a busy machine needs, and far less than the limits of turns and tests.
+   */
+  sandboxSilenceMs: 120_000,
   /** Fixed steps of grading around the tests: fresh directories, upload, reading the reward. */
   gradeOverheadMs: 10 * 60_000,
 } as const

@@ -9,10 +9,10 @@ export interface WindowControl {
 /** What a window has in flight; read by queries. */
 export class RolloutWindow<Item> {
   readonly active = new Set<Item>()
-  private readonly control: WindowControl
-  private readonly work: (item: Item) => Promise<void>
-  private readonly onBegun: () => void
-  private readonly onEnded: () => Promise<void> | void
+  readonly #control: WindowControl
+  readonly #work: (item: Item) => Promise<void>
+  readonly #onBegun: () => void
+  readonly #onEnded: () => Promise<void> | void
 
   /**
    * @param lanes.work must settle every failure of the item itself; what it throws is a bug
@@ -23,10 +23,10 @@ export class RolloutWindow<Item> {
     control: WindowControl,
     lanes: { work: (item: Item) => Promise<void>; onBegun: () => void; onEnded: () => Promise<void> | void },
   ) {
-    this.control = control
-    this.work = lanes.work
-    this.onBegun = lanes.onBegun
-    this.onEnded = lanes.onEnded
+    this.#control = control
+    this.#work = lanes.work
+    this.#onBegun = lanes.onBegun
+    this.#onEnded = lanes.onEnded
   }
 
   /**
@@ -37,23 +37,23 @@ export class RolloutWindow<Item> {
     const lanes = new Set<Promise<void>>()
     try {
       for await (const item of items) {
-        await condition(() => !this.control.paused && this.active.size < this.control.size)
-        lanes.add(this.lane(item))
+        await condition(() => !this.#control.paused && this.active.size < this.#control.size)
+        lanes.add(this.#lane(item))
       }
     } finally {
       await CancellationScope.nonCancellable(() => settleAll(lanes))
     }
   }
 
-  private async lane(item: Item): Promise<void> {
+  async #lane(item: Item): Promise<void> {
     this.active.add(item)
-    this.onBegun()
+    this.#onBegun()
     try {
-      await this.work(item)
+      await this.#work(item)
     } finally {
       this.active.delete(item)
     }
-    await this.onEnded()
+    await this.#onEnded()
   }
 }
 

@@ -11,8 +11,11 @@ import { dockerError, isConflict, isNotFound } from './docker-errors.ts'
 import { readPlace } from './docker-labels.ts'
 import { execStream } from './exec-stream.ts'
 
-/** An attachment must stand after this long, or the Engine counts as not answering. */
-const attachTimeoutMs = 60_000
+/**
+ * An attachment must stand after this long, or the Engine counts as not answering: an exec whose first process a root
+ * inside has stopped holds the Engine up, and until that is over no other exec is begun in the container.
+ */
+const attachTimeoutMs = 20_000
 
 /** A container may be paused this long (by an operator, by a backup) before it counts as lost. */
 const pausedLimitMs = 30_000
@@ -33,7 +36,7 @@ export async function attach(streams: Docker, lifecycle: ContainerLifecycle, nam
   }
 }
 
-interface Workable {
+export interface Workable {
   readonly id: string
   readonly name: string
   readonly isPaused: boolean
@@ -41,7 +44,8 @@ interface Workable {
   readonly user?: string
 }
 
-async function requireRunning(lifecycle: ContainerLifecycle, name: string): Promise<Workable> {
+/** @throws `sandbox-lost` */
+export async function requireRunning(lifecycle: ContainerLifecycle, name: string): Promise<Workable> {
   const container = await lifecycle.inspect(name)
   if (container === undefined) throw new RollcallError('sandbox-lost', `Container ${name} is gone.`)
   if (isUnstarted(container)) throw new RollcallError('sandbox-lost', `Container ${name} was never started.`)

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import type Docker from 'dockerode'
 import type { Container, ContainerCreateOptions, ContainerInfo, ContainerInspectInfo } from 'dockerode'
+import { RollcallError } from '../../protocol/failure.ts'
 import { nameOf } from './container-state.ts'
 import { dockerError, isAlreadyDone, isConflict, isNotFound } from './docker-errors.ts'
 
@@ -10,13 +11,27 @@ import { dockerError, isAlreadyDone, isConflict, isNotFound } from './docker-err
 /** How long a name may be taken by nothing that can be inspected. */
 const conflictTimeoutMs = 30_000
 
-export async function inspectContainer(docker: Docker, name: string): Promise<ContainerInspectInfo | undefined> {
+/** The Engine lives, but has kept a call about one container waiting: something inside holds it up. */
+export class UnansweredError extends RollcallError {
+  constructor(doing: string) {
+    super('provider-unavailable', `Docker did not answer in time when asked to ${doing}.`)
+  }
+}
+
+/** @throws UnansweredError */
+export async function inspectContainer(
+  docker: Docker,
+  name: string,
+  answerTimeoutMs: number,
+): Promise<ContainerInspectInfo | undefined> {
+  const abortSignal = AbortSignal.timeout(answerTimeoutMs)
   try {
-    const container = await docker.getContainer(name).inspect()
+    const container = await docker.getContainer(name).inspect({ abortSignal })
     // The Engine also finds containers by the beginning of their id.
     return nameOf(container) === name ? container : undefined
   } catch (error) {
     if (isNotFound(error)) return undefined
+    if (abortSignal.aborted) throw new UnansweredError(`inspect the container ${name}`)
     throw dockerError(`inspect the container ${name}`, error)
   }
 }
@@ -36,7 +51,7 @@ export async function createContainer(
       return true
     } catch (error) {
       if (!isConflict(error) || Date.now() > deadline) throw dockerError(`create the container ${options.name}`, error)
-      if ((await inspectContainer(docker, options.name)) !== undefined) return false
+      if ((await inspectContainer(docker, options.name, conflictTimeoutMs)) !== undefined) return false
       await wait(10)
     }
   }
@@ -51,14 +66,19 @@ export async function startContainer(docker: Docker, name: string): Promise<void
   }
 }
 
-/** @returns false when another removal is under way. */
-export async function removeContainer(container: Container): Promise<boolean> {
+/** `unanswered` may be a removal that takes its time, or one that never ends. */
+export async function removeContainer(
+  container: Container,
+  answerTimeoutMs: number,
+): Promise<'removed' | 'under-way' | 'unanswered'> {
+  const abortSignal = AbortSignal.timeout(answerTimeoutMs)
   try {
-    await container.remove({ force: true, v: true })
-    return true
+    await container.remove({ force: true, v: true, abortSignal })
+    return 'removed'
   } catch (error) {
-    if (isNotFound(error)) return true
-    if (isConflict(error)) return false
+    if (isNotFound(error)) return 'removed'
+    if (isConflict(error)) return 'under-way'
+    if (abortSignal.aborted) return 'unanswered'
     throw dockerError(`remove the container ${container.id}`, error)
   }
 }
@@ -76,9 +96,12 @@ export async function hasFile(container: Container, path: string): Promise<boole
 }
 
 /** Dead ones too. */
-export async function listContainers(docker: Docker, label: string[]): Promise<ContainerInfo[]> {
+export async function listContainers(
+  docker: Docker,
+  filters: { readonly label?: string[]; readonly name?: string[] },
+): Promise<ContainerInfo[]> {
   try {
-    return await docker.listContainers({ all: true, filters: { label } })
+    return await docker.listContainers({ all: true, filters: { ...filters } })
   } catch (error) {
     throw dockerError('list containers', error)
   }

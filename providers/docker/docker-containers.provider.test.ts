@@ -202,3 +202,26 @@ test('a secret without a value is missing, before anything is created', async ()
   })
   expect(await docker.provider.find(request.name)).toBeUndefined()
 })
+
+test.each(['busybox', 'debian'])(
+  'beside a full process table of %s deadlines and the lifetime are kept',
+  async (image) => {
+    const limits = { ...docker.makeSpec().limits, lifetimeMs: 6_000 }
+    const name = `rollcall-test/${image}:latest`
+    const { sandbox, runner, nextId } = await docker.open({
+      image: { type: 'name', name },
+      resources: { pids: 60 },
+      limits,
+    })
+    const first = runner.exec({ id: nextId(), script: 'sleep 300', timeoutMs: 1_000 })
+    const bomb = 'sleep 300 & (while :; do sleep 300 & done); wait'
+    const second = runner.exec({ id: nextId(), script: bomb, timeoutMs: 2_000 })
+    expect((await first).outcome).toEqual({ type: 'timed-out' })
+    expect((await second).outcome).toEqual({ type: 'timed-out' })
+    const third = runner.exec({ id: nextId(), script: bomb, timeoutMs: 600_000 })
+    const [outcome] = await Promise.allSettled([third])
+    expect(outcome).not.toMatchObject({ value: { outcome: { type: 'exited' } } })
+    await eventually('it is dead', async () => (await docker.provider.find(sandbox.name))?.state === 'dead')
+    expect(await docker.provider.find(sandbox.name)).toMatchObject({ reason: 'lifetime' })
+  },
+)

@@ -7,11 +7,14 @@ import { checkSpec, type EngineFacts } from './docker-check.ts'
 import { connectToDocker, describeConnection, type DockerConnection } from './docker-connection.ts'
 import { dockerError } from './docker-errors.ts'
 import { createImageResolver } from './image-resolver.ts'
+import { enterContainer } from './shell.ts'
 
 export interface DockerProviderOptions {
   readonly connection: DockerConnection
   /** Rollcall's state directory: locks of image builds lie in `docker/locks` of it. */
   readonly stateDirectory: string
+  /** How long the Engine may take to answer about one container before it is held up from inside. Default 10 s. */
+  readonly answerTimeoutMs?: number
 }
 
 export const dockerCapabilities: Capabilities = {
@@ -28,7 +31,7 @@ export const dockerCapabilities: Capabilities = {
 export function createDockerProvider(options: DockerProviderOptions): Provider {
   const { calls, streams } = connectToDocker(options.connection)
   const images = createImageResolver(streams, join(options.stateDirectory, 'docker', 'locks'))
-  const lifecycle = new ContainerLifecycle(calls)
+  const lifecycle = new ContainerLifecycle(calls, options.answerTimeoutMs)
 
   /** Adoption comes first, so that a sandbox that is there needs neither its image nor a registry. */
   async function createOrAdopt(request: CreateRequest): Promise<Sandbox> {
@@ -65,6 +68,7 @@ export function createDockerProvider(options: DockerProviderOptions): Provider {
     find: (name) => lifecycle.find(name),
     connect: (name) => attach(streams, lifecycle, name),
     destroy: (name) => lifecycle.destroy(name),
+    shell: (name, user) => enterContainer({ streams, lifecycle, name }, user),
     list: (labels) => lifecycle.list(labels),
     // The client library opens one connection for each call and keeps none.
     close: async () => {},

@@ -35,3 +35,9 @@ export function bubblewrapArgv(bwrapPath: string, view: SandboxView): string[] {
     ['--clearenv', '--new-session', '--as-pid-1', '--chdir', '/', '--info-fd', '4', '--'],
   ].flat()
 }
+
+/** Who joins a user namespace has every capability in it: what process 1 began without is given up again. */
+export function confineLikeBubblewrap(): string[] {
+  const kept = capabilities.map((name) => `+${name.replace(/^CAP_/, '').toLowerCase()}`)
+  return ['setpriv', '--no-new-privs', '--inh-caps=-all', `--bounding-set=-all,${kept.join(',')}`, '--']
+}

@@ -9,6 +9,7 @@ import type {
   Problem,
   Provider,
   Sandbox,
+  ShellUser,
 } from '../contract/provider.ts'
 import type { SandboxSpec } from '../contract/runtime.ts'
 import { applyDockerfile, makeDirectory } from './apply-dockerfile.ts'
@@ -22,6 +23,7 @@ import { readOrMakePlace } from './place.ts'
 import { isAlive, isOfThisBoot } from './process-identity.ts'
 import { readIfThere, readProcessIdentity, readRecord, type SandboxRecord } from './record.ts'
 import { removeLeftovers, removeSandbox } from './remove.ts'
+import { enterSandbox } from './shell.ts'
 
 /** What a provider of sandboxes on this host decides for itself. */
 export interface HostPolicy {
@@ -55,6 +57,7 @@ export function createHostProvider(policy: HostPolicy): Provider {
       return await attach(sandboxPaths(policy.home, name))
     },
     destroy: (name) => removeSandbox(policy.home, checkedName(name)),
+    shell: (name, user) => shell(policy, name, user),
     list: (labels) => list(policy.home, labels),
     close: () => Promise.resolve(),
   }
@@ -124,6 +127,13 @@ async function find(home: string, name: string): Promise<FoundSandbox | undefine
   const identity = await readProcessIdentity(paths)
   if (identity !== undefined && (await isAlive(identity))) return { ...sandbox, state: 'running' }
   return { ...sandbox, state: 'dead', reason: await deathReason(paths) }
+}
+
+async function shell(policy: HostPolicy, name: string, user: ShellUser): Promise<number> {
+  const paths = sandboxPaths(policy.home, checkedName(name))
+  const [record, process1] = await Promise.all([readRecord(paths), readProcessIdentity(paths)])
+  if (record === undefined || process1 === undefined || !(await isAlive(process1))) throw lost(name)
+  return await enterSandbox({ isolation: policy.isolation, process1, workdir: record.workdir }, user)
 }
 
 /**

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { bubblewrapArgv } from './bubblewrap.ts'
+import { bubblewrapArgv, confineLikeBubblewrap } from './bubblewrap.ts'
 import { prepareNamespaces, namespacesArgv } from './namespaces.ts'
 import type { Bind } from './host-system.ts'
 import type { SandboxPaths } from './paths.ts'
@@ -22,6 +22,8 @@ export interface Isolation {
   prepare(view: SandboxView): Promise<void>
   /** The beginning of a command line; what follows becomes process 1 and is written to descriptor 4 (launch.sh). */
   argv(view: SandboxView): string[]
+  /** Command line that takes from a person's shell, once inside, what nothing else inside has; may be empty. */
+  confineShell(): string[]
   /** Why it does not work on this machine, or undefined. Really tries it. */
   whyNot(): Promise<string | undefined>
 }
@@ -31,6 +33,7 @@ export function bubblewrapIsolation(bwrapPath: string): Isolation {
   return {
     prepare: () => Promise.resolve(),
     argv: (view) => bubblewrapArgv(bwrapPath, view),
+    confineShell: confineLikeBubblewrap,
     whyNot: () =>
       firstError(bwrapPath, [...'--unshare-user --unshare-pid --unshare-net --ro-bind / / --'.split(' '), 'true']),
   }
@@ -44,6 +47,7 @@ export function namespaceIsolation(options: { asRoot: boolean }): Isolation {
   return {
     prepare: prepareNamespaces,
     argv: (view) => namespacesArgv(options.asRoot, view),
+    confineShell: () => [],
     whyNot: () =>
       firstError('unshare', [...(options.asRoot ? [] : ['--map-root-user']), '--mount', '--pid', '--fork', 'true']),
   }
