@@ -16,7 +16,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     rollouts: { type: 'string', default: '60' },
     concurrency: { type: 'string', default: '12' },
-    /** How many; default three for two rollouts, which is about one a second. */
+    /** How many; default two for each rollout, which is about one a second. */
     count: { type: 'string' },
     /** Default: both. */
     provider: { type: 'string' },
@@ -44,7 +44,7 @@ for (const provider of providers) {
     seed,
     rollouts,
     concurrency: Number(values.concurrency),
-    faults: Number(values.count ?? Math.ceil(1.5 * rollouts)),
+    faults: Number(values.count ?? 2 * rollouts),
     kinds: chosenKinds(provider),
     env: process.env,
     log: (line) => console.log(line),

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FoundSandbox, Provider } from '../../providers/contract/provider.ts'
 import { connectToDocker } from '../../providers/docker/docker-connection.ts'
@@ -67,19 +67,19 @@ function sandboxesOf(provider: Provider, job: string): Promise<FoundSandbox[]> {
 export interface InsideView {
   /** Processes that attach a worker. */
   readonly attachments: readonly LivingProcess[]
-  /** Each watches over one command that runs now. */
+  /** Each watches over one command of the agent's that runs now. */
   readonly supervisors: readonly LivingProcess[]
 }
 
-export async function lookInside(mainPid: number): Promise<InsideView> {
+/** @param agentsVariable stands in the environment of the agent's commands, and of no other */
+export async function lookInside(mainPid: number, agentsVariable: string): Promise<InsideView> {
   const processes = await processesInside(mainPid)
   const shells = processes.filter(isAttachmentShell)
-  const isCommand = ({ env }: LivingProcess) => env.some((entry) => entry.startsWith('ROLLCALL_EXEC='))
-  const supervisors = shells.filter(({ pid }) => processes.some((child) => child.parent === pid && isCommand(child)))
-  const shellPids = new Set(shells.map(({ pid }) => pid))
-  const supervising = new Set(supervisors.map(({ pid }) => pid))
-  const attachments = shells.filter(({ pid, parent }) => !shellPids.has(parent) && !supervising.has(pid))
-  return { attachments, supervisors }
+  const isAgents = ({ env }: LivingProcess) => env.some((entry) => entry.startsWith(`${agentsVariable}=`))
+  const supervisors = shells.filter(({ pid }) => processes.some((child) => child.parent === pid && isAgents(child)))
+  // What an attachment forks reads nothing, or it would take a request away.
+  const inputs = await Promise.all(shells.map(({ pid }) => readlink(`/proc/${pid}/fd/0`).catch(() => '/dev/null')))
+  return { attachments: shells.filter((_, index) => inputs[index] !== '/dev/null'), supervisors }
 }
 
 /**

@@ -48,7 +48,7 @@ export class ChaosSite {
     const stateDirectory = join(at.home, 'state')
     const env = { ...inherited, ROLLCALL_STATE_DIR: stateDirectory }
     const storeUrl = `file://${join(stateDirectory, 'store')}`
-    this.environment = { env, stateDirectory, cacheDirectory: cacheDirectory(env), storeUrl }
+    this.environment = { workingDirectory: at.home, env, stateDirectory, cacheDirectory: cacheDirectory(env), storeUrl }
     this.store = openStore(storeUrl)
     this.place = chaosPlace(at.options.provider, stateDirectory)
   }

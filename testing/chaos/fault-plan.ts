@@ -10,7 +10,7 @@ export const faultKinds = {
   'engine-away': 'the Engine does not answer for seconds, and every connection to it is cut',
   'sandbox-killed': 'all processes of a sandbox killed, or its container removed',
   'attachments-killed': 'the processes that attach workers to a sandbox killed',
-  'supervisor-killed': 'the process that watches over one running command killed',
+  'supervisor-killed': 'the process that watches over one command of the agent killed',
 } as const
 
 export type FaultKind = keyof typeof faultKinds

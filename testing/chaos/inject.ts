@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FoundSandbox } from '../../providers/contract/provider.ts'
 import { lookInside } from './chaos-place.ts'
+import { runVariable } from './chaos-tasks.ts'
 import type { ChaosSite } from './chaos-site.ts'
 import type { PlannedFault } from './fault-plan.ts'
 import type { KeptProcess } from './kept-process.ts'
@@ -123,7 +124,7 @@ async function killInside(
   for (const sandbox of rotated(await runningSandboxes(at, () => true), fault)) {
     const mainPid = await at.site.place.mainPid(sandbox)
     if (mainPid === undefined) continue
-    const victims = which(await lookInside(mainPid)).filter(({ pid }) => signalProcess(pid, 'SIGKILL'))
+    const victims = which(await lookInside(mainPid, runVariable)).filter(({ pid }) => signalProcess(pid, 'SIGKILL'))
     if (victims.length === 0) continue
     return { what: `${victims.length} in ${sandbox.name}`, rollout: sandbox.ownership.workflow }
   }
