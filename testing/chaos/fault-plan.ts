@@ -6,6 +6,7 @@ export const faultKinds = {
   'worker-stopped': 'SIGTERM to a worker',
   'worker-paused': 'SIGSTOP to a worker for longer than the heartbeat timeout, then SIGCONT',
   'server-killed': 'SIGKILL to the Temporal server',
+  'server-paused': 'SIGSTOP to the Temporal server for seconds, then SIGCONT',
   'command-killed': 'SIGKILL to `rollcall run`; the same command is started again',
   'engine-away': 'the Engine does not answer for seconds, and every connection to it is cut',
   'sandbox-killed': 'all processes of a sandbox killed, or its container removed',

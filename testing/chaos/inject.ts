@@ -38,6 +38,8 @@ export async function inject(fault: PlannedFault, at: Target): Promise<Hit | und
       return await pauseWorker(fault, at)
     case 'server-killed':
       return await killServer(at)
+    case 'server-paused':
+      return await pauseServer(fault, at)
     case 'command-killed':
       at.command.signal('SIGKILL')
       return { what: 'rollcall run' }
@@ -88,11 +90,21 @@ function describeWorker({ pid, argv }: LivingProcess): string {
   return `${argv[1]?.endsWith('/cli/main.ts') ? 'rollcall worker' : 'the job’s own worker'} ${pid}`
 }
 
-async function killServer({ site }: Target): Promise<Hit | undefined> {
+async function killServer(at: Target): Promise<Hit | undefined> {
+  const pid = await signalServer('SIGKILL', at)
+  return pid === undefined ? undefined : { what: `server ${pid}` }
+}
+
+async function pauseServer({ lastsMs }: PlannedFault, at: Target): Promise<Hit | undefined> {
+  const pid = await signalServer('SIGSTOP', at)
+  if (pid === undefined) return undefined
+  return { what: `server ${pid} for ${lastsMs} ms`, undo: async () => void signalProcess(pid, 'SIGCONT') }
+}
+
+async function signalServer(signal: NodeJS.Signals, { site }: Target): Promise<number | undefined> {
   const pid = await site.serverPid()
   const isThere = (await site.processes()).some((process) => process.pid === pid)
-  if (pid === undefined || !isThere || !signalProcess(pid, 'SIGKILL')) return undefined
-  return { what: `server ${pid}` }
+  return pid !== undefined && isThere && signalProcess(pid, signal) ? pid : undefined
 }
 
 function sendEngineAway({ site: { proxy } }: Target): Hit | undefined {

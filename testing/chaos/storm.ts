@@ -58,22 +58,23 @@ export class Storm {
   /** Until the job has ended, or is stuck. */
   async rage(plan: readonly PlannedFault[]): Promise<StormEnd> {
     await this.#until(async () => (await this.#site.store.get(jobKey(this.#job))) !== undefined)
-    const helper = this.#startHelper()
+    const helpers = [this.#startHelper(), this.#startHelper()]
     try {
       for (const fault of plan) await this.#bringAbout(fault)
       await Promise.all(this.#undoing)
       await this.#until(() => this.#ended !== undefined)
-      const [commandStarts, workerStarts] = [this.#command.starts, helper.starts]
+      const commandStarts = this.#command.starts
+      const workerStarts = helpers.reduce((sum, { starts }) => sum + starts, 0)
       return { injected: this.#injected, ended: this.#ended, commandStarts, workerStarts }
     } finally {
       if (this.#ended === undefined) {
         this.#command.giveUp()
-        helper.giveUp()
+        for (const helper of helpers) helper.giveUp()
       }
     }
   }
 
-  /** The second worker, as a service manager would keep it: it ends by itself when the job is over. */
+  /** A worker beside the job's own, as a service manager would keep it: it ends by itself when the job is over. */
   #startHelper(): KeptProcess {
     const { env } = this.#site.environment
     const isDone = () => this.#ended !== undefined
