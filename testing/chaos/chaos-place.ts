@@ -17,6 +17,8 @@ export interface ChaosPlace {
   mainPid(sandbox: FoundSandbox): Promise<number | undefined>
   /** Removes it behind Rollcall's back, where there is such a thing. */
   remove?(sandbox: FoundSandbox): Promise<void>
+  /** Removes it as Rollcall would: for what a failed run has left. */
+  destroy(sandbox: FoundSandbox): Promise<void>
   /** Names of networks that carry the job's label. */
   networks(job: string): Promise<string[]>
 }
@@ -34,6 +36,7 @@ function localPlace(stateDirectory: string): ChaosPlace {
       const { pid } = JSON.parse(text) as { pid?: number }
       return pid
     },
+    destroy: ({ name }) => provider.destroy(name),
     networks: async () => [],
   }
 }
@@ -51,6 +54,7 @@ function dockerPlace(stateDirectory: string): ChaosPlace {
         .catch(() => undefined)
       return state?.Running === true ? state.Pid : undefined
     },
+    destroy: ({ name }) => provider.destroy(name),
     remove: ({ name }) => calls.getContainer(name).remove({ force: true }),
     networks: async (job) => {
       const networks = await calls.listNetworks({ filters: { label: [`rollcall.job=${job}`] } })

@@ -104,9 +104,10 @@ export class ChaosSite {
   }
 
   /** Ends what is left, and removes the directory where it is of no further use. */
-  async close({ keepFiles }: { keepFiles: boolean }): Promise<void> {
+  async close({ jobs, keepFiles }: { jobs: readonly string[]; keepFiles: boolean }): Promise<void> {
     this.proxy?.close()
     for (const { pid } of await this.processes()) signalProcess(pid, 'SIGKILL')
+    for (const job of jobs) for (const sandbox of await this.place.sandboxes(job)) await this.place.destroy(sandbox)
     if (!keepFiles) await rm(this.home, { recursive: true, force: true })
   }
 }

@@ -20,8 +20,10 @@ export function formatReport(report: ChaosReport): string {
   return [table.toString(), ...closing(report)].join('\n')
 }
 
+/** What hit one sandbox has to do with one rollout; what hit a worker or the server, with all of them. */
 function isSurvived({ rollout, wentOnAfterMs }: ChaosReport['injected'][number], report: ChaosReport): boolean {
-  return wentOnAfterMs !== undefined && (rollout === undefined || !report.brokenRollouts.includes(rollout))
+  if (wentOnAfterMs === undefined) return false
+  return rollout === undefined ? report.broken.length === 0 : !report.brokenRollouts.includes(rollout)
 }
 
 function inSeconds(ms: number | undefined): string {

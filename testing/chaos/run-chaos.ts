@@ -57,7 +57,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     isKept = report.broken.length > 0
     return report
   } finally {
-    await site.close({ keepFiles: isKept })
+    await site.close({ jobs: Object.values(jobs), keepFiles: isKept })
   }
 }
 
