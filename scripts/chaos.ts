@@ -20,6 +20,8 @@ const { values } = parseArgs({
     count: { type: 'string' },
     /** Default: both. */
     provider: { type: 'string' },
+    /** Share of the job, 0 to 1, at which somebody cancels it. */
+    'cancel-at': { type: 'string' },
     /** Kinds with commas between them; default all. */
     faults: { type: 'string' },
   },
@@ -46,6 +48,7 @@ for (const provider of providers) {
     concurrency: Number(values.concurrency),
     faults: Number(values.count ?? 2 * rollouts),
     kinds: chosenKinds(provider),
+    ...(values['cancel-at'] === undefined ? {} : { cancelAtShare: Number(values['cancel-at']) }),
     env: process.env,
     log: (line) => console.log(line),
   })

@@ -25,6 +25,8 @@ export interface ChaosOptions {
   /** How many faults are planned. */
   readonly faults: number
   readonly kinds: readonly FaultKind[]
+  /** Somebody cancels the job when this share of it is done. Default: nobody does. */
+  readonly cancelAtShare?: number
   readonly env: Readonly<Record<string, string | undefined>>
   readonly log: (line: string) => void
 }

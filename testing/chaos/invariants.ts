@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CallResult, Decision } from '../../agents/agent.ts'
 import { readTranscript } from '../../activities/transcript.ts'
+import type { JobEvent } from '../../protocol/events.ts'
 import type { JobSummary, RolloutResult } from '../../protocol/grade.ts'
 import { rolloutId } from '../../protocol/names.ts'
 import { readPlan, readResults } from '../../results/read-job.ts'
@@ -93,25 +94,36 @@ function sorted(value: unknown): unknown {
   )
 }
 
-/** The summary that the command printed last, against what the store holds. */
-export function brokenInSummary(summary: JobSummary | undefined, planned: readonly string[]): string[] {
-  if (summary === undefined) return ['the command ended without a summary']
+/** What the command printed: each rollout ends once, and the last line sums up all of them. */
+export function brokenInOutput(stdout: string, planned: readonly string[]): string[] {
+  const lines = stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as JobEvent | JobSummary]))
+  const ends = lines.flatMap((line) => (line.type === 'rollout' && line.state !== 'started' ? [line.rollout] : []))
+  const twice = ends.filter((name, index) => ends.indexOf(name) !== index)
+  const last = lines.at(-1)
+  return [...twice.map((name) => `the command said twice that ${name} has ended`), ...brokenInSummary(last, planned)]
+}
+
+function brokenInSummary(summary: JobEvent | JobSummary | undefined, planned: readonly string[]): string[] {
+  if (summary?.type !== 'summary') return ['the command ended without a summary']
   const names = summary.rollouts.map(({ task, agent, attempt }) => `${task}.${agent}.${attempt}`)
   const isComplete = sameJson(names.toSorted(), [...planned].toSorted())
   return isComplete ? [] : [`the summary has ${names.length} rollouts of ${planned.length}, or another`]
 }
 
-/** Each workflow of the job has one run, and that has completed. */
+/** Each workflow of the job has one run, and that has completed; of a cancelled job, some never began. */
 export async function brokenInWorkflows(
   client: { list: (query: string) => Promise<{ workflowId: string; runId: string; status: string }[]> },
-  job: string,
+  job: { id: string; isCancelled: boolean },
   planned: readonly string[],
 ): Promise<string[]> {
-  const runs = await client.list(`WorkflowId = "${job}" OR WorkflowId STARTS_WITH "${job}."`)
-  const wanted = [job, ...planned.map((name) => rolloutId(job, name))]
+  const { id: jobId, isCancelled } = job
+  const runs = await client.list(`WorkflowId = "${jobId}" OR WorkflowId STARTS_WITH "${jobId}."`)
+  const wanted = [jobId, ...planned.map((name) => rolloutId(jobId, name))]
   const wrong = wanted.filter((id) => {
-    const found = runs.filter(({ workflowId }) => workflowId === id)
-    return found.length !== 1 || found[0]?.status !== 'COMPLETED'
+    const [first, ...others] = runs.filter(({ workflowId }) => workflowId === id)
+    if (isCancelled && first === undefined) return id === jobId
+    const isOver = first?.status === 'COMPLETED' || (isCancelled && first?.status === 'CANCELLED')
+    return !isOver || others.length > 0
   })
   const more = runs.length - wanted.length
   return [

@@ -34,7 +34,7 @@ function closing(report: ChaosReport): string[] {
   const { seed, rollouts, injected, calmMs, stormMs, commandStarts, workerStarts, broken, evidence } = report
   return [
     `seed ${seed}: ${rollouts} rollouts in ${inSeconds(stormMs)} under ${injected.length} faults, ${inSeconds(calmMs)} without`,
-    `calls lost: ${report.lostCalls}; starts of the command: ${commandStarts}, of workers beside the job’s own: ${workerStarts}`,
+    `rollouts cancelled: ${report.cancelled}; calls lost: ${report.lostCalls}; starts of the command: ${commandStarts}, of workers beside the job’s own: ${workerStarts}`,
     ...(broken.length === 0
       ? ['every invariant holds']
       : ['BROKEN:', ...broken.map((what) => `  ${what}`), `evidence: ${evidence}`]),

@@ -1,17 +1,9 @@
 import { readPlan } from '../../results/read-job.ts'
-import type { JobSummary } from '../../protocol/grade.ts'
 import { RollcallProcess } from '../../cli/fixtures/rollcall-process.ts'
 import { ChaosSite } from './chaos-site.ts'
 import type { ChaosOptions } from './chaos-site.ts'
 import { planFaults } from './fault-plan.ts'
-import {
-  brokenInRollout,
-  brokenInSummary,
-  brokenInWorkflows,
-  lostCalls,
-  readRecords,
-  whatIsLeft,
-} from './invariants.ts'
+import { brokenInRollout, brokenInOutput, brokenInWorkflows, lostCalls, readRecords, whatIsLeft } from './invariants.ts'
 import type { Damage } from './invariants.ts'
 import { countMilestones } from './milestones.ts'
 import { withServer } from './replay.ts'
@@ -25,6 +17,8 @@ export interface ChaosReport {
   readonly seed: number
   readonly rollouts: number
   readonly injected: readonly InjectedFault[]
+  /** Rollouts that were cancelled while they ran. */
+  readonly cancelled: number
   /** Calls that were reported to the agent as lost. */
   readonly lostCalls: number
   readonly calmMs: number
@@ -51,7 +45,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     const plan = planFaults({ seed: options.seed, count: options.faults, kinds: options.kinds })
     const end: { storm?: StormEnd } = {}
     const stormMs = await timed(async () => {
-      end.storm = await new Storm(site, { job: jobs.storm, total }).rage(plan)
+      end.storm = await new Storm(site, { job: jobs.storm, total, ...given(options) }).rage(plan)
     })
     const report = await judge(site, { jobs, end: end.storm, times: { calmMs, stormMs } })
     isKept = report.broken.length > 0
@@ -59,6 +53,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   } finally {
     await site.close({ jobs: Object.values(jobs), keepFiles: isKept })
   }
+}
+
+function given({ cancelAtShare }: ChaosOptions): { cancelAtShare?: number } {
+  return cancelAtShare === undefined ? {} : { cancelAtShare }
 }
 
 async function timed(work: () => Promise<void>): Promise<number> {
@@ -84,26 +82,30 @@ async function judge(
   const injected = end?.injected ?? []
   const [calm, storm] = [await readRecords(site.store, jobs.calm), await readRecords(site.store, jobs.storm)]
   const planned = ((await readPlan(site.store, jobs.calm)) ?? []).map(({ name }) => name)
+  const { ended, leftAtEnd = [] } = end ?? {}
+  const isCancelled = ended?.code === 130
   const byRollout = planned.map((name) => {
-    const broken = brokenInRollout(calm.get(name), storm.get(name), damageTo(`${jobs.storm}.${name}`, injected))
-    return { name, broken }
+    const record = storm.get(name)
+    if (isCancelled && (record === undefined || record.result.state === 'cancelled')) return { name, broken: [] }
+    return { name, broken: brokenInRollout(calm.get(name), record, damageTo(`${jobs.storm}.${name}`, injected)) }
   })
-  const { ended } = end ?? {}
-  const general = [
-    ...(ended === undefined ? ['the job is stuck'] : []),
-    ...(ended !== undefined && ended.code !== 0
-      ? [`the command ended with exit code ${ended.code}: ${ended.stderr}`]
-      : []),
-    ...brokenInSummary(summaryOf(ended?.stdout), planned),
-    ...(ended === undefined ? [] : await brokenOnServer(site, { jobs, planned })),
-    ...(ended === undefined
-      ? []
-      : (await whatIsLeft(site, Object.values(jobs), leaveWithinMs)).map((what) => `left: ${what}`)),
-  ]
+  const general =
+    ended === undefined
+      ? ['the job is stuck']
+      : [
+          ...(ended.code === 0 || isCancelled
+            ? []
+            : [`the command ended with exit code ${ended.code}: ${ended.stderr}`]),
+          ...leftAtEnd.map((name) => `the command said that the job is over when there was still ${name}`),
+          ...brokenInOutput(ended.stdout, planned),
+          ...(await brokenOnServer(site, { job: { id: jobs.storm, isCancelled }, planned })),
+          ...(await whatIsLeft(site, Object.values(jobs), leaveWithinMs)).map((what) => `left: ${what}`),
+        ]
   return {
     seed: site.options.seed,
     rollouts: planned.length,
     injected,
+    cancelled: [...storm.values()].filter(({ result }) => result.state === 'cancelled').length,
     lostCalls: [...storm.values()].reduce((sum, record) => sum + lostCalls(record), 0),
     ...at.times,
     commandStarts: end?.commandStarts ?? 0,
@@ -120,20 +122,14 @@ function damageTo(workflow: string, injected: readonly InjectedFault[]): Damage 
   return { sandboxesKilled: count('sandbox-killed'), supervisorsKilled: count('supervisor-killed') }
 }
 
-function summaryOf(stdout: string | undefined): JobSummary | undefined {
-  const last = stdout?.trimEnd().split('\n').at(-1)
-  const parsed = last === undefined || last === '' ? undefined : (JSON.parse(last) as JobSummary)
-  return parsed?.type === 'summary' ? parsed : undefined
-}
-
-/** Both jobs' workflows, and that every history replays. */
+/** The job's workflows, and that every history replays. */
 async function brokenOnServer(
   site: ChaosSite,
-  { jobs, planned }: { jobs: { calm: string; storm: string }; planned: readonly string[] },
+  { job, planned }: { job: { id: string; isCancelled: boolean }; planned: readonly string[] },
 ): Promise<string[]> {
   return await withServer(site.environment, async (server) => {
-    const broken = await brokenInWorkflows(server, jobs.storm, planned)
-    for (const run of await server.list(`WorkflowId = "${jobs.storm}" OR WorkflowId STARTS_WITH "${jobs.storm}."`)) {
+    const broken = await brokenInWorkflows(server, job, planned)
+    for (const run of await server.list(`WorkflowId = "${job.id}" OR WorkflowId STARTS_WITH "${job.id}."`)) {
       const wrong = await server.replay(run)
       if (wrong !== undefined) broken.push(wrong)
     }

@@ -26,6 +26,8 @@ export interface StormEnd {
   readonly ended: Ended | undefined
   readonly commandStarts: number
   readonly workerStarts: number
+  /** Sandboxes that were there when the command had said that the job is over. */
+  readonly leftAtEnd: readonly string[]
 }
 
 /** One job from its start to its end, under the faults of a plan. */
@@ -41,17 +43,28 @@ export class Storm {
   #milestones = 0
   #changedAt = Date.now()
   #ended: Ended | undefined
+  #leftAtEnd: string[] = []
+  readonly #cancelAtShare: number
+  #cancelling: KeptProcess | undefined
 
-  /** @param total milestones of the same job without faults */
-  constructor(site: ChaosSite, { job, total }: { job: string; total: number }) {
+  /**
+   * @param total milestones of the same job without faults
+   * @param cancelAtShare at which somebody cancels the job. Default: never
+   */
+  constructor(site: ChaosSite, { job, total, cancelAtShare }: { job: string; total: number; cancelAtShare?: number }) {
     this.#site = site
     this.#job = job
     this.#total = total
     this.#log = site.options.log
     const { env } = site.environment
     // A signal that the storm has sent is no end; neither is a server that did not answer at the start.
-    this.#command = new KeptProcess({ args: site.runArgs(job), env, isDone: ({ code }) => code === 0 || code === 1 })
-    void this.#command.done.then((ended) => (this.#ended = ended))
+    const isDone = ({ code }: Ended) => code === 0 || code === 1 || (code === 130 && this.#cancelling !== undefined)
+    this.#command = new KeptProcess({ args: site.runArgs(job), env, isDone })
+    void this.#command.done.then(async (ended) => {
+      this.#leftAtEnd = (await site.place.sandboxes(job)).map(({ name }) => name)
+      this.#ended = ended
+    })
+    this.#cancelAtShare = cancelAtShare ?? Infinity
     this.#target = { site, job, command: this.#command, paused: new Set(), lost: new Set() }
   }
 
@@ -65,10 +78,13 @@ export class Storm {
       await this.#until(() => this.#ended !== undefined)
       const commandStarts = this.#command.starts
       const workerStarts = helpers.reduce((sum, { starts }) => sum + starts, 0)
-      return { injected: this.#injected, ended: this.#ended, commandStarts, workerStarts }
+      await this.#cancelling?.done
+      const [injected, ended, leftAtEnd] = [this.#injected, this.#ended, this.#leftAtEnd]
+      return { injected, ended, commandStarts, workerStarts, leftAtEnd }
     } finally {
       if (this.#ended === undefined) {
         this.#command.giveUp()
+        this.#cancelling?.giveUp()
         for (const helper of helpers) helper.giveUp()
       }
     }
@@ -82,7 +98,7 @@ export class Storm {
   }
 
   async #bringAbout(fault: PlannedFault): Promise<void> {
-    await this.#until(() => this.#ended !== undefined || this.#milestones >= fault.atShare * this.#total)
+    await this.#until(() => this.#ended !== undefined || this.#isReached(fault.atShare))
     await delay(fault.gapMs)
     if (this.#isOver()) return
     const hit = await injectWithin(fault, this.#target, findWithinMs)
@@ -93,6 +109,18 @@ export class Storm {
     this.#injected.push(record)
     this.#undoing.add(this.#noteGoingOn(record))
     if (undo !== undefined) this.#undoing.add(delay(fault.lastsMs).then(undo))
+  }
+
+  /** A cancelled job reaches nothing more: what is left of the plan hits its teardown. */
+  #isReached(share: number): boolean {
+    if (this.#milestones >= this.#cancelAtShare * this.#total) this.#cancelling ??= this.#cancel()
+    return this.#cancelling !== undefined || this.#milestones >= share * this.#total
+  }
+
+  #cancel(): KeptProcess {
+    this.#log(`${this.#clock()} rollcall cancel ${this.#job}`)
+    const { env } = this.#site.environment
+    return new KeptProcess({ args: ['cancel', this.#job], env, isDone: ({ code }) => code === 0 })
   }
 
   async #noteGoingOn(fault: InjectedFault): Promise<void> {
