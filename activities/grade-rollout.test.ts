@@ -18,7 +18,7 @@ async function rolloutToGrade(tests: string, toml = '') {
   const request = makeRequest()
   await provider.createOrAdopt(request)
   onTestFinished(() => provider.destroy(request.name))
-  const runner = runnerOf(provider, request.name)
+  const runner = runnerOf(provider, request.name, { pingMs: 200 })
   onTestFinished(() => runner.close())
   const lease = { provider: 'fake', place: 'here', sandbox: request.name, incarnation: 1, spec: 'x' }
   // Markers of commands are seen by all tests of this machine: a job of its own.
