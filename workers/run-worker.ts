@@ -44,6 +44,10 @@ export interface WorkerOptions extends WorkerConfig {
   readonly log: (line: string) => void
   /** Ends the worker like SIGTERM does: polling stops, running turns are handed over, no command is stopped. */
   readonly stop?: AbortSignal
+  /** Default: by the URL's scheme. */
+  readonly openStore?: ActivityServices['openStore']
+  /** Default: every provider of this package. */
+  readonly createProviders?: (config: WorkerConfig) => Providers
 }
 
 /** Runs a worker until it is told to stop, or its job is over. Started twice, both serve. */
@@ -52,7 +56,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('WARN') })
   const endpoint = await resolveTemporal({ ...options, onProgress: options.log })
   const connection = await connectWorker(endpoint)
-  const providers = createProviders(options)
+  const providers = (options.createProviders ?? createProviders)(options)
   const ended = new AbortController()
   if (endpoint.embedded) {
     void keepServerUp({ ...options, onProgress: options.log, address: endpoint.address, stop: ended.signal })
@@ -152,7 +156,7 @@ async function services(at: {
   const { env, cacheDirectory, sandboxes: limit = defaultSandboxes } = at.options
   const namespace = await namespaceUuid(at.client)
   return {
-    openStore,
+    openStore: at.options.openStore ?? openStore,
     provider: (name, options) => at.providers.provider(name, options),
     loadAgent: (spec, readBundle) => loadAgent(spec, { env, readBundle, cacheDirectory }),
     secrets: (names) => secretsFrom(env, names),
