@@ -11,8 +11,11 @@ import type { Store } from '../store/store.ts'
  */
 export const killPointSchema = z.object({
   on: z.enum(['get', 'putOnce', 'create', 'destroy', 'exec']),
-  /** `during`: as soon as `begun` exists, once the operation has been asked for. */
-  when: z.enum(['before', 'after', 'during']),
+  /**
+   * `during`: as soon as `begun` exists, once the operation has been asked for. `hang-before`, `hang-after`: does not
+   * die, but never goes on; whoever made it hang kills it.
+   */
+  when: z.enum(['before', 'after', 'during', 'hang-before', 'hang-after']),
   /** Regular expression that the operation's key matches. */
   key: z.string(),
   /** Made exclusively right before the kill: whoever finds it there lives on. */
@@ -36,14 +39,23 @@ export class Killer {
   async around<Result>(operation: Operation, act: () => Promise<Result>): Promise<Result> {
     this.reach(operation, 'before')
     this.reach(operation, 'during')
+    await this.#hang(operation, 'hang-before')
     const result = await act()
     this.reach(operation, 'after')
+    await this.#hang(operation, 'hang-after')
     return result
   }
 
-  reach({ on, key }: Operation, when: KillPoint['when']): void {
-    for (const point of this.#points) {
-      if (point.on !== on || point.when !== when || !new RegExp(point.key).test(key)) continue
+  async #hang(operation: Operation, when: KillPoint['when']): Promise<void> {
+    if (this.#pointsAt(operation, when).some(isMine)) await new Promise(() => {})
+  }
+
+  #pointsAt({ on, key }: Operation, when: KillPoint['when']): KillPoint[] {
+    return this.#points.filter((point) => point.on === on && point.when === when && new RegExp(point.key).test(key))
+  }
+
+  reach(operation: Operation, when: 'before' | 'during' | 'after'): void {
+    for (const point of this.#pointsAt(operation, when)) {
       if (when === 'during') void this.#dieWhenBegun(point)
       else die(point)
     }
@@ -55,14 +67,19 @@ export class Killer {
   }
 }
 
-function die({ marker }: KillPoint): void {
+function die(point: KillPoint): void {
+  if (isMine(point)) process.kill(process.pid, 'SIGKILL')
+}
+
+/** Whether nobody has come to this point before. */
+function isMine({ marker }: KillPoint): boolean {
   try {
     writeFileSync(marker, String(process.pid), { flag: 'wx' })
+    return true
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
     throw error
   }
-  process.kill(process.pid, 'SIGKILL')
 }
 
 export function killingStore(store: Store, killer: Killer): Store {
@@ -95,7 +112,7 @@ export function killingProvider(provider: Provider, killer: Killer): Provider {
 /** A request for a command as it stands on the wire (runner/protocol.md). */
 const execRequest = /(?:^|\n)x '?[a-z0-9]{1,32}'? '?(\d+-\d+-\d+-\d+)/g
 
-function watched(connection: Duplex, reach: (exec: string, when: KillPoint['when']) => void): Duplex {
+function watched(connection: Duplex, reach: (exec: string, when: 'before' | 'during') => void): Duplex {
   const requests = new Transform({
     transform: (chunk: Buffer, _encoding, done) => {
       const names = [...chunk.toString('latin1').matchAll(execRequest)].map(([, name = '']) => name)

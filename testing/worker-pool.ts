@@ -11,6 +11,8 @@ export interface WorkerCommand {
   readonly env: Readonly<Record<string, string | undefined>>
   /** File that everything they say is appended to. */
   readonly log: string
+  /** Default true. */
+  readonly replace?: boolean
 }
 
 /** Worker processes of a test; those that are killed are replaced at once, as a service manager would. */
@@ -39,7 +41,7 @@ export class WorkerPool {
     this.#children.add(child)
     child.once('exit', (_code, signal) => {
       this.#children.delete(child)
-      if (!this.#isOpen || signal !== 'SIGKILL') return
+      if (!this.#isOpen || signal !== 'SIGKILL' || this.#command.replace === false) return
       this.replaced += 1
       void this.start()
     })
@@ -47,13 +49,13 @@ export class WorkerPool {
     return child.pid ?? 0
   }
 
-  /** Ends them as a service manager would; returns when they are gone. */
-  async close(): Promise<void> {
+  /** Ends them, by default as a service manager would; returns when they are gone. */
+  async close(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     this.#isOpen = false
     const ended = [...this.#children].map(async (child) => {
       const exited = once(child, 'exit')
+      child.kill(signal)
       child.kill('SIGCONT')
-      child.kill('SIGTERM')
       await exited
     })
     await Promise.all(ended)

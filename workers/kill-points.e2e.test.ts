@@ -24,7 +24,7 @@ import { WorkerPool } from '../testing/worker-pool.ts'
  */
 const providers = ['local', 'docker'] as const
 type ProviderName = (typeof providers)[number]
-const workersAtOnce = 4
+const workersAtOnce = 3
 
 /** One kill point for each task, which is named after it; keys are relative to the rollout. */
 const killPoints: Readonly<Record<string, Pick<KillPoint, 'on' | 'when'> & { key: string }>> = {
@@ -70,7 +70,7 @@ function taskOf(name: string): DurabilityTask {
     `${process}; ${tell('begin $p $s', name)}`,
     ...(name === 'batch-running' ? [waitForKill(name)] : []),
     `${process}; ${tell('end $p $s', name)}`,
-    'kill $p; echo two >> /tmp/log; wc -l < /tmp/log',
+    'kill $p; wait $p 2>/dev/null; echo two >> /tmp/log; wc -l < /tmp/log',
   ]
   return {
     name,

@@ -31,6 +31,11 @@ const shutdownGraceMs = 30_000
 const maxActivities = 500
 /** At one place, of jobs that shared workers serve. A job's own worker is bounded by the job's concurrency. */
 const defaultSandboxes = 400
+/**
+ * How many polls are open. One that a suspended or unplugged worker has left open still takes a task, which costs the
+ * heartbeat's timeout, so an idle worker keeps one; under load there are as many as bring work.
+ */
+const pollers = { type: 'autoscaling', minimum: 1, initial: 1, maximum: 20 } as const
 /** More would be replayed from history when they wake; each costs about half a megabyte. */
 const maxCachedWorkflows = 1_000
 
@@ -96,6 +101,7 @@ async function serve({ options, endpoint, connection, client, providers }: Servi
       namespace: endpoint.namespace,
       activities,
       maxConcurrentActivityTaskExecutions: maxActivities,
+      activityTaskPollerBehavior: pollers,
       maxHeartbeatThrottleInterval: timing.maxHeartbeatThrottleIntervalMs,
       shutdownGraceTime: shutdownGraceMs,
     },
