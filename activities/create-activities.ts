@@ -1,7 +1,8 @@
 import { Context } from '@temporalio/activity'
-import type { Activities, Lease } from '../protocol/activities.ts'
+import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
+import { notingRunner } from './exec-notes.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { createJobContexts } from './job-context.ts'
 import { openRollout } from './open-rollout.ts'
@@ -24,13 +25,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
   const attachments = new SandboxAttachments()
   const { handover, namespace, versions } = services
 
-  const inSandbox = async <Result>(
-    ref: { job: string; storeUrl: string; lease: Lease },
-    work: (runner: Runner) => Promise<Result>,
-  ): Promise<Result> => {
-    const provider = await (await contextOf(ref)).provider()
-    return await attachments.use({ provider, lease: ref.lease }, work)
-  }
+  const inSandbox = sandboxUser(contextOf, attachments)
 
   const activities: Activities = {
     planJob: (input) => runWholeActivity(async () => planJob(input, { context: await contextOf(input), services })),
@@ -46,29 +41,28 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => placeRollout(input, { context: await contextOf(input), services })),
 
     openRollout: (input) =>
-      runActivity(handover, async ({ signal }) => {
+      runActivity(handover, async ({ signal, note }) => {
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
-        const onProgress = (line: string) => Context.current().heartbeat(line)
+        const onProgress = (line: string) => note({ execs: [], line })
         return await openRollout(input, { context, rollout, services, attachments, signal, onProgress })
       }),
 
     runTurns: (input) =>
-      runActivity(handover, async ({ signal }) => {
+      runActivity(handover, async ({ signal, ...notes }) => {
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
-        const isRetry = Context.current().info.attempt > 1
-        return await inSandbox(input, (runner) => runTurns(input, { context, rollout, runner, signal, isRetry }))
+        const rest = { context, rollout, signal, isRetry: Context.current().info.attempt > 1 }
+        return await inSandbox(input, (runner) => runTurns(input, { ...rest, runner }), notes)
       }),
 
     gradeRollout: (input) =>
-      runActivity(handover, async ({ signal }) => {
+      runActivity(handover, async ({ signal, ...notes }) => {
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
         const { capabilities } = await context.provider()
-        return await inSandbox(input, (runner) =>
-          gradeRollout(input, { context, rollout, runner, capabilities, signal }),
-        )
+        const rest = { context, rollout, capabilities, signal }
+        return await inSandbox(input, (runner) => gradeRollout(input, { ...rest, runner }), notes)
       }),
 
     recordRollout: (input) =>
@@ -88,4 +82,17 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
   }
   return { activities, close: () => attachments.close() }
+}
+
+/** Runs work in the sandbox of a lease; with `notes`, what runs there is told with the heartbeats. */
+function sandboxUser(contextOf: ReturnType<typeof createJobContexts>, attachments: SandboxAttachments) {
+  return async <Result>(
+    ref: JobRef & { lease: Lease },
+    work: (runner: Runner) => Promise<Result>,
+    notes?: Parameters<typeof notingRunner>[1],
+  ): Promise<Result> => {
+    const provider = await (await contextOf(ref)).provider()
+    const noted = notes === undefined ? work : (runner: Runner) => work(notingRunner(runner, notes))
+    return await attachments.use({ provider, lease: ref.lease }, noted)
+  }
 }

@@ -2,6 +2,8 @@ import { ApplicationFailure, Context } from '@temporalio/activity'
 import { ApplicationFailureCategory } from '@temporalio/common'
 import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { HandedOver } from '../protocol/activities.ts'
+import { readNote } from '../protocol/activity-note.ts'
+import type { ActivityNote } from '../protocol/activity-note.ts'
 import { timing } from '../workflows/timing.ts'
 import { untilAborted } from './until-aborted.ts'
 
@@ -17,6 +19,10 @@ export interface ActivityScope {
    * stops a command: release does that.
    */
   readonly signal: AbortSignal
+  /** What the next heartbeats say, until there is something else to say. */
+  readonly note: (note: ActivityNote) => void
+  /** What the attempt before this one said last. */
+  readonly earlier: ActivityNote | undefined
 }
 
 /**
@@ -36,10 +42,13 @@ async function runAtBoundary<Result>(
   work: (scope: ActivityScope) => Promise<Result>,
 ): Promise<Result | HandedOver> {
   const context = Context.current()
-  const ticking = setInterval(() => context.heartbeat(), timing.heartbeatTickMs)
+  const earlier = readNote(context.info.heartbeatDetails)
+  let latest = earlier
+  const note = (said: ActivityNote): void => void (latest = said)
+  const ticking = setInterval(() => context.heartbeat(latest), timing.heartbeatTickMs)
   const signal = AbortSignal.any([context.cancellationSignal, handover])
   try {
-    return assertSmall(await work({ signal }))
+    return assertSmall(await work({ signal, note, earlier }))
   } catch (error) {
     if (context.cancellationSignal.aborted) return await context.cancelled
     if (handover.aborted) return { handedOver: true }

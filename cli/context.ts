@@ -15,6 +15,7 @@ export interface Output {
 /** Everything a command may touch of its process; made in main.ts, so that commands can be run by tests. */
 export interface CommandContext {
   readonly environment: ClientEnvironment
+  readonly stdin: NodeJS.ReadStream
   readonly stdout: Output
   /** Progress, notes and errors; results go to stdout alone. */
   readonly stderr: Output

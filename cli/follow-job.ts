@@ -6,6 +6,7 @@ import type { CommandContext } from './context.ts'
 import { exitCodes } from './exit-codes.ts'
 import { jsonDisplay, liveDisplay, plainDisplay } from './progress-display.ts'
 import type { ProgressDisplay } from './progress-display.ts'
+import { printKeptSandboxes } from './kept-sandboxes.ts'
 import { printSummary } from './print-summary.ts'
 import { Interrupts } from './signals.ts'
 
@@ -100,6 +101,7 @@ async function printEnd(followed: Followed, options: FollowOptions, context: Com
   const [folder] = await Promise.allSettled([exported?.finish()])
   const exportedTo = folder.status === 'fulfilled' ? folder.value : undefined
   await printSummary({ summary, json, folder: exportedTo, uiUrl: job.uiUrl }, context)
+  await printKeptSandboxes({ store: job.store, job: job.id }, context)
   if (folder.status === 'rejected') throw folder.reason
   if (cancelled) return exitCodes.interrupted
   return summary.failed > 0 ? exitCodes.failed : exitCodes.ok

@@ -7,6 +7,10 @@ import type { Signals } from './signals.ts'
 export function processContext(process: NodeJS.Process): CommandContext {
   return {
     environment: environmentOfProcess(process.env),
+    // Opened only by the command that reads it.
+    get stdin() {
+      return process.stdin
+    },
     stdout: processOutput(process.stdout, 1, process.env),
     stderr: processOutput(process.stderr, 2, process.env),
     signals: processSignals(process),

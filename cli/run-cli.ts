@@ -6,9 +6,12 @@ import { definePause, defineResume } from './commands/pause.ts'
 import { defineResults } from './commands/results.ts'
 import { defineRun } from './commands/run.ts'
 import { defineServer } from './commands/server.ts'
+import { defineShell } from './commands/shell.ts'
 import { defineStatus } from './commands/status.ts'
+import { defineSweep } from './commands/sweep.ts'
 import { defineValidate } from './commands/validate.ts'
 import { defineWatch } from './commands/watch.ts'
+import { defineWhy } from './commands/why.ts'
 import { defineWorker } from './commands/worker.ts'
 import type { CommandContext } from './context.ts'
 import { describeError } from './describe-error.ts'
@@ -31,6 +34,9 @@ const commands: readonly DefineCommand[] = [
   defineCancel,
   definePause,
   defineResume,
+  defineWhy,
+  defineShell,
+  defineSweep,
   defineValidate,
   defineDoctor,
   defineWorker,
@@ -95,6 +101,7 @@ Examples:
   rollcall run examples/tasks --provider local           grades of the bundled tasks, in bubblewrap sandboxes
   rollcall run tasks -k 3 -n 8 --agent oracle            three attempts each, eight at a time, in Docker
   rollcall watch JOB                                     comes back to a job
+  rollcall why JOB.TASK.AGENT.1                          what a rollout waits for, or what ended it
   rollcall doctor                                        what is here, what is missing, what to do
 
 Exit codes: 0 all graded, 1 some rollouts failed, 2 bad input (nothing was started), 130 cancelled or left, 70 a bug.

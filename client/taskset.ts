@@ -8,6 +8,7 @@ import { loadTaskset } from '../tasks/load-taskset.ts'
 import type { Task } from '../tasks/task.ts'
 import { environmentOfProcess, proveUsable } from './environment.ts'
 import { connectTemporal } from './connect.ts'
+import type { TemporalConnection } from './connect.ts'
 import { Job, liveJob } from './job.ts'
 import { prepareJobOptions } from './job-options.ts'
 import type { RunOptions } from './run-options.ts'
@@ -54,17 +55,19 @@ export class Taskset {
     if (known !== undefined) assertSameOptions(id, known, prepared.options)
     if ((await readSummary(store, id)) !== undefined) return new Job({ id, store, attached: true })
 
-    const temporal = await connectTemporal({ ...environment, onProgress })
     const worker = run.worker === 'shared' ? undefined : new JobWorker(id, environment, onProgress)
+    let temporal: TemporalConnection | undefined
     try {
-      // The worker comes up while the tasks are uploaded.
-      await (known === undefined ? worker?.start() : worker?.ensure(temporal))
+      // The worker comes up while this connects and uploads the tasks.
+      if (known === undefined) await worker?.start()
+      temporal = await connectTemporal({ ...environment, onProgress })
+      if (known !== undefined) await worker?.ensure(temporal)
       const start = { id, tasks: this.tasks, ...prepared, store, temporal, worker: run.worker ?? 'own', onProgress }
       const { attached } = await startJob(start)
       return liveJob({ id, store, temporal, worker, environment, onProgress, attached })
     } catch (error) {
       worker?.stop()
-      await temporal.close()
+      await temporal?.close()
       throw error
     }
   }

@@ -1,7 +1,8 @@
 /**
  * Makes this machine able to run every test: for root on Debian it installs what is missing, starts dockerd when none
- * answers, builds the Temporal server and the test images. Elsewhere it says what is missing and goes on. Safe to run
- * at any time, also twice at once; the second run takes a second. `node scripts/provision.ts` runs it by itself.
+ * answers, builds the Temporal server, an S3 server and the test images. Elsewhere it says what is missing and goes on.
+ * Safe to run at any time, also twice at once; the second run takes a second. `node scripts/provision.ts` runs it by
+ * itself.
  */
 import { execa } from 'execa'
 import { findTemporal } from '../client/server/binary.ts'
@@ -9,9 +10,10 @@ import { cacheDirectory } from '../protocol/directories.ts'
 import { addSystemFoldersToPath, describeFailure, installPackages, isOnPath, isRootOnDebian } from './debian.ts'
 import { dockerSocket, ensureDockerd } from './dockerd.ts'
 import { ensureTestImages } from './test-images.ts'
+import { ensureVersitygw } from './versitygw.ts'
 
 /** What a test can need beyond Node. */
-export type Need = 'temporal' | 'docker' | 'bubblewrap'
+export type Need = 'temporal' | 'docker' | 'bubblewrap' | 's3'
 
 /** For each need, undefined when it is met, else one sentence that says why it is not. */
 export type Provisioned = Readonly<Record<Need, string | undefined>>
@@ -32,7 +34,8 @@ export async function provision(): Promise<Provisioned> {
   const temporal = await failureOf(provisionTemporal)
   const docker = await failureOf(provisionDocker)
   const bubblewrap = await failureOf(proveBubblewrap)
-  const result = { temporal, docker, bubblewrap }
+  const s3 = await failureOf(provisionS3)
+  const result = { temporal, docker, bubblewrap, s3 }
   for (const [need, why] of Object.entries(result)) say(`${need}: ${why === undefined ? 'ready' : `missing, ${why}`}`)
   return result
 }
@@ -62,6 +65,11 @@ async function provisionDocker(): Promise<void> {
   if (await isRootOnDebian()) await ensureDockerd({ ...directories, onProgress: say })
   say('making the test images that are missing (half a minute the first time)')
   await ensureTestImages({ ...directories, connection: { socketPath: dockerSocket } })
+}
+
+/** A server like S3 on loopback, for the tests of the store. */
+async function provisionS3(): Promise<void> {
+  await ensureVersitygw({ cacheDirectory: cacheDirectory(process.env), onProgress: say })
 }
 
 /** A program that is installed is not yet allowed to make namespaces. */

@@ -8,6 +8,7 @@ test('the published package names JavaScript with declarations, and brings nothi
   const published = publishedManifest(clone)
   expect(published).toMatchObject({
     name: 'rollcall',
+    optionalDependencies: { '@aws-sdk/client-s3': expect.any(String) },
     bin: { rollcall: 'cli/main.js' },
     exports: {
       '.': { types: './client/index.d.ts', default: './client/index.js' },

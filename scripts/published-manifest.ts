@@ -9,6 +9,7 @@ const manifestSchema = z.object({
   bin: z.record(z.string(), z.string()),
   exports: z.record(z.string(), z.string()),
   dependencies: z.record(z.string(), z.string()),
+  optionalDependencies: z.record(z.string(), z.string()),
   engines: z.record(z.string(), z.string()),
 })
 

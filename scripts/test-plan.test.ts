@@ -1,16 +1,18 @@
 import { expect, test } from 'vitest'
 import { findTestFiles, needsOf, planTests, projectOf } from './test-plan.ts'
 
-const ready = { temporal: undefined, docker: undefined, bubblewrap: undefined }
+const ready = { temporal: undefined, docker: undefined, bubblewrap: undefined, s3: undefined }
 
 test.each([
   ['store/file-store.test.ts', 'unit', []],
   ['client/connect.temporal.test.ts', 'temporal', ['temporal']],
   ['providers/docker/conformance.provider.test.ts', 'provider', ['docker']],
   ['providers/local/conformance.provider.test.ts', 'provider', ['bubblewrap']],
+  ['store/s3-store.provider.test.ts', 'provider', ['s3']],
   ['runner/shells.provider.test.ts', 'provider', ['docker', 'bubblewrap']],
   ['cli/run.e2e.test.ts', 'e2e', ['temporal', 'docker', 'bubblewrap']],
   ['cli/run-local.e2e.test.ts', 'e2e', ['temporal', 'bubblewrap']],
+  ['cli/run-s3.e2e.test.ts', 'e2e', ['temporal', 's3', 'bubblewrap']],
 ] as const)('%s is in project %s and needs %j', (file, project, needs) => {
   expect(projectOf(file)).toBe(project)
   expect(needsOf(file)).toEqual(needs)

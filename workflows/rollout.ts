@@ -3,22 +3,18 @@ import {
   CancellationScope,
   continueAsNew,
   log,
-  setCurrentDetails,
   TimeoutFailure,
-  uuid4,
-  upsertMemo,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow'
 import type { GradeResult, Lease, OpenedRollout, RolloutOutcome, RolloutPolicy } from '../protocol/activities.ts'
 import type { Failure, FailureCode } from '../protocol/failure.ts'
 import { isGradingFailure } from '../protocol/failure.ts'
-import type { AgentEnd, PhaseTimes } from '../protocol/grade.ts'
-import type { RolloutPhase } from '../protocol/names.ts'
 import { callActivity, untilKept } from './activity-stubs.ts'
 import { failureOf } from './failure-of.ts'
 import { byQueue, choosePlace, onReachQueue } from './places.ts'
-import type { Placements } from './places.ts'
+import { beginIncarnation, newProgress, showRollout, timed } from './rollout-progress.ts'
+import type { Progress } from './rollout-progress.ts'
 import { attributesAtEnd } from './search-attributes.ts'
 import { activityOptions, timing } from './timing.ts'
 
@@ -36,25 +32,6 @@ export interface RolloutInput {
   readonly progress?: Progress
 }
 
-/** Everything the workflow must remember; survives continue-as-new. */
-interface Progress {
-  readonly owner: string
-  readonly startedAt: string
-  incarnation: number
-  /** The latest phase in use: 0 is open, 1 the turns, then one for each grading attempt. */
-  phase: number
-  turn: number
-  gradingAttempts: number
-  /** Only with several hosts. */
-  placements?: Placements
-  /** Opening ended without an answer: its sandbox may still appear. */
-  openIsUnknown?: boolean
-  opened?: OpenedRollout
-  deadline?: number
-  agentEnd?: AgentEnd
-  phases: PhaseTimes
-}
-
 type Ending =
   | { readonly state: 'graded'; readonly grade: GradeResult }
   | { readonly state: 'failed' | 'cancelled'; readonly failure: Failure }
@@ -64,24 +41,11 @@ type Ending =
  * not the rollout. Release covers every incarnation that may have been opened, and runs also when cancelled.
  */
 export async function rolloutWorkflow(input: RolloutInput): Promise<RolloutOutcome> {
-  const progress = input.progress ?? newProgress(input)
+  const progress = input.progress ?? newProgress({ isPlaced: input.sharedProvider !== undefined })
   const rollout = new Rollout(input, progress)
   const ending = await rollout.workUntilEnded()
   if (ending === 'continue') return await continueAsNew<typeof rolloutWorkflow>({ ...input, progress })
   return await CancellationScope.nonCancellable(() => rollout.finish(ending))
-}
-
-function newProgress({ sharedProvider }: RolloutInput): Progress {
-  return {
-    ...(sharedProvider === undefined ? {} : { placements: {} }),
-    owner: uuid4(),
-    startedAt: now(),
-    incarnation: 1,
-    phase: 0,
-    turn: 0,
-    gradingAttempts: 0,
-    phases: {},
-  }
 }
 
 class Rollout {
@@ -107,19 +71,19 @@ class Rollout {
           return { state: 'cancelled', failure: { code: 'cancelled', message: 'The job was cancelled.' } }
         }
         if (!this.#mayRestart(failure.code)) return { state: 'failed', failure }
-        this.#beginIncarnation()
+        beginIncarnation(this.#progress)
       }
     }
   }
 
   /** Stores what happened, then removes every sandbox that this rollout may have made. */
   async finish(ending: Ending): Promise<RolloutOutcome> {
-    this.#show('record')
+    showRollout(this.#progress, 'record')
     const recorded = await settle(this.#record(ending))
     if (recorded.status === 'fulfilled') this.#publish(recorded.value)
-    this.#show('release')
+    showRollout(this.#progress, 'release')
     const left = await this.#release(ending.state)
-    this.#show('done', left ? ['a sandbox could not be removed: the sweep has it'] : [])
+    showRollout(this.#progress, 'done', left ? ['a sandbox could not be removed: the sweep has it'] : [])
     if (recorded.status === 'rejected') throw recorded.reason
     return left ? { ...recorded.value, left } : recorded.value
   }
@@ -163,10 +127,10 @@ class Rollout {
   }
 
   async #open(): Promise<OpenedRollout> {
-    this.#show('open')
+    showRollout(this.#progress, 'open')
     const { policy } = this.#input
     try {
-      return await this.#timed('open', async () => {
+      return await timed(this.#progress, 'open', async () => {
         await this.#place()
         const options = { ...activityOptions.openRollout(policy), ...this.#reach() }
         const summary = `sandbox ${this.#progress.incarnation}`
@@ -198,10 +162,10 @@ class Rollout {
     if (this.#progress.agentEnd !== undefined) return true
     this.#progress.phase = Math.max(this.#progress.phase, 1)
     const deadline = (this.#progress.deadline ??= Date.now() + opened.agentTimeoutMs)
-    return await this.#timed('turns', async () => {
+    return await timed(this.#progress, 'turns', async () => {
       while (this.#progress.agentEnd === undefined) {
         if (workflowInfo().continueAsNewSuggested) return false
-        this.#show('turns')
+        showRollout(this.#progress, 'turns')
         await this.#takeSlice(opened.lease, deadline)
       }
       return true
@@ -224,12 +188,12 @@ class Rollout {
 
   /** Only a grading failure is worth another attempt in the surviving sandbox. */
   async #grade(opened: OpenedRollout): Promise<GradeResult> {
-    this.#show('grade')
+    showRollout(this.#progress, 'grade')
     for (;;) {
       this.#progress.phase += 1
       this.#progress.gradingAttempts += 1
       try {
-        return await this.#timed('grade', () => this.#gradeOnce(opened))
+        return await timed(this.#progress, 'grade', () => this.#gradeOnce(opened))
       } catch (error) {
         const { code } = failureOf(error)
         if (!isGradingFailure(code) || this.#progress.gradingAttempts >= this.#input.policy.gradingAttempts) throw error
@@ -275,45 +239,11 @@ class Rollout {
     return isLoss(code) && policy === 'restart' && this.#progress.incarnation < maxIncarnations
   }
 
-  /** A new sandbox means a new beginning; what happened in the earlier ones stays in the store. */
-  #beginIncarnation(): void {
-    this.#progress.incarnation += 1
-    // The sweep reads it from the server, also where no worker answers for this workflow.
-    upsertMemo({ incarnation: this.#progress.incarnation })
-    this.#progress.phase = 0
-    this.#progress.turn = 0
-    delete this.#progress.openIsUnknown
-    delete this.#progress.opened
-    delete this.#progress.deadline
-    delete this.#progress.agentEnd
-  }
-
   #ref() {
     const { job, storeUrl, rollout } = this.#input
     const { incarnation, owner, placements } = this.#progress
     const place = placements?.[incarnation]?.place
     return { job, storeUrl, rollout, incarnation, owner, ...(place === undefined ? {} : { place }) }
-  }
-
-  async #timed<Result>(phase: keyof PhaseTimes, work: () => Promise<Result>): Promise<Result> {
-    const startedAt = this.#progress.phases[phase]?.startedAt ?? now()
-    try {
-      return await work()
-    } finally {
-      this.#progress.phases = { ...this.#progress.phases, [phase]: { startedAt, finishedAt: now() } }
-    }
-  }
-
-  #show(phase: RolloutPhase, notes: readonly string[] = []): void {
-    const { incarnation, turn, gradingAttempts } = this.#progress
-    const rows = [
-      `phase: **${phase}**`,
-      `turn: ${turn}`,
-      `sandbox: ${this.#progress.opened?.lease.sandbox ?? 'none yet'} (incarnation ${incarnation})`,
-      `grading attempts: ${gradingAttempts}`,
-      ...notes,
-    ]
-    setCurrentDetails(rows.join('\n\n'))
   }
 
   /** Each upsert is a visibility write, so there is one, at the end: by it a person filters. */
@@ -332,8 +262,4 @@ async function settle<Result>(promise: Promise<Result>): Promise<PromiseSettledR
 /** The sandbox is out of reach for good: the policy says whether there is another one. */
 function isLoss(code: FailureCode): boolean {
   return code === 'sandbox-lost' || code === 'host-lost'
-}
-
-function now(): string {
-  return new Date().toISOString()
 }

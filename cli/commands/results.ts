@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { ExportOptions } from '../../results/export-job.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
+import { printKeptSandboxes } from '../kept-sandboxes.ts'
 import { printSummary } from '../print-summary.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { parseJobId } from '../run-options.ts'
@@ -36,6 +37,7 @@ async function results(id: string, { json = false, jobsDir }: ResultsFlags, cont
   const folder = jobsDir === undefined ? undefined : await exported({ store, job, jobsDir })
   if (!finished) context.stderr.write(`Job ${job} has not ended: these are the rollouts that have ended so far.\n`)
   await printSummary({ summary, json, folder }, context)
+  if (finished) await printKeptSandboxes({ store, job }, context)
   return summary.failed > 0 ? exitCodes.failed : exitCodes.ok
 }
 
