@@ -45,13 +45,14 @@ test('what is tried again: the attempt, when, and why', () => {
 test('what ended it, who must act and where its trace lies; nothing of it speaks to the terminal', () => {
   const failure = { code: 'grader-failed', message: 'oh\u001b[31m', actor: 'grader', meaning: 'It failed.' } as const
   const ended = { at: '2026-01-02T03:09:00.000Z', failure, trace: 'jobs/j/trace.jsonl' }
-  expect(explanationLines({ ...rollout, state: 'failed', doing: 'it failed', ended }, at)).toEqual([
+  const inBucket = { ...at, storeUrl: 's3://bucket/team?endpoint=http://x' }
+  expect(explanationLines({ ...rollout, state: 'failed', doing: 'it failed', ended }, inBucket)).toEqual([
     'j.t.oracle.1  failed',
     '  now       it failed',
     '  ended     2026-01-02T03:09:00.000Z',
     '  cause     grader-failed: oh\\e[31m',
     '  must act  grader (It failed.)',
-    '  trace     file:///store/jobs/j/trace.jsonl',
+    '  trace     s3://bucket/team/jobs/j/trace.jsonl',
   ])
 })
 
