@@ -16,6 +16,9 @@ import { SandboxAttachments } from './sandboxes.ts'
 import type { ActivityServices } from './services.ts'
 import { summarizeJob } from './summarize-job.ts'
 
+/** Somebody waits for the plan: what can only fail the same way again is tried a few times, for blips. */
+const planAttempts = 3
+
 /**
  * All activities of a worker. Each can run twice; the docstring of its implementation names the key that makes that
  * safe. `close` lets go of sandboxes and touches none.
@@ -28,7 +31,10 @@ export function createActivities(services: ActivityServices): { activities: Acti
   const inSandbox = sandboxUser(contextOf, attachments)
 
   const activities: Activities = {
-    planJob: (input) => runWholeActivity(async () => planJob(input, { context: await contextOf(input), services })),
+    planJob: (input) =>
+      runWholeActivity(async () => planJob(input, { context: await contextOf(input), services }), {
+        attempts: planAttempts,
+      }),
 
     listRollouts: (input) =>
       runWholeActivity(async () => {

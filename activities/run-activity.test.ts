@@ -1,8 +1,9 @@
 import { ApplicationFailure, CancelledFailure } from '@temporalio/activity'
 import { MockActivityEnvironment } from '@temporalio/testing'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { FailureCode } from '../protocol/failure.ts'
+import { timing } from '../workflows/timing.ts'
 import { asApplicationFailure, runActivity, runWholeActivity } from './run-activity.ts'
 
 test('whether a failure is tried again comes from the one table', () => {
@@ -19,6 +20,12 @@ test('what the other side said about waiting is obeyed', () => {
 test('a bug is tried again, but not for ever', () => {
   expect(asApplicationFailure(new TypeError('x'), 1)).toMatchObject({ type: 'internal', nonRetryable: false })
   expect(asApplicationFailure(new TypeError('x'), 5)).toMatchObject({ type: 'internal', nonRetryable: true })
+})
+
+test('where somebody waits, a failure is final after some attempts, which dead workers do not end', () => {
+  const away = new RollcallError('provider-unavailable', 'away')
+  expect(asApplicationFailure(away, 2, 3)).toMatchObject({ nonRetryable: false })
+  expect(asApplicationFailure(away, 3, 3)).toMatchObject({ nonRetryable: true })
 })
 
 test('a failure that is one already passes through', () => {
@@ -40,6 +47,21 @@ describe('at the boundary to Temporal', () => {
       nonRetryable: true,
       message: expect.stringContaining('262144'),
     })
+  })
+
+  test('work that is silent for hours keeps its heartbeat', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const environment = new MockActivityEnvironment()
+    let heartbeats = 0
+    environment.on('heartbeat', () => (heartbeats += 1))
+    const silent = Promise.withResolvers<string>()
+    const running = environment.run(() => runActivity(never, () => silent.promise))
+    await vi.advanceTimersByTimeAsync(3 * 3_600_000)
+    expect(heartbeats).toBe((3 * 3_600_000) / timing.heartbeatTickMs)
+    silent.resolve('at last')
+    expect(await running).toBe('at last')
+    expect(vi.getTimerCount()).toBe(0)
   })
 
   test('a worker that shuts down answers handedOver, which is no failure', async () => {

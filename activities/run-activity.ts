@@ -40,6 +40,7 @@ export async function runActivity<Result>(
 async function runAtBoundary<Result>(
   handover: AbortSignal,
   work: (scope: ActivityScope) => Promise<Result>,
+  attempts = Infinity,
 ): Promise<Result | HandedOver> {
   const context = Context.current()
   const earlier = readNote(context.info.heartbeatDetails)
@@ -52,16 +53,22 @@ async function runAtBoundary<Result>(
   } catch (error) {
     if (context.cancellationSignal.aborted) return await context.cancelled
     if (handover.aborted) return { handedOver: true }
-    throw asApplicationFailure(error, context.info.attempt)
+    throw asApplicationFailure(error, context.info.attempt, attempts)
   } finally {
     clearInterval(ticking)
   }
 }
 
-/** For activities that are short or must end what they began: they are not handed over. */
-export async function runWholeActivity<Result>(work: (scope: ActivityScope) => Promise<Result>): Promise<Result> {
+/**
+ * For activities that are short or must end what they began: they are not handed over.
+ * @param options.attempts from which attempt on a failure is final that the table lets try again. Default: never
+ */
+export async function runWholeActivity<Result>(
+  work: (scope: ActivityScope) => Promise<Result>,
+  { attempts = Infinity }: { attempts?: number } = {},
+): Promise<Result> {
   const never = new AbortController()
-  const result = await runAtBoundary(never.signal, async (scope) => ({ value: await work(scope) }))
+  const result = await runAtBoundary(never.signal, async (scope) => ({ value: await work(scope) }), attempts)
   if ('handedOver' in result) throw new Error('An activity that is not handed over was handed over.')
   return result.value
 }
@@ -76,11 +83,11 @@ function assertSmall<Result>(result: Result): Result {
 }
 
 /** Code, retryability and delay as Temporal wants them. Exported for its test. */
-export function asApplicationFailure(error: unknown, attempt: number): ApplicationFailure {
+export function asApplicationFailure(error: unknown, attempt: number, attempts = Infinity): ApplicationFailure {
   if (error instanceof ApplicationFailure) return error
   const failure = error instanceof RollcallError ? error : undefined
   const message = error instanceof Error ? error.message : String(error)
-  const retry = failure ? failureKinds[failure.code].retry : attempt < attemptsForBugs
+  const retry = attempt < attempts && (failure ? failureKinds[failure.code].retry : attempt < attemptsForBugs)
   return ApplicationFailure.create({
     type: failure?.code ?? 'internal',
     message: message.slice(0, 2_000),

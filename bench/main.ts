@@ -17,6 +17,7 @@ import { bashInBatch } from './measures/bash-in-batch.ts'
 import { callsInFlight } from './measures/calls-in-flight.ts'
 import { manyTurns } from './measures/many-turns.ts'
 import { oneCallTurnsMeasure } from './measures/one-call-turns.ts'
+import { recovery } from './measures/recovery.ts'
 import { warmRollouts } from './measures/warm-rollouts.ts'
 import { wholeProcess } from './measures/whole-process.ts'
 import { rowsTable } from './print-rows.ts'
@@ -28,6 +29,7 @@ const measures: readonly Measure[] = [
   warmRollouts,
   wholeProcess,
   manyTurns,
+  recovery,
 ]
 const usageExitCode = 2
 const interruptedExitCode = 130

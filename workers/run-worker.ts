@@ -31,6 +31,11 @@ const shutdownGraceMs = 30_000
 const maxActivities = 500
 /** At one place, of jobs that shared workers serve. A job's own worker is bounded by the job's concurrency. */
 const defaultSandboxes = 400
+/**
+ * How many polls are open. One that a suspended or unplugged worker has left open still takes a task, which costs the
+ * heartbeat's timeout, so an idle worker keeps one; under load there are as many as bring work.
+ */
+const pollers = { type: 'autoscaling', minimum: 1, initial: 1, maximum: 20 } as const
 /** More would be replayed from history when they wake; each costs about half a megabyte. */
 const maxCachedWorkflows = 1_000
 
@@ -44,6 +49,10 @@ export interface WorkerOptions extends WorkerConfig {
   readonly log: (line: string) => void
   /** Ends the worker like SIGTERM does: polling stops, running turns are handed over, no command is stopped. */
   readonly stop?: AbortSignal
+  /** Default: by the URL's scheme. */
+  readonly openStore?: ActivityServices['openStore']
+  /** Default: every provider of this package. */
+  readonly createProviders?: (config: WorkerConfig) => Providers
 }
 
 /** Runs a worker until it is told to stop, or its job is over. Started twice, both serve. */
@@ -52,7 +61,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('WARN') })
   const endpoint = await resolveTemporal({ ...options, onProgress: options.log })
   const connection = await connectWorker(endpoint)
-  const providers = createProviders(options)
+  const providers = (options.createProviders ?? createProviders)(options)
   const ended = new AbortController()
   if (endpoint.embedded) {
     void keepServerUp({ ...options, onProgress: options.log, address: endpoint.address, stop: ended.signal })
@@ -92,6 +101,7 @@ async function serve({ options, endpoint, connection, client, providers }: Servi
       namespace: endpoint.namespace,
       activities,
       maxConcurrentActivityTaskExecutions: maxActivities,
+      activityTaskPollerBehavior: pollers,
       maxHeartbeatThrottleInterval: timing.maxHeartbeatThrottleIntervalMs,
       shutdownGraceTime: shutdownGraceMs,
     },
@@ -152,7 +162,7 @@ async function services(at: {
   const { env, cacheDirectory, sandboxes: limit = defaultSandboxes } = at.options
   const namespace = await namespaceUuid(at.client)
   return {
-    openStore,
+    openStore: at.options.openStore ?? openStore,
     provider: (name, options) => at.providers.provider(name, options),
     loadAgent: (spec, readBundle) => loadAgent(spec, { env, readBundle, cacheDirectory }),
     secrets: (names) => secretsFrom(env, names),

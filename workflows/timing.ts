@@ -41,9 +41,6 @@ export const timing = {
 /** Worker deaths are not the task's fault, so attempts are unlimited; the schedule-to-close timeout bounds them. */
 const untilTimeout: RetryPolicy = { initialInterval: 200, backoffCoefficient: 2, maximumInterval: 10_000 }
 
-/** Something that can only fail the same way again is tried a few times, for blips. */
-const aFewTimes: RetryPolicy = { ...untilTimeout, maximumAttempts: 3 }
-
 /** Unset, the SDK's type is TRY_CANCEL: the workflow would go on while the activity still stops commands. */
 const common = {
   cancellationType: 'WAIT_CANCELLATION_COMPLETED',
@@ -52,7 +49,13 @@ const common = {
 
 /** Options by activity. Those whose time depends on the task are functions of it. */
 export const activityOptions = {
-  planJob: { ...common, startToCloseTimeout: timing.planMs, retry: aFewTimes },
+  /** What it finds out is final after a few attempts (`planAttempts`), which dead workers do not use up. */
+  planJob: {
+    ...common,
+    startToCloseTimeout: timing.planMs,
+    scheduleToCloseTimeout: 4 * timing.planMs,
+    retry: untilTimeout,
+  },
   listRollouts: { ...common, startToCloseTimeout: 60_000, scheduleToCloseTimeout: timing.storeMs, retry: untilTimeout },
   /** Waits for a host with room; nothing is created yet. */
   placeRollout: (limits: { acquireTimeoutMs: number }) => ({

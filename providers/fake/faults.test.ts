@@ -39,6 +39,17 @@ test('a creation whose answer is lost has happened, and is adopted when asked fo
   expect(await fake.createOrAdopt(request)).toMatchObject({ name: request.name })
 })
 
+test('a creation that is carried out late appears after its caller has given up, and can be removed', async () => {
+  const { fake, script, request } = await fakeWith({ on: 'create', nth: 1, effect: 'late' })
+  await expect(fake.createOrAdopt(request)).rejects.toMatchObject({ code: 'provider-unavailable' })
+  await fake.destroy(request.name)
+  expect(await fake.find(request.name)).toBeUndefined()
+  script.release()
+  await expect.poll(() => fake.find(request.name)).toMatchObject({ state: 'running' })
+  await fake.destroy(request.name)
+  expect(await fake.find(request.name)).toBeUndefined()
+})
+
 test('a busy provider says when to come back', async () => {
   const { fake, request } = await fakeWith({ on: 'create', nth: 1, effect: 'busy', retryAfterMs: 1234 })
   await expect(fake.createOrAdopt(request)).rejects.toMatchObject({ code: 'provider-busy', retryAfterMs: 1234 })

@@ -14,11 +14,11 @@ export const faultSchema = z.object({
   nth: z.number().int().min(1),
   /**
    * `throw-before`: nothing happens, `code` is thrown. `throw-after`: it happens, its answer is lost and `code` thrown.
-   * `busy`: nothing happens, `provider-busy` with `retryAfterMs`. `die`: the sandbox is killed first. `hang`: waits for
+   * `late` (create): `code` is thrown at once, and the sandbox appears after `release()`. `busy`: nothing happens, `provider-busy` with `retryAfterMs`. `die`: the sandbox is killed first. `hang`: waits for
    * `release()`, then goes on. `cut`: the attachment breaks off when the request (or the connection) is there.
    * For `exec`: `throw-before` cuts before the request arrives, `throw-after` and `cut` when it has arrived.
    */
-  effect: z.enum(['throw-before', 'throw-after', 'busy', 'die', 'hang', 'cut']),
+  effect: z.enum(['throw-before', 'throw-after', 'late', 'busy', 'die', 'hang', 'cut']),
   /** Default `provider-unavailable`. */
   code: z
     .custom<FailureCode>((value) => isFailureCode(value), `one of ${Object.keys(failureKinds).join(', ')}`)

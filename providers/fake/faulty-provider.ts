@@ -50,6 +50,12 @@ async function meetFault<T>({ script, call, act, die }: FaultyAct<T>): Promise<T
     case 'throw-after':
       await act()
       throw scripted(fault)
+    case 'late':
+      script
+        .released()
+        .then(act)
+        .catch(() => undefined)
+      throw scripted(fault)
     case 'die':
       return await actAndDie(die, call, act)
     case 'hang':
@@ -75,7 +81,8 @@ async function actAndDie<T>(die: () => Promise<void>, call: FaultyCall, act: () 
 }
 
 function scripted(fault: Fault): RollcallError {
-  const when = fault.effect === 'throw-after' ? 'its answer is lost' : 'nothing has happened'
+  const lost = fault.effect === 'throw-after' || fault.effect === 'late'
+  const when = lost ? 'its answer is lost' : 'nothing has happened'
   const code = fault.code ?? 'provider-unavailable'
   return new RollcallError(code, `Scripted: ${fault.on} number ${fault.nth} fails, ${when}`)
 }

@@ -5,6 +5,11 @@ export interface CuttingProxy {
   readonly socketPath: string
   /** Cuts the connection of the next request that begins so (`POST /containers/create`) when its answer comes. */
   readonly loseAnswerOf: (requestLine: string) => void
+  /** Cuts every connection, and each new one at once, until `back`: an Engine that is away. */
+  readonly away: () => void
+  readonly back: () => void
+  /** How many connections have been cut since it went away. */
+  readonly refused: () => number
   readonly close: () => void
 }
 
@@ -12,7 +17,17 @@ export interface CuttingProxy {
 export async function openCuttingProxy(engineSocketPath: string, socketPath: string): Promise<CuttingProxy> {
   const sockets = new Set<Socket>()
   let lost: string | undefined
+  let isAway = false
+  let refused = 0
+  const cutAll = () => {
+    for (const socket of sockets) socket.destroy()
+  }
   const server: Server = createServer((client) => {
+    if (isAway) {
+      refused += 1
+      client.destroy()
+      return
+    }
     const engine = connect(engineSocketPath)
     for (const socket of [client, engine]) {
       sockets.add(socket)
@@ -37,9 +52,17 @@ export async function openCuttingProxy(engineSocketPath: string, socketPath: str
     loseAnswerOf: (requestLine) => {
       lost = requestLine
     },
+    away: () => {
+      isAway = true
+      cutAll()
+    },
+    back: () => {
+      isAway = false
+    },
+    refused: () => refused,
     close: () => {
       server.close()
-      for (const socket of sockets) socket.destroy()
+      cutAll()
     },
   }
 }

@@ -1,0 +1,45 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { Taskset } from '../client/index.ts'
+import { connectToDocker, dockerConnection } from '../providers/docker/docker-connection.ts'
+import { openCuttingProxy } from '../providers/docker/testing/cutting-proxy.ts'
+import { testImageMap } from '../scripts/test-images.ts'
+import { openHome, writeTasks } from '../testing/durability-home.ts'
+
+test('an Engine that is out of reach while a command runs and ends is waited for, and nothing runs twice', async () => {
+  const home = await openHome()
+  onTestFinished(() => home.close())
+  const connection = dockerConnection(process.env['DOCKER_HOST'])
+  const socket = join(home.folder, 'engine.sock')
+  const proxy = await openCuttingProxy('socketPath' in connection ? connection.socketPath : '', socket)
+  onTestFinished(() => proxy.close())
+  const effects = await home.effectsFolder('away')
+  const tell = (what: string) => `echo ${what} $(hostname) >> /effects/told`
+  const wait = 'until [ -e /effects/go ]; do sleep 0.05; done'
+  const turns = [`${tell('begins')}; ${wait}; ${tell('ends')}`, tell('next')]
+  const tests = `${tell('tests')}; echo 1 > /logs/verifier/reward.txt`
+  const taskset = await Taskset.load(await writeTasks(join(home.folder, 'tasks'), [{ name: 'away', turns, tests }]))
+  const job = await taskset.run({
+    job: 'away',
+    agent: 'script',
+    provider: { name: 'docker', options: { socket: `unix://${socket}` } },
+    environment: home.environment,
+    imageMap: testImageMap,
+    runtime: { mounts: [effects.mount] },
+  })
+  onTestFinished(() => job.close())
+  await expect.poll(() => effects.lines('told'), { timeout: 60_000 }).toHaveLength(1)
+  const [container] = (await effects.lines('told')).map((line) => line.split(' ')[1])
+  proxy.away()
+  await expect.poll(proxy.refused, { timeout: 60_000 }).toBeGreaterThan(2)
+  await writeFile(join(effects.path, 'go'), '')
+  await expect.poll(() => effects.lines('told')).toHaveLength(2)
+  const asked = proxy.refused()
+  await expect.poll(proxy.refused, { timeout: 60_000 }).toBeGreaterThan(asked)
+  proxy.back()
+  expect(await job.result()).toMatchObject({ graded: 1, mean: 1 })
+  expect(await effects.lines('told')).toEqual(['begins', 'ends', 'next', 'tests'].map((what) => `${what} ${container}`))
+  const { calls } = connectToDocker(connection)
+  expect(await calls.listContainers({ all: true, filters: { id: [container ?? ''] } })).toEqual([])
+})
