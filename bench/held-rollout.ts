@@ -30,6 +30,8 @@ export interface HeldRollout {
   workerPid(): Promise<number | undefined>
   /** Waits until another worker than that serves it. */
   untilServedByOther(than: number): Promise<number>
+  /** Waits until the server answers and says that a worker serves it. */
+  untilServed(): Promise<number>
   release(): Promise<void>
   /** What the sandbox's commands have written, in order; each writes once. */
   effects(): Promise<string[]>
@@ -68,6 +70,7 @@ export async function holdRollout(environment: ClientEnvironment, options: RunOp
         const pid = await workerPid().catch(() => undefined)
         return pid === than ? undefined : pid
       }, 'another worker'),
+    untilServed: () => until(() => workerPid().catch(() => undefined), 'the server'),
     release: () => writeFile(join(shared, 'go'), ''),
     effects,
     untilEffect,
