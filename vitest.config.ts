@@ -14,6 +14,7 @@ export default defineConfig({
       project('temporal', ['**/*.temporal.test.ts'], 120_000),
       project('provider', ['**/*.provider.test.ts'], 180_000),
       project('e2e', ['**/*.e2e.test.ts'], 300_000),
+      project('chaos', ['**/*.chaos.test.ts'], 300_000),
       project('postgres', ['**/*.postgres.test.ts'], 600_000),
     ],
     maxWorkers: 2,

@@ -18,7 +18,7 @@ async function rolloutToGrade(tests: string, toml = '') {
   const request = makeRequest()
   await provider.createOrAdopt(request)
   onTestFinished(() => provider.destroy(request.name))
-  const runner = runnerOf(provider, request.name)
+  const runner = runnerOf(provider, request.name, { pingMs: 200 })
   onTestFinished(() => runner.close())
   const lease = { provider: 'fake', place: 'here', sandbox: request.name, incarnation: 1, spec: 'x' }
   // Markers of commands are seen by all tests of this machine: a job of its own.
@@ -31,8 +31,8 @@ async function rolloutToGrade(tests: string, toml = '') {
   const grade = (phase = 2, through: Runner = runner) =>
     gradeRollout({ ...input, phase }, { context, rollout, runner: through, capabilities, signal })
   const scope = execScope(`${id}.a-task.oracle.1`)
-  const agentRuns = (script: string, inPhase = 1) =>
-    runner.exec({ id: { scope, phase: inPhase, batch: 0, call: 0, part: 0 }, script, timeoutMs: 10_000 })
+  const agentRuns = (script: string, { phase = 1, call = 0 } = {}) =>
+    runner.exec({ id: { scope, phase, batch: 0, call, part: 0 }, script, timeoutMs: 10_000 })
   return { grade, agentRuns, runner, store: context.store, input }
 }
 
@@ -95,8 +95,17 @@ test('a process that the agent has left running makes the grade live, and is nam
 
 test('a reward that changes after the tests have ended is a failure', async () => {
   const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
-  const meddled = before(runner, 5, () => agentRuns(reward('2'), 3))
+  const meddled = before(runner, 5, () => agentRuns(reward('2'), { phase: 3 }))
   await expect(grade(2, meddled)).rejects.toMatchObject({ code: 'grade-tampered' })
+})
+
+test('where nobody knows what became of reading the reward, it is not the reward that is to blame', async () => {
+  const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
+  const killed = before(runner, 4, () => agentRuns('kill -9 $PPID', { phase: 2, call: 4 }))
+  const grading = grade(2, killed)
+  await expect(grading).rejects.toMatchObject({ code: 'grader-failed' })
+  await expect(grading).rejects.toThrow('reading the reward is unknown (supervisor-gone)')
+  expect(await grade(3)).toMatchObject({ rewards: { reward: 1 } })
 })
 
 test('a grade of a sandbox that a person has entered is claimed to be no better than live, and says who came', async () => {

@@ -177,6 +177,12 @@ class GradingAttempt {
 
   async #readReward(call: number, tests: ExecResult): Promise<Buffer> {
     const result = await this.#step(call, readRewardScript)
+    if (result.outcome.type === 'lost') {
+      throw new RollcallError(
+        'grader-failed',
+        `What became of reading the reward is unknown (${result.outcome.reason})`,
+      )
+    }
     if (result.outcome.type !== 'exited' || result.outcome.code !== 0) {
       throw new RollcallError('reward-invalid', `The reward cannot be read${outputOf(tests)}`)
     }

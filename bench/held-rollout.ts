@@ -112,10 +112,11 @@ async function findCommand(sleep: string): Promise<HeldCommand | undefined> {
 
 /** As far as the server knows: the worker to which it gave the rollout's turns. */
 async function servingWorker({ client }: TemporalConnection, job: string): Promise<number | undefined> {
+  /** temporal.api.enums.v1.PendingActivityState */
   const started = 2
   const { raw } = await client.workflow.getHandle(rolloutId(job, 'held.script.1')).describe()
   const turns = raw.pendingActivities?.find(({ activityType }) => activityType?.name === 'runTurns')
-  if (turns?.state !== started) return undefined
+  if (turns === undefined || Number(turns.state) !== started) return undefined
   const pid = /^(\d+)@/.exec(turns.lastWorkerIdentity ?? '')?.[1]
   return pid === undefined ? undefined : Number(pid)
 }
@@ -129,4 +130,3 @@ async function until<Found>(look: () => Promise<Found | undefined>, what: string
     await delay(lookEveryMs)
   }
 }
-

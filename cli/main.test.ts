@@ -8,6 +8,7 @@ import { beforeAll, afterAll, describe, expect, test } from 'vitest'
 import { rolloutResult } from '../results/fixtures/rollout-result.ts'
 import { summarizeResults } from '../results/summary.ts'
 import { createFileStore } from '../store/file-store.ts'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
 import { jobKey, summaryKey } from '../store/keys.ts'
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
@@ -117,7 +118,7 @@ test('results of a finished job are read from the store alone', async () => {
     rolloutResult({ task: 'b', failure: { code: 'sandbox-lost', message: 'gone' } }),
   ]
   const summary = summarizeResults({ job: 'j', results })
-  await store.putOnce(jobKey('j'), Buffer.from('{}'))
+  await store.putOnce(jobKey('j'), Buffer.from(JSON.stringify(jobOptions())))
   await store.putOnce(summaryKey('j'), Buffer.from(JSON.stringify(summary)))
   const printed = await rollcall(['results', 'j'])
   expect(printed).toMatchObject({ code: 1, stderr: '' })

@@ -48,7 +48,8 @@ class OwnDaemon {
     await log.close()
     const giveUpAt = Date.now() + startWithinMs
     while (!(await probeDocker(this)).ready) {
-      if (this.#process.exitCode !== null || Date.now() > giveUpAt) throw new Error(await lastLines(`${this.#folder}.log`))
+      if (this.#process.exitCode !== null || Date.now() > giveUpAt)
+        throw new Error(await lastLines(`${this.#folder}.log`))
       await delay(100)
     }
   }

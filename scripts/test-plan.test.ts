@@ -12,6 +12,7 @@ test.each([
   ['runner/shells.provider.test.ts', 'provider', ['docker', 'bubblewrap']],
   ['cli/run.e2e.test.ts', 'e2e', ['temporal', 'docker', 'bubblewrap']],
   ['cli/run-local.e2e.test.ts', 'e2e', ['temporal', 'bubblewrap']],
+  ['testing/chaos/docker.chaos.test.ts', 'chaos', ['temporal', 'docker']],
   ['cli/run-s3.e2e.test.ts', 'e2e', ['temporal', 's3', 'bubblewrap']],
 ] as const)('%s is in project %s and needs %j', (file, project, needs) => {
   expect(projectOf(file)).toBe(project)

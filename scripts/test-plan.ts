@@ -3,7 +3,7 @@ import { basename } from 'node:path'
 import type { Need, Provisioned } from './provision.ts'
 
 /** The vitest projects that `npm test` runs. `postgres` takes many minutes and has its own command. */
-export const testProjects = ['unit', 'temporal', 'provider', 'e2e'] as const
+export const testProjects = ['unit', 'temporal', 'provider', 'e2e', 'chaos'] as const
 export type TestProject = (typeof testProjects)[number]
 
 export interface NotRun {
@@ -35,7 +35,7 @@ export function needsOf(file: string): Need[] {
   const project = projectOf(file)
   if (project === 'temporal') return ['temporal']
   if (project === 'provider') return providersOf(file)
-  return project === 'e2e' ? ['temporal', ...providersOf(file)] : []
+  return project === 'e2e' || project === 'chaos' ? ['temporal', ...providersOf(file)] : []
 }
 
 function providersOf(file: string): Need[] {

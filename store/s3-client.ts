@@ -1,10 +1,9 @@
 import type * as Sdk from '@aws-sdk/client-s3'
 import { RollcallError } from '../protocol/failure.ts'
+import { patientRetries } from './s3-retries.ts'
 import type { S3Place } from './s3-url.ts'
 
-/** A server that restarts is waited for: about six seconds of growing pauses, then the caller decides. */
-const requestAttempts = 8
-const connectionTimeoutMs = 5_000
+const connectionTimeoutMs = 3_000
 /** A connection on which nothing moves for so long is given up and the request repeated. */
 const silenceTimeoutMs = 60_000
 const maxSockets = 128
@@ -27,7 +26,7 @@ export async function connectS3(place: S3Place, credentials: S3Credentials | und
   const settings = {
     ...(place.endpoint === undefined ? {} : { endpoint: place.endpoint }),
     ...(credentials === undefined ? {} : { credentials }),
-    maxAttempts: requestAttempts,
+    retryStrategy: patientRetries,
     // Not every S3-compatible server knows the newer checksums; every request is signed with a hash anyway.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',

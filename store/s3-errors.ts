@@ -3,9 +3,16 @@ import type { FailureCode } from '../protocol/failure.ts'
 
 /** The only place that knows how S3, servers like it and the SDK word their errors. */
 
-const notFound = new Set(['NoSuchKey', 'NotFound'])
 const missingCredentials = new Set(['CredentialsProviderError', 'TokenProviderError', 'ProviderError'])
 const expiredCredentials = new Set(['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired'])
+/** Some servers answer these with another status than AWS's 403; the last one is versitygw's. */
+const refusedCredentials = new Set([
+  'AccessDenied',
+  'InvalidAccessKeyId',
+  'InvalidToken',
+  'SignatureDoesNotMatch',
+  'XAdminUserNotFound',
+])
 const wrongRegion = new Set(['PermanentRedirect', 'AuthorizationHeaderMalformed', 'IllegalLocationConstraintException'])
 const unreachable = new Set([
   'ECONNREFUSED',
@@ -18,8 +25,11 @@ const unreachable = new Set([
   'ETIMEDOUT',
 ])
 
-/** No object has the key. A HEAD request's answer has no body and so no name. */
-export const isAbsent = (error: unknown): boolean => notFound.has(nameOf(error))
+/** No object has the key. A plain 404 is not enough: what answers may be no store at all. */
+export const isAbsent = (error: unknown): boolean => nameOf(error) === 'NoSuchKey'
+
+/** The same for a HEAD request, whose answer has no body that could say more. */
+export const isAbsentFromHead = (error: unknown): boolean => isAbsent(error) || nameOf(error) === 'NotFound'
 
 /** A conditional write found the key taken. */
 export const isTaken = (error: unknown): boolean => nameOf(error) === 'PreconditionFailed' || statusOf(error) === 412
@@ -54,7 +64,8 @@ function meaningOf(error: unknown): [FailureCode, string] {
     return ['configuration-invalid', 'its bucket does not exist: make it, or correct ROLLCALL_STORE']
   }
   if (wrongRegion.has(name) || status === 301) return ['configuration-invalid', regionAdvice(error)]
-  if (status === 401 || status === 403) return ['configuration-invalid', refusalAdvice(name)]
+  if (status === 401 || status === 403 || refusedCredentials.has(name))
+    return ['configuration-invalid', refusalAdvice(name)]
   if (status === 501) {
     return [
       'configuration-invalid',

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CompletedPart } from '@aws-sdk/client-s3'
-import { isAbsent, isConflict, isTaken, isUploadGone } from './s3-errors.ts'
+import { isAbsentFromHead, isConflict, isTaken, isUploadGone } from './s3-errors.ts'
 import type { S3Object } from './s3-store.ts'
 
 /** What a stream holds in memory at most, twice. S3 takes 10,000 parts of at least 5 MiB, so this is for 80 GB. */
@@ -99,7 +99,7 @@ async function isThere({ client, bucket, name }: S3Object): Promise<boolean> {
     await client.headObject({ Bucket: bucket, Key: name })
     return true
   } catch (error) {
-    if (isAbsent(error)) return false
+    if (isAbsentFromHead(error)) return false
     throw error
   }
 }

@@ -37,8 +37,9 @@ export function makeRequest(overrides: Partial<SandboxSpec> = {}): CreateRequest
   return { name: `test-${randomUUID().slice(0, 8)}`, spec, ownership, secrets: {} }
 }
 
-export function runnerOf(provider: Provider, name: string): Runner {
+export function runnerOf(provider: Provider, name: string, options: { pingMs?: number } = {}): Runner {
   return openRunner({
+    ...options,
     connect: () => provider.connect(name),
     isAlive: async () => {
       const found = await provider.find(name)
