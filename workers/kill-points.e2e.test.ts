@@ -120,7 +120,6 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  console.log('replaced', pool.replaced)
   await pool.close()
   await model.close()
   await home.close()
