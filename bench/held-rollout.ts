@@ -30,6 +30,8 @@ export interface HeldRollout {
   workerPid(): Promise<number | undefined>
   /** Waits until another worker than that serves it. */
   untilServedByOther(than: number): Promise<number>
+  /** Waits until the server answers and says that a worker serves it. */
+  untilServed(): Promise<number>
   release(): Promise<void>
   /** What the sandbox's commands have written, in order; each writes once. */
   effects(): Promise<string[]>
@@ -68,6 +70,7 @@ export async function holdRollout(environment: ClientEnvironment, options: RunOp
         const pid = await workerPid().catch(() => undefined)
         return pid === than ? undefined : pid
       }, 'another worker'),
+    untilServed: () => until(() => workerPid().catch(() => undefined), 'the server'),
     release: () => writeFile(join(shared, 'go'), ''),
     effects,
     untilEffect,
@@ -109,10 +112,11 @@ async function findCommand(sleep: string): Promise<HeldCommand | undefined> {
 
 /** As far as the server knows: the worker to which it gave the rollout's turns. */
 async function servingWorker({ client }: TemporalConnection, job: string): Promise<number | undefined> {
+  /** temporal.api.enums.v1.PendingActivityState */
   const started = 2
   const { raw } = await client.workflow.getHandle(rolloutId(job, 'held.script.1')).describe()
   const turns = raw.pendingActivities?.find(({ activityType }) => activityType?.name === 'runTurns')
-  if (turns?.state !== started) return undefined
+  if (turns === undefined || Number(turns.state) !== started) return undefined
   const pid = /^(\d+)@/.exec(turns.lastWorkerIdentity ?? '')?.[1]
   return pid === undefined ? undefined : Number(pid)
 }
@@ -126,4 +130,3 @@ async function until<Found>(look: () => Promise<Found | undefined>, what: string
     await delay(lookEveryMs)
   }
 }
-

@@ -237,6 +237,24 @@ test('who watches a job is told when its worker has died, and gives it another',
   expect((await rollcall(['cancel', 'orphan'])).stdout).toContain('1 cancelled')
 })
 
+test('the same command comes back to a job whose command and worker were killed, and gives it a worker', async () => {
+  const first = run(join(home, 'slow'), ['--job', 'bothdead'])
+  await first.says('slow.oracle.1 started')
+  await expect.poll(() => processesNaming(sleeper), { timeout: 20_000 }).not.toEqual([])
+  const before = await processesNaming(sleeper)
+  first.signal('SIGKILL')
+  await first.ended
+  await killWorkers('bothdead')
+  const second = run(join(home, 'slow'), ['--job', 'bothdead'])
+  await second.says('was started before')
+  await untilServing('bothdead', 2)
+  await second.says('slow.oracle.1 started')
+  expect(await processesNaming(sleeper)).toEqual(before)
+  second.signal('SIGINT')
+  expect((await second.ended).code).toBe(130)
+  expect(await processesNaming(sleeper)).toEqual([])
+})
+
 test('a job whose server is killed goes on within seconds, and ends as if nothing had happened', async () => {
   const turns = Array.from({ length: 40 }, () => '  - calls: [{ tool: bash, args: { command: "sleep 0.2" } }]')
   await writeFile(join(home, 'turns.yaml'), ['turns:', ...turns].join('\n'))

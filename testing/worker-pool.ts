@@ -17,8 +17,6 @@ export interface WorkerCommand {
 
 /** Worker processes of a test; those that are killed are replaced at once, as a service manager would. */
 export class WorkerPool {
-  /** How many have been killed and replaced. */
-  replaced = 0
   readonly #command: WorkerCommand
   readonly #children = new Set<ChildProcess>()
   #isOpen = true
@@ -42,7 +40,6 @@ export class WorkerPool {
     child.once('exit', (_code, signal) => {
       this.#children.delete(child)
       if (!this.#isOpen || signal !== 'SIGKILL' || this.#command.replace === false) return
-      this.replaced += 1
       void this.start()
     })
     if (!this.#isOpen) child.kill('SIGKILL')

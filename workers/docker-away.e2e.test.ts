@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { processesNaming, untilNothing } from '../cli/fixtures/rollcall-process.ts'
 import { Taskset } from '../client/index.ts'
 import { connectToDocker, dockerConnection } from '../providers/docker/docker-connection.ts'
 import { openCuttingProxy } from '../providers/docker/testing/cutting-proxy.ts'
@@ -40,6 +41,8 @@ test('an Engine that is out of reach while a command runs and ends is waited for
   proxy.back()
   expect(await job.result()).toMatchObject({ graded: 1, mean: 1 })
   expect(await effects.lines('told')).toEqual(['begins', 'ends', 'next', 'tests'].map((what) => `${what} ${container}`))
+  // The job's own worker sweeps last, for which it needs the Engine.
+  await untilNothing(() => processesNaming(`"job":"away","stateDirectory":"${home.folder}`), 30_000)
   const { calls } = connectToDocker(connection)
   expect(await calls.listContainers({ all: true, filters: { id: [container ?? ''] } })).toEqual([])
 })

@@ -20,7 +20,7 @@ let effects: EffectsFolder
 let temporal: TemporalConnection
 /** Of the test that runs; nobody replaces those that are killed here. */
 const pools: WorkerPool[] = []
-let started = 0
+let workersStarted = 0
 
 const shared = { worker: 'shared', agent: 'script', provider: 'local' } as const
 
@@ -55,7 +55,13 @@ afterAll(async () => {
 async function startJob(name: string, tasks: Parameters<typeof writeTasks>[1], options: RunOptions): Promise<Job> {
   const taskset = await Taskset.load(await writeTasks(join(home.folder, 'tasks', name), tasks))
   const { environment } = home
-  return await taskset.run({ job: name, environment, runtime: { mounts: [effects.mount] }, concurrency: 10, ...options })
+  return await taskset.run({
+    job: name,
+    environment,
+    runtime: { mounts: [effects.mount] },
+    concurrency: 10,
+    ...options,
+  })
 }
 
 /** @returns its pid, when it serves */
@@ -65,7 +71,7 @@ async function startWorker(entry = 'cli/main.ts', killPoints: readonly KillPoint
   await writeFile(points, JSON.stringify(killPoints))
   const killing = [JSON.stringify({ killPoints: points, stateDirectory, cacheDirectory, storeUrl })]
   const args = entry === 'cli/main.ts' ? ['worker', '--provider', 'local'] : killing
-  const log = join(home.folder, `worker-${(started += 1)}.log`)
+  const log = join(home.folder, `worker-${(workersStarted += 1)}.log`)
   const pool = new WorkerPool({ entry, args, env, log, replace: false })
   pools.push(pool)
   const pid = await pool.start()
@@ -73,20 +79,25 @@ async function startWorker(entry = 'cli/main.ts', killPoints: readonly KillPoint
   return pid
 }
 
-const untilTold = (task: string, count: number) =>
-  expect.poll(() => effects.lines(task), { timeout: 60_000 }).toHaveLength(count)
+async function untilTold(task: string, count: number): Promise<void> {
+  await expect.poll(() => effects.lines(task), { timeout: 60_000 }).toHaveLength(count)
+}
+
+/** temporal.api.enums.v1.PendingActivityState */
+const started = 2
 
 /** The turns' activity as the server knows it. */
 async function pendingTurns(rollout: string) {
   const { raw } = await temporal.client.workflow.getHandle(rollout).describe()
   const pending = raw.pendingActivities?.find(({ activityType }) => activityType?.name === 'runTurns')
   const pid = Number(/^\d+/.exec(pending?.lastWorkerIdentity ?? '')?.[0])
-  return { pid, attempt: pending?.attempt, isStarted: pending?.state === 2 }
+  return { pid, attempt: pending?.attempt, isStarted: Number(pending?.state) === started }
 }
 
 /** A suspended worker's open polls still take tasks, each for a heartbeat's timeout: that may cost several attempts. */
-const untilServedBy = (rollout: string, wanted: { pid: number; attempt?: number }) =>
-  expect.poll(() => pendingTurns(rollout), { timeout: 100_000 }).toMatchObject({ ...wanted, isStarted: true })
+async function untilServedBy(rollout: string, wanted: { pid: number; attempt?: number }): Promise<void> {
+  await expect.poll(() => pendingTurns(rollout), { timeout: 100_000 }).toMatchObject({ ...wanted, isStarted: true })
+}
 
 /** Two commands, each told once at its begin and once at its end, by one process, both in one sandbox. */
 async function expectOnce(task: string): Promise<void> {
@@ -110,7 +121,7 @@ test('SIGTERM hands a running command over at once: it runs on, and no attempt i
   const second = await startWorker()
   process.kill(first, 'SIGTERM')
   await untilServedBy('termed.termed.script.1', { pid: second, attempt: 1 })
-  await untilNothing(async () => (pools[0]?.pids ?? []), 10_000)
+  await untilNothing(async () => pools[0]?.pids ?? [], 10_000)
   await go('termed', 'a')
   await go('termed', 'b')
   expect(await job.result()).toMatchObject({ graded: 1, mean: 1 })
@@ -139,7 +150,10 @@ test('a worker that was suspended for longer than every timeout wakes up beside 
   process.kill(second, 'SIGCONT')
   await expectOnce('stopped')
   const trace = (await job.store.get('jobs/stopped/rollouts/stopped.script.1/trace.jsonl'))?.toString() ?? ''
-  const types = trace.trimEnd().split('\n').map((line) => JSON.parse(line).type)
+  const types = trace
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line).type)
   expect(types).toEqual(['turn', 'exec', 'call', 'turn', 'exec', 'call', 'turn', 'exec', 'grade'])
   await job.close()
 })
@@ -180,7 +194,8 @@ test('a job that is cancelled while its worker is dead, at every phase, says so 
   const job = await startJob('cancelled', [slowTask('in-turns'), inGrade, ...quick], shared)
   await untilTold('in-turns', 1)
   await untilTold('in-grade', 1)
-  for (const name of Object.keys(hanging)) await expect.poll(() => existsSync(marker(name)), { timeout: 30_000 }).toBe(true)
+  for (const name of Object.keys(hanging))
+    await expect.poll(() => existsSync(marker(name)), { timeout: 30_000 }).toBe(true)
   process.kill(worker, 'SIGKILL')
   expect(await job.cancel()).toBe(true)
   const handle = temporal.client.workflow.getHandle('cancelled')
@@ -207,7 +222,8 @@ test('a job that is terminated, with its worker dead, is swept by the worker tha
   const job = await startJob('terminated', [slowTask('terminated')], own)
   await untilTold('terminated', 1)
   await job.close()
-  const workers = async () => (await processesNaming('"job":"terminated"')).filter(({ command }) => command.includes(home.folder))
+  const workers = async () =>
+    (await processesNaming('"job":"terminated"')).filter(({ command }) => command.includes(home.folder))
   for (const { pid } of await workers()) process.kill(pid, 'SIGKILL')
   await temporal.client.workflow.getHandle('terminated').terminate()
   await temporal.client.workflow.getHandle('terminated.terminated.script.1').terminate()

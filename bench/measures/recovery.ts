@@ -10,7 +10,7 @@ import { withWarmWorker } from '../warm-worker.ts'
 const perSecond = 1000
 const mostRuns = 5
 
-/** From a process's end until the agent's next command runs; the command before it ended at the same moment. */
+/** From a process's end until a worker has the rollout's command again, it ends, and the agent's next one runs. */
 export const recovery: Measure = {
   name: 'recovery',
   describes: 'a worker or the server is killed while a command runs: until the next command of the rollout runs',
@@ -41,13 +41,16 @@ function endWorker(signal: NodeJS.Signals): End {
     const pid = await held.workerPid()
     if (pid === undefined) throw new Error('No worker has the command, although it runs')
     process.kill(pid, signal)
+    await held.untilServedByOther(pid)
   }
 }
 
-async function endServer({ environment }: Bench): Promise<void> {
+/** A turn that runs needs no server: what is waited for is that the server, started again, has the rollout. */
+async function endServer({ environment }: Bench, held: HeldRollout): Promise<void> {
   const record = await readServerRecord(environment.stateDirectory)
   if (record === undefined) throw new Error('The bench has no server')
   process.kill(record.pid, 'SIGKILL')
+  await held.untilServed()
 }
 
 async function recover(bench: Bench, { end, workers }: { end: End; workers: 'own' | 'two' }): Promise<number> {
