@@ -109,6 +109,10 @@ test('what a terminated rollout with a dead worker has left is swept by hand, an
   const other = run('slow', ['--job', 'other'])
   await other.says('slow.oracle.1 started')
   await expect.poll(async () => (await sandboxes()).length, { timeout: 20_000 }).toBe(2)
+  // Its worker would sweep, too.
+  other.signal('SIGKILL')
+  await other.ended
+  await killWorkers('other')
   for (const name of await sandboxes()) await age(name)
   const environment = environmentOfProcess(env)
   const temporal = await connectTemporal({ ...environment, onProgress: () => {} })
@@ -130,8 +134,10 @@ test('what a terminated rollout with a dead worker has left is swept by hand, an
     swept: ['left: its rollout runs', 'removed: its rollout is over'],
   })
   expect(await sandboxes()).toEqual([expect.stringContaining('rc-other')])
-  other.signal('SIGINT')
-  expect((await other.ended).code).toBe(130)
+  const back = run('slow', ['--job', 'other'])
+  await back.says('slow.oracle.1 started')
+  back.signal('SIGINT')
+  expect((await back.ended).code).toBe(130)
 })
 
 test('a person in a live sandbox helps the agent, and the grade is not called clean', async () => {
