@@ -117,3 +117,15 @@ test('a grade of a sandbox that a person has entered is claimed to be no better 
     processes: ['rollcall shell: ada@laptop entered at 2026-01-02T03:04:05.000Z'],
   })
 })
+
+test('what ends by itself a moment after the turns is not held against the grade', async () => {
+  const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
+  await agentRuns('while [ ! -e /tmp/seen ]; do sleep 0.02; done >/dev/null 2>&1 &')
+  let looks = 0
+  const seen = before(runner, 0, async () => {
+    looks += 1
+    if (looks === 2) await agentRuns('touch /tmp/seen', { phase: 3 })
+  })
+  expect(await grade(2, seen)).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
+  expect(looks).toBeGreaterThan(1)
+})

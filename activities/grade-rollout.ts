@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { freshDirectoriesScript } from '../grading/fresh-directories.ts'
 import { parseReward, readRewardScript, rewardFile } from '../grading/reward.ts'
@@ -30,6 +31,10 @@ const calls = { processes: 0, fresh: 1, upload: 2, tests: 3, reward: 4, rewardAg
 /** Command lines are evidence for a person; nobody waits for them longer. */
 const commandsTimeoutMs = 10_000
 const mostProcesses = 100
+
+/** Looks at what is left running, in all 0.8 s. */
+const mostLooks = 5
+const lookAgainMs = 200
 
 export interface GradeDependencies {
   readonly context: JobContext
@@ -115,17 +120,25 @@ class GradingAttempt {
     await this.#dependencies.context.store.putOnce(gradeFileKey({ ...this.#input, name: file.name }), file.content)
   }
 
-  /** What commands of the agent have left running: evidence, and the difference between `clean` and `live`. */
+  /**
+   * What commands of the agent have left running: evidence, and the difference between `clean` and `live`. It is looked
+   * again before anything is said: an attachment of a worker that has just died takes a moment to end.
+   */
   async #findProcesses(): Promise<void> {
     if (!this.#canListProcesses()) return
-    const { stdout } = await this.#step(calls.processes, listProcessesScript)
-    const list = parseProcesses(stdout.head.toString())
-    if (list === undefined) {
-      this.#processes = ['unknown: the sandbox gave no steady list of its processes']
-      return
+    let left: readonly SandboxProcess[] = []
+    for (let look = 0; look < mostLooks; look += 1) {
+      if (look > 0) await delay(lookAgainMs)
+      const { stdout } = await this.#exec(calls.processes, { ...stepRequest(listProcessesScript), part: look })
+      const list = parseProcesses(stdout.head.toString())
+      if (list === undefined) {
+        this.#processes = ['unknown: the sandbox gave no steady list of its processes']
+        return
+      }
+      left = leftBehind(list)
+      if (left.length === 0) return
     }
-    const left = leftBehind(list)
-    if (left.length > 0) this.#processes = await this.#commandsOf(left)
+    this.#processes = await this.#commandsOf(left)
   }
 
   async #commandsOf(left: readonly SandboxProcess[]): Promise<string[]> {
@@ -222,12 +235,13 @@ class GradingAttempt {
   }
 
   #step(call: number, script: string): Promise<ExecResult> {
-    return this.#exec(call, { script, user: 'root', cwd: '/', timeoutMs: stepTimeoutMs })
+    return this.#exec(call, stepRequest(script))
   }
 
-  async #exec(call: number, request: Omit<ExecRequest, 'id'>): Promise<ExecResult> {
+  async #exec(call: number, at: Omit<ExecRequest, 'id'> & { part?: number }): Promise<ExecResult> {
     const { runner, signal } = this.#dependencies
-    const id = this.#id(call)
+    const { part = 0, ...request } = at
+    const id = this.#id(call, part)
     const startedAt = new Date().toISOString()
     const result = await runner.exec({ ...request, id }, { signal })
     if (call === calls.tests) this.#reportTests(id, startedAt, result)
@@ -245,9 +259,13 @@ class GradingAttempt {
     return gradeFileKey({ ...this.#input, name: `test-${stream}.txt` })
   }
 
-  #id(call: number): ExecId {
-    return { scope: this.#scope, phase: this.#input.phase, batch: 0, call, part: 0 }
+  #id(call: number, part = 0): ExecId {
+    return { scope: this.#scope, phase: this.#input.phase, batch: 0, call, part }
   }
+}
+
+function stepRequest(script: string): Omit<ExecRequest, 'id'> {
+  return { script, user: 'root', cwd: '/', timeoutMs: stepTimeoutMs }
 }
 
 /** Undefined is the image's own user, which may be root. */
