@@ -7,7 +7,43 @@ import { RollcallError } from '../protocol/failure.ts'
 import type { Runner } from '../runner/runner.ts'
 import { loadHarborTask } from '../tasks/harbor-task.ts'
 import { writeTask } from '../tasks/task-fixture.ts'
-import { prepareSandbox } from './open-rollout.ts'
+import { resultKey } from '../store/keys.ts'
+import { jobOfOneTask } from './activities-fixture.ts'
+import { openRollout, prepareSandbox } from './open-rollout.ts'
+import { SandboxAttachments } from './sandboxes.ts'
+
+/** A rollout of a job; `open` is one attempt, and `sandboxes` says how many there are. */
+async function rolloutToOpen() {
+  const { context, services, provider } = await jobOfOneTask()
+  const attachments = new SandboxAttachments()
+  const { signal } = new AbortController()
+  const input = { job: 'j', storeUrl: context.store.url, rollout: 'a-task.oracle.1', incarnation: 1, owner: 'ours' }
+  const rollout = await context.rollout(input.rollout)
+  const open = () => openRollout(input, { context, rollout, services, attachments, signal, onProgress: () => {} })
+  const destroyAll = async () => {
+    attachments.close()
+    for (const { name } of await provider.list({})) await provider.destroy(name)
+  }
+  onTestFinished(destroyAll)
+  const sandboxes = async () => (await provider.list({})).length
+  return { open, sandboxes, destroyAll, store: context.store, input }
+}
+
+test('an attempt to open that wakes up when the rollout has ended makes no sandbox', async () => {
+  const { open, sandboxes, store, input } = await rolloutToOpen()
+  await store.putOnce(resultKey(input.job, input.rollout), Buffer.from('{}'))
+  await expect(open()).rejects.toThrow('no sandbox is made for it any more')
+  expect(await sandboxes()).toBe(0)
+})
+
+test('an attempt to open that wakes up after another has opened answers the same, and makes no second sandbox', async () => {
+  const { open, sandboxes, destroyAll } = await rolloutToOpen()
+  const opened = await open()
+  expect(await sandboxes()).toBe(1)
+  await destroyAll()
+  expect(await open()).toEqual(opened)
+  expect(await sandboxes()).toBe(0)
+})
 
 test('a sandbox that is lost while it is prepared fails this rollout and leaves no rejection that nobody awaits', async () => {
   const directory = await writeTask({ 'solution/solve.sh': '#!/bin/bash\ntrue\n' })

@@ -6,7 +6,7 @@ import type { Sandbox } from '../providers/contract/provider.ts'
 import { specHash } from '../providers/contract/spec-hash.ts'
 import { uploadTree } from '../runner/files.ts'
 import type { Runner } from '../runner/runner.ts'
-import { openedKey } from '../store/keys.ts'
+import { openedKey, resultKey } from '../store/keys.ts'
 import { packTree } from '../tasks/task-tree.ts'
 import { assertDone } from './assert-done.ts'
 import { agentTask } from './agent-task.ts'
@@ -15,7 +15,7 @@ import type { StoredOpening } from '../store/records.ts'
 import type { SandboxAttachments } from './sandboxes.ts'
 import { execScope, sandboxName } from './sandbox-name.ts'
 import type { ActivityServices } from './services.ts'
-import { putJsonOnce } from '../store/stored-json.ts'
+import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
 const installTimeoutMs = 30 * 60_000
 
@@ -30,10 +30,17 @@ export interface OpenDependencies {
 
 /**
  * Makes the rollout's sandbox, waits until it is ready and prepares it. Safe to run twice: the sandbox is adopted by its
- * derived name, the owner nonce and the spec hash; every command has its id.
+ * derived name, the owner nonce and the spec hash; every command has its id. An attempt that wakes up after another has
+ * opened, or after the rollout has ended, makes nothing.
  */
 export async function openRollout(input: RolloutRef, dependencies: OpenDependencies): Promise<OpenedRollout> {
   const { context, rollout, attachments, services, signal } = dependencies
+  await assertNotOver(input, context)
+  const known = await getJson<StoredOpening>(context.store, openedKey(input))
+  if (known !== undefined) {
+    services.room.taken(known.opened.lease.sandbox)
+    return known.opened
+  }
   const provider = await context.provider()
   const place = await provider.place()
   if (input.place !== undefined && place !== input.place) {
@@ -63,6 +70,12 @@ export async function openRollout(input: RolloutRef, dependencies: OpenDependenc
   }
   const opening: StoredOpening = { opened, image: sandbox.image, workdir: sandbox.workdir, execs: [] }
   return (await putJsonOnce(context.store, openedKey(input), opening)).opened
+}
+
+/** The result is stored before the sandbox is released: what is made after it would be nobody's. */
+async function assertNotOver({ job, rollout }: RolloutRef, { store }: JobContext): Promise<void> {
+  if ((await store.get(resultKey(job, rollout))) === undefined) return
+  throw new RollcallError('cancelled', `Rollout ${rollout} has ended: no sandbox is made for it any more`)
 }
 
 function scopeOf(input: RolloutRef): string {

@@ -58,7 +58,10 @@ test.each([
   expect(await release({ state })).toEqual(left)
 })
 
-test('the sandbox of an opening that nobody answered for is removed also when it appears late', async () => {
+test.each([
+  ['late', [1]],
+  ['late, and again after it was removed', [1, 3]],
+])('the sandbox of an opening that nobody answered for is removed also when it appears %s', async (_, appearsAfter) => {
   const { context, provider } = await jobOfOneTask()
   const name = sandboxName({ namespace: 'test', rolloutId: rolloutId('j', rollout), role: 'main', incarnation: 1 })
   onTestFinished(() => provider.destroy(name))
@@ -67,31 +70,25 @@ test('the sandbox of an opening that nobody answered for is removed also when it
     ...provider,
     find: async (asked) => {
       looks += 1
-      // The create call of the dead worker is carried out now.
-      if (looks === 1) {
+      const found = await provider.find(asked)
+      // The create call of a dead worker is carried out now.
+      if (appearsAfter.includes(looks)) {
         const request = makeRequest()
         await provider.createOrAdopt({ ...request, name, ownership: { ...request.ownership, owner: 'ours' } })
-        return undefined
       }
-      return await provider.find(asked)
+      return found
     },
   }
+  const input = { job: 'j', storeUrl: context.store.url, rollout, owner: 'ours', state: 'cancelled' } as const
   await releaseSandbox(
-    {
-      job: 'j',
-      storeUrl: context.store.url,
-      rollout,
-      owner: 'ours',
-      state: 'cancelled',
-      incarnations: [1],
-      last: 1,
-      mayAppear: true,
-    },
+    { ...input, incarnations: [1], last: 1, mayAppear: true },
     {
       context: { options: context.options, provider: async () => lateProvider },
       namespace: 'test',
       attachments: new SandboxAttachments(),
+      lateCreateMs: 3_000,
     },
   )
+  expect(looks).toBeGreaterThan(appearsAfter.at(-1) ?? 0)
   expect(await provider.find(name)).toBeUndefined()
 })

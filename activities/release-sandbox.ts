@@ -34,9 +34,12 @@ export async function releaseSandbox(input: ReleaseInput, at: ReleaseDependencie
       const isLast = incarnation === input.last
       if (isLast && isKept(at.context.options.keep, input.state)) return
       const lookUntil = isLast && input.mayAppear ? Date.now() + (at.lateCreateMs ?? timing.lateCreateMs) : 0
-      const found = await findUntil(() => provider.find(name), lookUntil)
-      if (found === undefined || found.ownership.owner !== input.owner) return
-      await provider.destroy(name)
+      // One that was found may not be the last: more than one attempt to open may still be on its way.
+      do {
+        const found = await findUntil(() => provider.find(name), lookUntil)
+        if (found === undefined || found.ownership.owner !== input.owner) return
+        await provider.destroy(name)
+      } while (Date.now() < lookUntil)
     }),
   )
 }

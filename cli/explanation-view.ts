@@ -68,8 +68,14 @@ function endRows({ ended }: RolloutExplanation, storeUrl: string): Row[] {
           ['cause', `${failure.code}: ${failure.message}`],
           ['must act', `${failure.actor} (${failure.meaning})`],
         ] as const)),
-    ['trace', `${storeUrl.replace(/\/$/, '')}/${trace}`],
+    ['trace', objectUrl(storeUrl, trace)],
   ]
+}
+
+/** A store's URL may end with settings after a question mark. */
+function objectUrl(storeUrl: string, key: string): string {
+  const [place = ''] = storeUrl.split('?', 1)
+  return `${place.replace(/\/$/, '')}/${key}`
 }
 
 function nextRows({ job, unservedQueue, state }: RolloutExplanation): Row[] {

@@ -64,6 +64,10 @@ describe('bad input is one sentence on stderr, exit code 2 and nothing on stdout
     [['results', 'nope'], 'Job "nope" is not in the store'],
     [['status', 'nope'], 'nope'],
     [['cancel', 'nope'], 'nope'],
+    [['why', 'nope'], 'Rollout is "nope", which the store'],
+    [['shell', 'nope'], 'Rollout is "nope", which the store'],
+    [['sweep', '--provider', 'podman'], '--provider is "podman": expected one of '],
+    [['sweep'], 'No Temporal server answers at 127.0.0.1:1', { TEMPORAL_ADDRESS: '127.0.0.1:1' }],
     [['validate', '/no/such/folder'], 'Taskset "/no/such/folder" does not exist'],
     [['doctor', '--provider', 'podman'], '--provider is "podman": expected one of docker, local'],
     [['server', 'strat'], "Unknown command 'strat' (Did you mean start?)"],
@@ -103,7 +107,7 @@ test('help and version are no errors', async () => {
   expect(help.stdout).toContain('Examples:')
 })
 
-test.each(['run', 'status', 'watch', 'results', 'cancel', 'pause', 'resume', 'validate', 'doctor', 'worker', 'server'])(
+test.each('run status watch results cancel pause resume why shell sweep validate doctor worker server'.split(' '))(
   'the help of %s has an example',
   async (command) => {
     expect((await rollcall([command, '--help'])).stdout).toMatch(new RegExp(`Examples?:\\n  .*rollcall ${command}`))

@@ -9,7 +9,7 @@ export interface ClientEnvironment {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly stateDirectory: string
   readonly cacheDirectory: string
-  /** `file:///dir`; part of every job's input. */
+  /** `file:///dir` or `s3://bucket/prefix`; part of every job's input. */
   readonly storeUrl: string
   /** What relative paths of agents and their files are relative to. */
   readonly workingDirectory: string

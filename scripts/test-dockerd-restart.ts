@@ -43,7 +43,8 @@ class OwnDaemon {
     const alone = ['-H', `unix://${this.socketPath}`, '--bridge=none', '--iptables=false', '--ip6tables=false']
     const log = await open(`${this.#folder}.log`, 'a')
     const args = [...places, ...alone, ...(this.#liveRestore ? ['--live-restore'] : [])]
-    this.#process = spawn('dockerd', args, { stdio: ['ignore', log.fd, log.fd] })
+    // In a network namespace of its own: a daemon without a bridge removes docker0, which is the other daemon's.
+    this.#process = spawn('unshare', ['--net', 'dockerd', ...args], { stdio: ['ignore', log.fd, log.fd] })
     this.#process.once('error', () => undefined)
     await log.close()
     const giveUpAt = Date.now() + startWithinMs

@@ -21,6 +21,8 @@ export interface RegularSweep {
   readonly storeUrl: string
   readonly log: (line: string) => void
   readonly stop: AbortSignal
+  /** Milliseconds since 1970. Default: the clock. */
+  readonly now?: () => number
 }
 
 /**
@@ -48,7 +50,7 @@ interface Round {
 
 async function sweepAll(sweep: RegularSweep): Promise<Round> {
   const { client, log } = sweep
-  const policy = { nowMs: Date.now() }
+  const policy = { nowMs: (sweep.now ?? Date.now)() }
   const problems: string[] = []
   const providers = await providersOf(sweep)
   for (const provider of providers) {

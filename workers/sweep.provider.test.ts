@@ -13,6 +13,7 @@ import { makeRequest } from '../providers/host-sandbox/sandbox-fixture.ts'
 import { failing, policy, scriptedActivities } from '../testing/scripted-activities.ts'
 import { useTemporal } from '../testing/temporal.ts'
 import type { rolloutWorkflow } from '../workflows/rollout.ts'
+import { sweepRegularly } from './sweep-regularly.ts'
 import { sweepJob, sweepPlace } from './sweep.ts'
 import type { SweptSandbox } from './sweep.ts'
 
@@ -162,6 +163,32 @@ test('the sandbox of an earlier incarnation goes while its rollout lives on in a
   await client.workflow.getHandle(`${job}.t.oracle.1`).terminate()
 })
 
+test('a worker sweeps its place when it starts, of whatever job, and says once what it cannot reach', async () => {
+  const [job, provider] = [newJob(), providers['local'] ?? docker.provider]
+  const rollout = await startRollout(job)
+  const name = await makeSandbox(provider, { job })
+  await rollout.terminate()
+  const stop = new AbortController()
+  const said: string[] = []
+  const away: Provider = { ...provider, list: () => Promise.reject(new Error('no Engine answers')) }
+  const sweeping = sweepRegularly({
+    client: temporal.environment().client,
+    providers: { provider: async (kind) => (kind === 'docker' ? away : provider), close: async () => {} },
+    storeUrl: 'file:///none',
+    log: (line) => said.push(line),
+    stop: stop.signal,
+    now: inAWhile,
+  })
+  await expect.poll(() => said.length).toBe(2)
+  stop.abort()
+  await sweeping
+  expect(said.toSorted()).toEqual([
+    'not swept: no Engine answers',
+    `removing ${name} of ${job}.t.oracle.1: its rollout is over`,
+  ])
+  expect(await stateOf(provider, name)).toBeUndefined()
+})
+
 test('a container of another tool is never touched, whatever its name', async () => {
   const job = newJob()
   const name = `rc-${job}-t-oracle-1-0123456789abcdef`
@@ -206,7 +233,7 @@ test('one that somebody has replaced between the look and the removal stays', as
 
 test('without the server’s word nothing goes', async () => {
   const [job, provider] = [newJob(), docker.provider]
-  const name = await makeSandbox(provider, { job, expires: 1 })
+  const name = await makeSandbox(provider, { job })
   const connection = Connection.lazy({ address: '127.0.0.1:1' })
   const client = new Client({ connection })
   const sweeping = connection.withDeadline(Date.now() + 2_000, () =>

@@ -10,6 +10,8 @@ import type { Finding } from './findings.ts'
 /** Below this, outputs and images soon fill the disk. */
 const lowBytes = 2 * 2 ** 30
 
+const s3Remedy = 'see "The store" in docs/operations.md for URL, credentials and permissions'
+
 export async function examineStore({ storeUrl }: ClientEnvironment): Promise<Finding[]> {
   const name = 'Store'
   try {
@@ -17,6 +19,8 @@ export async function examineStore({ storeUrl }: ClientEnvironment): Promise<Fin
     if (storeUrl.startsWith('file:')) await proveWritableFolder('ROLLCALL_STORE', fileURLToPath(storeUrl))
     return [{ name, state: 'ok', detail: storeUrl }]
   } catch (error) {
+    // What is said about an S3 store names its URL, unless that holds a secret.
+    if (storeUrl.startsWith('s3:')) return [{ name, state: 'missing', detail: reasonOf(error), remedy: s3Remedy }]
     const remedy = 'make it writable for this user, or set ROLLCALL_STORE to a file:// URL that is'
     return [{ name, state: 'missing', detail: `${storeUrl} cannot be used: ${reasonOf(error)}`, remedy }]
   }

@@ -213,7 +213,12 @@ test.each(['busybox', 'debian'])(
       resources: { pids: 60 },
       limits,
     })
-    const first = runner.exec({ id: nextId(), script: 'sleep 300', timeoutMs: 1_000 })
+    const first = runner.exec({ id: nextId(), script: 'touch /begun; exec sleep 300', timeoutMs: 1_000 })
+    const begun = () => runner.exec({ id: nextId(), script: '[ -e /begun ]', timeoutMs: 10_000 })
+    await eventually('the first has begun', async () => {
+      const { outcome } = await begun()
+      return outcome.type === 'exited' && outcome.code === 0
+    })
     const bomb = 'sleep 300 & (while :; do sleep 300 & done); wait'
     const second = runner.exec({ id: nextId(), script: bomb, timeoutMs: 2_000 })
     expect((await first).outcome).toEqual({ type: 'timed-out' })
