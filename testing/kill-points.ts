@@ -86,7 +86,12 @@ export function killingStore(store: Store, killer: Killer): Store {
   return {
     url: store.url,
     putOnce: (key, bytes) => killer.around({ on: 'putOnce', key }, () => store.putOnce(key, bytes)),
-    get: (key) => killer.around({ on: 'get', key }, () => store.get(key)),
+    get: async (key) => {
+      const found = await killer.around({ on: 'get', key }, () => store.get(key))
+      // Another death may have come between the write and its answer: who finds the object is at the same instant.
+      if (found !== undefined) killer.reach({ on: 'putOnce', key }, 'after')
+      return found
+    },
     open: (key) => store.open(key),
     list: (prefix) => store.list(prefix),
   }
@@ -98,6 +103,12 @@ export function killingProvider(provider: Provider, killer: Killer): Provider {
     ...provider,
     createOrAdopt: (request) =>
       killer.around({ on: 'create', key: request.ownership.workflow }, () => provider.createOrAdopt(request)),
+    find: async (name) => {
+      const found = await provider.find(name)
+      // As with what is found stored: it may have been destroyed by somebody who died before hearing of it.
+      if (found === undefined) killer.reach({ on: 'destroy', key: name }, 'after')
+      return found
+    },
     destroy: async (name) =>
       killer.around({ on: 'destroy', key: await workflowOf(name) }, () => provider.destroy(name)),
     connect: async (name) => {

@@ -88,13 +88,14 @@ function taskOf(name: string): DurabilityTask {
 }
 
 function killPointsOf(provider: ProviderName): KillPoint[] {
-  const rollout = (name: string) => `[/.]?${provider}[./](rollouts/)?${name}\\.`
+  const rollout = (name: string) => `[/.]?${provider}[-./](rollouts/)?${name}[-.]`
   const folder = effects[provider].path
   const files = (name: string) => ({ marker: join(folder, 'killed', name), begun: join(folder, 'begun', name) })
   const script = Object.entries(killPoints).map(([name, { on, when, key }]) => ({
     on,
     when,
-    key: `${rollout(name)}script\\.1${key.replaceAll('.', '\\.')}$`,
+    // The last is a sandbox's name.
+    key: `${rollout(name)}script[-.]1${key.replaceAll('.', '\\.')}(-[0-9a-f]{16})?$`,
     ...files(name),
   }))
   const key = `/${provider}-model/rollouts/model-asked\\.model-openai-a-model\\.1/i1/p1/turns/000000\\.answer\\.json$`
@@ -167,8 +168,9 @@ async function traceOf(job: string, rollout: string, task: string): Promise<Reco
 
 /** What must not differ between two runs of the same rollout: all but times and where output is kept. */
 function timeless(trace: readonly Record<string, unknown>[]) {
-  // Commands are compared with what they do; their text differs by what they wait for.
-  const changing = ['startedAt', 'finishedAt', 'durationMs', 'command', 'args']
+  // Commands are compared by what they do; their text differs by what they wait for. On local a dead worker's attachment
+  // that has not ended yet counts as a process of the agent, so that the integrity may be said to be lower than it is.
+  const changing = ['startedAt', 'finishedAt', 'durationMs', 'command', 'args', 'integrity']
   return trace.map((line) => Object.fromEntries(Object.entries(line).filter(([name]) => !changing.includes(name))))
 }
 
