@@ -106,8 +106,9 @@ describe.each(['local', 'docker'])('%s', (kind) => {
     await terminal.shows(/[#$] $/)
     terminal.type('echo size $(stty size) on $(tty) as $TERM\r')
     await terminal.shows(/size 33 77 on \/dev\/pts\/\d+ as xterm/)
-    terminal.type('sleep 1000\r')
-    await terminal.shows(/sleep 1000\s/)
+    // What it prints shows that it is in the foreground: an interrupt before that is not for it.
+    terminal.type("sh -c 'echo run $((6 * 7)); exec sleep 1000'\r")
+    await terminal.shows(/run 42/)
     terminal.type('\x03')
     terminal.type('echo code $?\r')
     await terminal.shows(/code 130/)
