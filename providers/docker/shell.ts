@@ -9,6 +9,7 @@ import type { ContainerLifecycle } from './container-lifecycle.ts'
 import { dockerError } from './docker-errors.ts'
 
 const exitTimeoutMs = 2_000
+const resizeAgainMs = 200
 
 /** Ends a shell that waits at its prompt: what a terminal sends for Ctrl-D. */
 const endOfTransmission = Buffer.from([4])
@@ -63,7 +64,8 @@ function entryScript({ command }: ShellUser): string {
 
 async function relayTerminal(exec: Exec, socket: Duplex, user: ShellUser): Promise<void> {
   const { stdin, stdout } = user
-  const resize = () => void exec.resize({ h: stdout.rows, w: stdout.columns }).catch(() => undefined)
+  const over = new AbortController()
+  const resize = sizeTeller(exec, stdout, over.signal)
   const leave = () => void socket.end(endOfTransmission)
   stdin.setRawMode(true)
   resize()
@@ -74,9 +76,32 @@ async function relayTerminal(exec: Exec, socket: Duplex, user: ShellUser): Promi
   try {
     await finished(socket, { writable: false })
   } finally {
+    over.abort()
     stdin.unpipe(socket).off('end', leave).setRawMode(false)
     stdin.pause()
     stdout.off('resize', resize)
+  }
+}
+
+/** Tells the Engine the terminal's size: one call at a time, since calls may overtake each other, until one succeeds. */
+function sizeTeller(exec: Exec, stdout: ShellUser['stdout'], over: AbortSignal): () => void {
+  let telling = false
+  let told = ''
+  const tell = async (): Promise<void> => {
+    telling = true
+    while (!over.aborted && told !== `${stdout.rows} ${stdout.columns}`) {
+      const { rows: h, columns: w } = stdout
+      try {
+        await exec.resize({ h, w })
+        told = `${h} ${w}`
+      } catch {
+        await wait(resizeAgainMs)
+      }
+    }
+    telling = false
+  }
+  return () => {
+    if (!telling) void tell()
   }
 }
 
