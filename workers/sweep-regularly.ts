@@ -17,6 +17,8 @@ export interface RegularSweep {
   readonly providers: Providers
   /** A job's own worker sweeps the place of its job's provider; without it all providers with their default settings. */
   readonly job?: string
+  /** Without a job: only these. Default: all. */
+  readonly providerNames?: readonly string[]
   /** Where the job's provider is looked up. */
   readonly storeUrl: string
   readonly log: (line: string) => void
@@ -60,8 +62,8 @@ async function sweepAll(sweep: RegularSweep): Promise<Round> {
   return { problems, swept: providers.length }
 }
 
-async function providersOf({ job, storeUrl, providers }: RegularSweep): Promise<Provider[]> {
-  if (job === undefined) return await Promise.all(providerNames.map((name) => providers.provider(name, {})))
+async function providersOf({ job, providerNames: names, storeUrl, providers }: RegularSweep): Promise<Provider[]> {
+  if (job === undefined) return await Promise.all((names ?? providerNames).map((name) => providers.provider(name, {})))
   const store = openStore(storeUrl)
   const [bytes, plan] = await Promise.all([store.get(jobKey(job)), store.get(planKey(job))])
   // Before its plan is made nobody has found out whether the provider exists and takes these settings.
