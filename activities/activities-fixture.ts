@@ -34,7 +34,7 @@ export async function jobOfOneTask(
     secrets: () => more.secrets ?? {},
     namespace: 'test',
     room: { give: async () => {}, taken: () => {} },
-    reach: async () => {},
+    reach: async () => ({ place: await provider.place(), queue: 'none' }),
     cacheDirectory: `${folder}/cache`,
     handover: new AbortController().signal,
     versions: { rollcall: 'test' },

@@ -12,6 +12,7 @@ import { assertDone } from './assert-done.ts'
 import { agentTask } from './agent-task.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import type { StoredOpening } from '../store/records.ts'
+import { assertPlace } from './sandboxes.ts'
 import type { SandboxAttachments } from './sandboxes.ts'
 import { execScope, sandboxName } from './sandbox-name.ts'
 import type { ActivityServices } from './services.ts'
@@ -43,12 +44,7 @@ export async function openRollout(input: RolloutRef, dependencies: OpenDependenc
   }
   const provider = await context.provider()
   const place = await provider.place()
-  if (input.place !== undefined && place !== input.place) {
-    throw new RollcallError(
-      'host-lost',
-      `The sandbox was to be at ${provider.name} ${input.place}, but this worker reaches ${place}`,
-    )
-  }
+  if (input.place !== undefined) await assertPlace(provider, input.place)
   const sandbox = await createSandbox(input, dependencies)
   services.room.taken(sandbox.name)
   const spec = specHash(rollout.spec)

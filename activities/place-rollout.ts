@@ -1,5 +1,5 @@
 import type { Placement, RolloutRef } from '../protocol/activities.ts'
-import { reachTaskQueue, rolloutId } from '../protocol/names.ts'
+import { rolloutId } from '../protocol/names.ts'
 import type { JobContext } from './job-context.ts'
 import { sandboxName } from './sandbox-name.ts'
 import type { ActivityServices } from './services.ts'
@@ -18,8 +18,5 @@ export async function placeRollout(
   const workflow = rolloutId(input.job, input.rollout)
   const { incarnation } = input
   await services.room.give(provider, sandboxName({ namespace, rolloutId: workflow, role: 'main', incarnation }))
-  const place = await provider.place()
-  const queue = reachTaskQueue(provider.name, place)
-  await services.reach(queue)
-  return { place, queue }
+  return await services.reach(context.options.provider)
 }

@@ -43,6 +43,12 @@ test('another owner’s sandbox under the same name is left alone', async () => 
   expect(await release({ owner: 'somebody else' })).toEqual([1, 2])
 })
 
+test('a worker at another place takes what it does not find for gone in no case', async () => {
+  const { release } = await rolloutWithTwoSandboxes()
+  await expect(release({ place: 'elsewhere' })).rejects.toMatchObject({ code: 'host-lost' })
+  expect(await release({ owner: 'somebody else' })).toEqual([1, 2])
+})
+
 test('a release is of the named incarnations alone', async () => {
   const { release } = await rolloutWithTwoSandboxes()
   expect(await release({ incarnations: [1] })).toEqual([2])

@@ -3,6 +3,7 @@ import type { ReleaseInput } from '../protocol/activities.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { rolloutId } from '../protocol/names.ts'
 import type { JobContext } from './job-context.ts'
+import { assertPlace } from './sandboxes.ts'
 import type { SandboxAttachments } from './sandboxes.ts'
 import { timing } from '../workflows/timing.ts'
 import { sandboxName } from './sandbox-name.ts'
@@ -26,6 +27,7 @@ export interface ReleaseDependencies {
  */
 export async function releaseSandbox(input: ReleaseInput, at: ReleaseDependencies): Promise<void> {
   const provider = await at.context.provider()
+  if (input.place !== undefined) await assertPlace(provider, input.place)
   await Promise.all(
     input.incarnations.map(async (incarnation) => {
       const workflow = rolloutId(input.job, input.rollout)

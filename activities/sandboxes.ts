@@ -32,7 +32,7 @@ export class SandboxAttachments {
     at: { provider: Provider; lease: Lease },
     work: (runner: Runner) => Promise<Result>,
   ): Promise<Result> {
-    await assertSamePlace(at)
+    await assertPlace(at.provider, at.lease.place)
     const entry = this.#entry(at)
     entry.users += 1
     clearTimeout(entry.idle)
@@ -77,11 +77,12 @@ export class SandboxAttachments {
   }
 }
 
-async function assertSamePlace({ provider, lease }: { provider: Provider; lease: Lease }): Promise<void> {
+/** @throws RollcallError `host-lost` when this worker is at another place: what it does not find is not gone */
+export async function assertPlace(provider: Provider, expected: string): Promise<void> {
   const place = await provider.place()
-  if (place === lease.place) return
+  if (place === expected) return
   throw new RollcallError(
     'host-lost',
-    `The sandbox ${lease.sandbox} is at ${lease.provider} ${lease.place}, but this worker reaches ${place}`,
+    `The sandbox is at ${provider.name} ${expected}, but this worker reaches ${place}`,
   )
 }

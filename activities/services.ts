@@ -1,3 +1,5 @@
+import type { Placement } from '../protocol/activities.ts'
+import type { JobOptions } from '../protocol/job.ts'
 import type { Agent, AgentSpec } from '../agents/agent.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import type { Store } from '../store/store.ts'
@@ -17,8 +19,8 @@ export interface ActivityServices {
     give(provider: Provider, sandbox: string): Promise<void>
     taken(sandbox: string): void
   }
-  /** Sees to it that this worker serves the reach queue, from now on and after a restart. */
-  reach(queue: string): Promise<void>
+  /** Where a provider's sandboxes are; from now on, and after a restart, this worker serves that place's reach queue. */
+  reach(provider: JobOptions['provider']): Promise<Placement>
   /** UUID of the Temporal namespace: tells apart the sandboxes of two servers on one Engine. */
   readonly namespace: string
   /** Folder for what can be made again: unpacked tasks. */

@@ -30,7 +30,7 @@ async function serving(child: ChildProcess): Promise<number> {
   if (child.stderr === null || child.pid === undefined) throw new Error('The worker has not been started')
   for await (const line of createInterface({ input: child.stderr })) {
     said.push(line)
-    if (line.startsWith('serving ')) return child.pid
+    if (line.endsWith('ready')) return child.pid
   }
   throw new Error(`The worker ended before it served: ${said.join(' | ')}`)
 }

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -7,6 +7,7 @@ import { environmentOfProcess } from '../client/environment.ts'
 import type { RolloutExplanation } from '../client/explanation.ts'
 import { processesNaming, RollcallProcess, untilNothing } from './fixtures/rollcall-process.ts'
 import type { Ended } from './fixtures/rollcall-process.ts'
+import { writeScriptedTask } from '../tasks/task-fixture.ts'
 
 /** Looking at rollouts and into their sandboxes: why, shell, what is kept, and sweep. Real server, local sandboxes. */
 
@@ -20,12 +21,12 @@ beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'rollcall-look-'))
   const { TEMPORAL_ADDRESS: _, ...inherited } = process.env
   env = { ...inherited, ROLLCALL_STATE_DIR: join(home, 'state') }
-  await writeTask('slow', { solution: sleeper, tests: 'echo 1 > /logs/verifier/reward.txt' })
-  await writeTask('gated', {
+  await writeScriptedTask(home, 'slow', { solution: sleeper, tests: 'echo 1 > /logs/verifier/reward.txt' })
+  await writeScriptedTask(home, 'gated', {
     solution: 'until [ -e /app/open ]; do sleep 0.1; done',
     tests: 'echo 1 > /logs/verifier/reward.txt',
   })
-  await writeTask('silent', { solution: 'echo made > /app/made', tests: 'true' })
+  await writeScriptedTask(home, 'silent', { solution: 'echo made > /app/made', tests: 'true' })
 })
 
 afterAll(async () => {
@@ -33,17 +34,6 @@ afterAll(async () => {
   for (const { pid } of await processesNaming(home)) process.kill(pid, 'SIGKILL')
   await rm(home, { recursive: true, force: true })
 })
-
-async function writeTask(name: string, scripts: { solution: string; tests: string }): Promise<void> {
-  const folder = join(home, name)
-  for (const part of ['environment', 'solution', 'tests']) await mkdir(join(folder, part), { recursive: true })
-  const shell = (script: string) => `#!/bin/bash\n${script}\n`
-  await writeFile(join(folder, 'instruction.md'), 'A task of a test.\n')
-  await writeFile(join(folder, 'task.toml'), 'schema_version = "1.4"\n[environment]\nnetwork_mode = "no-network"\n')
-  await writeFile(join(folder, 'environment/Dockerfile'), 'FROM debian:12\nWORKDIR /app\n')
-  await writeFile(join(folder, 'solution/solve.sh'), shell(scripts.solution))
-  await writeFile(join(folder, 'tests/test.sh'), shell(scripts.tests))
-}
 
 function start(args: readonly string[]): RollcallProcess {
   return new RollcallProcess(args, env)

@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { processesNaming, RollcallProcess, untilNothing } from './fixtures/rollcall-process.ts'
 import type { Ended } from './fixtures/rollcall-process.ts'
+import { writeScriptedTask } from '../tasks/task-fixture.ts'
 
 /** The whole path on a real server with real workers and local sandboxes, as a user's shell sees it. */
 
@@ -21,8 +22,11 @@ beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'rollcall-e2e-'))
   const { TEMPORAL_ADDRESS: _, ...inherited } = process.env
   env = { ...inherited, ROLLCALL_STATE_DIR: join(home, 'state') }
-  await writeTask('slow', { solution: `echo begun; ${sleeper}`, tests: 'echo 1 > /logs/verifier/reward.txt' })
-  await writeTask('silent', { solution: 'true', tests: 'true' })
+  await writeScriptedTask(home, 'slow', {
+    solution: `echo begun; ${sleeper}`,
+    tests: 'echo 1 > /logs/verifier/reward.txt',
+  })
+  await writeScriptedTask(home, 'silent', { solution: 'true', tests: 'true' })
 })
 
 afterAll(async () => {
@@ -31,17 +35,6 @@ afterAll(async () => {
   for (const { pid } of await processesNaming(home)) process.kill(pid, 'SIGKILL')
   await rm(home, { recursive: true, force: true })
 })
-
-async function writeTask(name: string, scripts: { solution: string; tests: string }): Promise<void> {
-  const folder = join(home, name)
-  for (const part of ['environment', 'solution', 'tests']) await mkdir(join(folder, part), { recursive: true })
-  const shell = (script: string) => `#!/bin/bash\n${script}\n`
-  await writeFile(join(folder, 'instruction.md'), 'A task of a test.\n')
-  await writeFile(join(folder, 'task.toml'), 'schema_version = "1.4"\n[environment]\nnetwork_mode = "no-network"\n')
-  await writeFile(join(folder, 'environment/Dockerfile'), 'FROM debian:12\nWORKDIR /app\n')
-  await writeFile(join(folder, 'solution/solve.sh'), shell(scripts.solution))
-  await writeFile(join(folder, 'tests/test.sh'), shell(scripts.tests))
-}
 
 function start(args: readonly string[]): RollcallProcess {
   return new RollcallProcess(args, env)

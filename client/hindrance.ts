@@ -3,6 +3,7 @@ import type { Client } from '@temporalio/client'
 import { providerTaskQueue, rolloutId, sharedTaskQueue } from '../protocol/names.ts'
 import type { TemporalConnection } from './connect.ts'
 import { isPolled } from './job-worker.ts'
+import { pendingStep } from './pending-step.ts'
 
 /** What keeps a job from going on. The server is asked, since it knows also where no worker answers. */
 
@@ -17,10 +18,8 @@ export interface RetriedStep {
 /** @returns undefined where nothing has failed, and for a rollout that does not run */
 export async function retriedStep(client: Client, job: string, rollout: string): Promise<RetriedStep | undefined> {
   try {
-    const { raw } = await client.workflow.getHandle(rolloutId(job, rollout)).describe()
-    const retried = raw.pendingActivities?.find(({ lastFailure }) => lastFailure)
-    const [message = ''] = (retried?.lastFailure?.message ?? '').split('\n', 1)
-    return retried && { attempt: retried.attempt ?? 1, message }
+    const step = pendingStep(await client.workflow.getHandle(rolloutId(job, rollout)).describe())
+    return step?.failure && { attempt: step.attempt, message: step.failure.message }
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return undefined
     throw error

@@ -121,6 +121,8 @@ export interface ReleaseInput extends JobRef {
   readonly owner: string
   /** How the rollout ended: decides, with the job's keep policy, whether the last sandbox stays. */
   readonly state: RolloutState
+  /** Where they are, if they were placed. */
+  readonly place?: string
   /** Those to be released here. */
   readonly incarnations: readonly number[]
   /** The one that ends with the rollout: the keep policy is about its sandbox alone. */

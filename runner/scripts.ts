@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 
-/** The two POSIX sh programs that run inside a sandbox, as argv for a provider to start. */
+/** The two POSIX sh programs that run inside a sandbox, as argv for a provider to start: journal.sh is in both. */
 
 export interface RunnerPlaces {
   /** Small, best on tmpfs: claims and exit records. Made (0700) if absent. */
@@ -16,7 +16,7 @@ const compact = (script: string): string => script.replaceAll(/^ *#.*\n/gm, '').
 
 const journal = read('journal.sh')
 const supervisor = compact(journal + read('supervisor.sh'))
-const attach = compact(journal + read('attach.sh'))
+const attach = compact(journal + read('answers.sh') + read('attach.sh'))
 
 /** Main process of a sandbox: keeps deadlines and the lifetime, starts `child`, whose exit is recorded and not fatal. */
 export function supervisorArgv(

@@ -28,6 +28,21 @@ export async function writeTaskInto(
   return directory
 }
 
+/** For tests: a task that local and Docker take as it is, with scripts of its own; returns its path. */
+export function writeScriptedTask(
+  parent: string,
+  name: string,
+  { solution, tests }: { solution: string; tests: string },
+): Promise<string> {
+  const files = {
+    'task.toml': 'schema_version = "1.4"\n[environment]\nnetwork_mode = "no-network"\n',
+    'environment/Dockerfile': 'FROM debian:12\nWORKDIR /app\n',
+    'solution/solve.sh': `#!/bin/bash\n${solution}\n`,
+    'tests/test.sh': `#!/bin/bash\n${tests}\n`,
+  }
+  return writeTaskInto(parent, files, name)
+}
+
 export function temporaryDirectory(): Promise<string> {
   return temporaryFolder('task')
 }

@@ -8,14 +8,16 @@ import { keepServerUp } from '../client/server/keep-up.ts'
 import { isStopped } from '../client/server/server.ts'
 import { resolveTemporal } from '../client/temporal-config.ts'
 import type { TemporalEndpoint } from '../client/temporal-config.ts'
-import { jobTaskQueue, sharedTaskQueue } from '../protocol/names.ts'
+import type { Placement } from '../protocol/activities.ts'
+import { jobTaskQueue, reachTaskQueue, sharedTaskQueue } from '../protocol/names.ts'
 import { openStore } from '../store/open-store.ts'
 import { timing } from '../workflows/timing.ts'
 import type { WorkerConfig } from './config.ts'
 import { untilJobIsOver } from './job-watch.ts'
 import { createProviders, providerNames } from './providers.ts'
 import type { Providers } from './providers.ts'
-import { reachQueues } from './reach-queues.ts'
+import { reachedProviders } from './reached-providers.ts'
+import type { ProviderSettings } from './reached-providers.ts'
 import { Room } from './room.ts'
 import { serveProviders } from './serve-providers.ts'
 import { ServedQueues } from './served-queues.ts'
@@ -87,13 +89,16 @@ interface Serving {
 
 async function serve({ options, endpoint, connection, client, providers }: Serving): Promise<void> {
   const handover = new AbortController()
-  const reach = reachQueues(options.stateDirectory)
-  const serveReach = async (queue: string): Promise<void> => {
+  const reached = reachedProviders(options.stateDirectory)
+  const reach = async (settings: ProviderSettings): Promise<Placement> => {
+    const place = await (await providers.provider(settings.name, settings.options)).place()
+    const queue = reachTaskQueue(settings.name, place)
     await queues.serve(queue)
-    await reach.keep(queue)
+    await reached.keep(settings)
+    return { place, queue }
   }
   const { activities, close } = createActivities(
-    await services({ options, client, providers, handover: handover.signal, reach: serveReach }),
+    await services({ options, client, providers, handover: handover.signal, reach }),
   )
   const queues = new ServedQueues(
     {
@@ -108,25 +113,19 @@ async function serve({ options, endpoint, connection, client, providers }: Servi
     options.log,
   )
   options.log(`worker ${process.pid} on ${endpoint.address}`)
-  await queues.serve(options.job === undefined ? sharedTaskQueue : jobTaskQueue(options.job), {
-    workflowBundle: { codePath: await workflowBundlePath(options.cacheDirectory) },
-    stickyQueueScheduleToStartTimeout: timing.stickyQueueScheduleToStartMs,
-    maxCachedWorkflows,
-  })
   const over = new AbortController()
-  if (options.job === undefined) {
-    for (const queue of await reach.known()) await queues.serve(queue)
-    const { log, providerNames: names = providerNames } = options
-    await serveProviders({
-      names,
-      providers,
-      log,
-      stop: over.signal,
-      serve: (queue) => queues.serve(queue),
-      reach: serveReach,
-    })
-  }
   try {
+    await queues.serve(options.job === undefined ? sharedTaskQueue : jobTaskQueue(options.job), {
+      workflowBundle: { codePath: await workflowBundlePath(options.cacheDirectory) },
+      stickyQueueScheduleToStartTimeout: timing.stickyQueueScheduleToStartMs,
+      maxCachedWorkflows,
+    })
+    if (options.job === undefined) {
+      const { log, providerNames: names = providerNames } = options
+      const serve = (queue: string): Promise<void> => queues.serve(queue)
+      await serveProviders({ names, reached: await reached.known(), providers, log, stop: over.signal, serve, reach })
+      log('ready')
+    }
     await Promise.race([queues.failed, untilOver({ options, endpoint, client, providers })])
   } finally {
     over.abort()
@@ -157,7 +156,7 @@ async function services(at: {
   client: Client
   providers: Providers
   handover: AbortSignal
-  reach: (queue: string) => Promise<void>
+  reach: ActivityServices['reach']
 }): Promise<ActivityServices> {
   const { env, cacheDirectory, sandboxes: limit = defaultSandboxes } = at.options
   const namespace = await namespaceUuid(at.client)

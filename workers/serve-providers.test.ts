@@ -1,8 +1,10 @@
+import { appendFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { RollcallError } from '../protocol/failure.ts'
 import { createFakeProvider } from '../providers/fake/fake-provider.ts'
 import { temporaryFolder } from '../testing/temporary-folder.ts'
-import { reachQueues } from './reach-queues.ts'
+import { reachedProviders } from './reached-providers.ts'
 import { serveProviders } from './serve-providers.ts'
 
 test('the reach queue of a provider is served before its rollouts are asked for; one without an Engine is not', async () => {
@@ -12,6 +14,7 @@ test('the reach queue of a provider is served before its rollouts are asked for;
   const stop = new AbortController()
   await serveProviders({
     names: ['fake', 'docker'],
+    reached: [{ name: 'fake', options: { faults: 'of a job' } }],
     providers: {
       provider: async (name) => {
         if (name === 'fake') return fake
@@ -20,21 +23,23 @@ test('the reach queue of a provider is served before its rollouts are asked for;
       close: async () => {},
     },
     serve: async (queue) => void served.push(queue),
-    reach: async (queue) => void served.push(`reach ${queue}`),
+    reach: async ({ name, options }) => void served.push(`reach ${name} ${JSON.stringify(options)}`),
     log: (line) => void said.push(line),
     stop: stop.signal,
   })
   stop.abort()
-  expect(served).toEqual([`reach rollcall.fake.${await fake.place()}`, 'rollcall.fake'])
+  expect(served).toEqual(['reach fake {"faults":"of a job"}', 'reach fake {}', 'rollcall.fake'])
   expect(said).toEqual(['provider docker is not served: no Engine answers'])
 })
 
-test('reach queues are known to the next worker of the same state directory, each once', async () => {
+test('who has placed rollouts is known to the next worker of the same state directory, each once', async () => {
   const stateDirectory = await temporaryFolder('reach')
-  const queues = reachQueues(stateDirectory)
-  expect(await queues.known()).toEqual([])
-  await queues.keep('rollcall.docker.A:B')
-  await queues.keep('rollcall.local.x')
-  await queues.keep('rollcall.docker.A:B')
-  expect(await reachQueues(stateDirectory).known()).toEqual(['rollcall.docker.A:B', 'rollcall.local.x'])
+  const reached = reachedProviders(stateDirectory)
+  expect(await reached.known()).toEqual([])
+  const elsewhere = { name: 'docker', options: { socket: '/elsewhere' } }
+  await reached.keep({ name: 'docker', options: {} })
+  await appendFile(join(stateDirectory, 'workers/reached-providers.jsonl'), '{"name":"local","options":{}')
+  await reached.keep(elsewhere)
+  await reached.keep(elsewhere)
+  expect(await reachedProviders(stateDirectory).known()).toEqual([{ name: 'docker', options: {} }, elsewhere])
 })

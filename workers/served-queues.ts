@@ -22,6 +22,7 @@ export class ServedQueues {
 
   /** Returns when it is served. One that is served already stays as it is. */
   async serve(taskQueue: string, more: Partial<WorkerOptions> = {}): Promise<void> {
+    if (this.#stopping) throw new Error('This worker shuts down and serves nothing new')
     const known = this.#served.get(taskQueue)
     if (known !== undefined) return void (await known)
     const creating = this.#start({ ...this.#common, ...more, taskQueue })
@@ -42,7 +43,7 @@ export class ServedQueues {
 
   async #start(options: WorkerOptions): Promise<Worker> {
     const worker = await Worker.create(options)
-    if (this.#stopping) return worker
+    // One that is not run holds the connection for ever; shutdown, which waits for it, ends it at once.
     this.#log(`serving ${options.taskQueue}`)
     const running = worker.run()
     this.#running.add(running)

@@ -1,9 +1,10 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { processesNaming, RollcallProcess, untilNothing } from '../cli/fixtures/rollcall-process.ts'
 import { S3Server } from '../store/fixtures/s3-server.ts'
+import { writeScriptedTask } from '../tasks/task-fixture.ts'
 
 /**
  * Hosts that share nothing but a Temporal server and an S3 store: workers with state directories of their own, each
@@ -45,14 +46,8 @@ afterAll(async () => {
 
 /** Graded 1 if its command ran exactly once in the sandbox that is graded. */
 async function writeTask(name: string, solution: string): Promise<void> {
-  const folder = join(home, 'tasks', name)
-  for (const part of ['environment', 'solution', 'tests']) await mkdir(join(folder, part), { recursive: true })
-  await writeFile(join(folder, 'instruction.md'), 'A task of a test.\n')
-  await writeFile(join(folder, 'task.toml'), 'schema_version = "1.4"\n[environment]\nnetwork_mode = "no-network"\n')
-  await writeFile(join(folder, 'environment/Dockerfile'), 'FROM debian:12\nWORKDIR /app\n')
-  await writeFile(join(folder, 'solution/solve.sh'), `#!/bin/sh\n${solution}\n`)
   const tests = '[ "$(cat /app/effects)" = done ] && reward=1 || reward=0; echo $reward > /logs/verifier/reward.txt'
-  await writeFile(join(folder, 'tests/test.sh'), `#!/bin/sh\n${tests}\n`)
+  await writeScriptedTask(join(home, 'tasks'), name, { solution, tests })
 }
 
 function rollcall(args: readonly string[], more: Record<string, string> = {}): RollcallProcess {

@@ -35,16 +35,16 @@ export async function choosePlace(
   )
 }
 
-/** Incarnations 1 to `last` by the queue from which their sandboxes are reached; those never placed left nothing. */
-export function byQueue(
+/** Incarnations 1 to `last` by the place where their sandboxes are; those never placed left nothing. */
+export function byPlace(
   last: number,
   placements: Placements | undefined,
-): { taskQueue?: string; incarnations: number[] }[] {
+): { placement?: Placement; incarnations: number[] }[] {
   const all = Array.from({ length: last }, (_, index) => index + 1)
   if (placements === undefined) return [{ incarnations: all }]
-  const queues = [...new Set(Object.values(placements).map(({ queue }) => queue))]
-  return queues.map((taskQueue) => ({
-    taskQueue,
-    incarnations: all.filter((incarnation) => placements[incarnation]?.queue === taskQueue),
+  const byQueue = new Map(Object.values(placements).map((placement) => [placement.queue, placement]))
+  return [...byQueue.values()].map((placement) => ({
+    placement,
+    incarnations: all.filter((incarnation) => placements[incarnation]?.queue === placement.queue),
   }))
 }

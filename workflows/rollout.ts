@@ -12,7 +12,7 @@ import type { Failure, FailureCode } from '../protocol/failure.ts'
 import { isGradingFailure } from '../protocol/failure.ts'
 import { callActivity, untilKept } from './activity-stubs.ts'
 import { failureOf } from './failure-of.ts'
-import { byQueue, choosePlace, onReachQueue } from './places.ts'
+import { byPlace, choosePlace, onReachQueue } from './places.ts'
 import { beginIncarnation, newProgress, showRollout, timed } from './rollout-progress.ts'
 import type { Progress } from './rollout-progress.ts'
 import { attributesAtEnd } from './search-attributes.ts'
@@ -220,9 +220,11 @@ class Rollout {
   async #release(state: Ending['state']): Promise<boolean> {
     const { job, storeUrl, rollout } = this.#input
     const { incarnation: last, openIsUnknown = false, owner, placements } = this.#progress
-    const releases = byQueue(last, placements).map(async ({ incarnations, ...queue }) => {
+    const releases = byPlace(last, placements).map(async ({ incarnations, placement }) => {
+      const queue = placement === undefined ? {} : { taskQueue: placement.queue }
+      const where = placement === undefined ? {} : { place: placement.place }
       const options = { ...activityOptions.releaseSandbox, ...queue, summary: `sandbox ${incarnations.join(', ')}` }
-      const input = { job, storeUrl, rollout, owner, state, incarnations, last, mayAppear: openIsUnknown }
+      const input = { job, storeUrl, rollout, owner, state, incarnations, last, mayAppear: openIsUnknown, ...where }
       try {
         await callActivity('releaseSandbox', options, input)
         return false
