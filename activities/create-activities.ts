@@ -2,6 +2,8 @@ import { Context } from '@temporalio/activity'
 import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
+import { judgeScheduledJob } from './judge-scheduled-job.ts'
+import { notifyVerdict } from './notify-verdict.ts'
 import { notingRunner } from './exec-notes.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { createJobContexts } from './job-context.ts'
@@ -9,6 +11,7 @@ import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
 import { recordRollout } from './record-rollout.ts'
+import { prepareScheduledJob } from './prepare-scheduled-job.ts'
 import { releaseSandbox } from './release-sandbox.ts'
 import { runActivity, runWholeActivity } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
@@ -86,6 +89,19 @@ export function createActivities(services: ActivityServices): { activities: Acti
 
     summarizeJob: (input) =>
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
+
+    prepareScheduledJob: (input) =>
+      runWholeActivity(async () => prepareScheduledJob(input, services.openStore(input.storeUrl)), {
+        attempts: planAttempts,
+      }),
+
+    judgeScheduledJob: (input) =>
+      runWholeActivity(async () => judgeScheduledJob(input, services.openStore(input.storeUrl))),
+
+    notifyVerdict: (input) =>
+      runWholeActivity(async () =>
+        notifyVerdict(input, { store: services.openStore(input.storeUrl), secrets: services.secrets }),
+      ),
   }
   return { activities, close: () => attachments.close() }
 }

@@ -13,6 +13,8 @@ import { Job, liveJob } from './job.ts'
 import { prepareJobOptions } from './job-options.ts'
 import type { RunOptions } from './run-options.ts'
 import { JobWorker } from './job-worker.ts'
+import { Schedule } from './schedule.ts'
+import type { ScheduleOptions } from './schedule-options.ts'
 import { assertSameOptions, startJob } from './start-job.ts'
 
 /** An ordered set of tasks, loaded and validated. */
@@ -70,6 +72,15 @@ export class Taskset {
       await temporal?.close()
       throw error
     }
+  }
+
+  /**
+   * Creates a schedule that runs this taskset again and again and compares each job with an earlier one. The tasks and
+   * options of now are pinned.
+   * @throws RollcallError `configuration-invalid`, `agent-invalid`, `job-conflict` when the name is taken
+   */
+  async schedule(options: ScheduleOptions): Promise<Schedule> {
+    return await Schedule.create(this, options)
   }
 }
 

@@ -3,7 +3,7 @@ import { counted } from '../protocol/names.ts'
 import type { JobWorkflowStatus } from './messages.ts'
 
 /** The progress table that a person sees in the Temporal UI, as Markdown. */
-export function showProgress(status: JobWorkflowStatus): void {
+export function showProgress(status: JobWorkflowStatus, verdict?: string): void {
   const { graded, failed, cancelled, rewardSum } = status.tally
   const mean = graded === 0 ? '–' : (rewardSum / graded).toFixed(3)
   setCurrentDetails(
@@ -14,6 +14,7 @@ export function showProgress(status: JobWorkflowStatus): void {
       '|---|---|---|---|---|---|',
       `| ${status.running.length} | ${graded} | ${failed} | ${cancelled} | ${mean} | ${status.concurrency} |`,
       ...(status.shards.length === 0 ? [] : ['', `shards: ${status.shards.length} begun; each shows its own rollouts`]),
+      ...(verdict === undefined ? [] : ['', verdict]),
     ].join('\n'),
   )
 }
