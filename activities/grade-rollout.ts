@@ -19,7 +19,7 @@ import type { JobContext, RolloutContext } from './job-context.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
 import type { StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
-import { execScope } from './sandbox-name.ts'
+import { execScope, gradingScope } from './sandbox-name.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
 /** For the fixed commands around the tests. */
@@ -72,7 +72,7 @@ class GradingAttempt {
   constructor(input: GradeInput, dependencies: GradeDependencies) {
     this.#input = input
     this.#dependencies = dependencies
-    this.#scope = execScope(rolloutId(input.job, input.rollout))
+    this.#scope = this.#scopeOf(input.phase)
     this.#log = new ExecLog(input, dependencies.context.store)
   }
 
@@ -96,11 +96,7 @@ class GradingAttempt {
   }
 
   async #rewards() {
-    const { runner } = this.#dependencies
-    const { phase } = this.#input
-    // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
-    runner.acknowledge({ scope: this.#scope, phase, batch: 0 })
-    await runner.stop({ scope: this.#scope, beforePhase: phase })
+    await this.#endEarlierPhases()
     await this.#findProcesses()
     await this.#prepareFolders()
     const tests = await this.#runTests()
@@ -111,6 +107,22 @@ class GradingAttempt {
     }
     await this.#storeReward(first)
     return this.#parse(first, tests)
+  }
+
+  /** Those of the agent, and of earlier grading attempts. */
+  async #endEarlierPhases(): Promise<void> {
+    const { runner } = this.#dependencies
+    const { job, rollout, phase, attempt } = this.#input
+    const earlierGradings = Array.from({ length: attempt - 1 }, (_, back) => this.#scopeOf(phase - 1 - back))
+    const scopes = [execScope(rolloutId(job, rollout)), ...earlierGradings]
+    // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
+    for (const scope of scopes) runner.acknowledge({ scope, phase, batch: 0 })
+    await Promise.all(scopes.map((scope) => runner.stop({ scope, beforePhase: phase })))
+  }
+
+  #scopeOf(phase: number): string {
+    const { job, rollout, owner } = this.#input
+    return gradingScope({ rolloutId: rolloutId(job, rollout), owner, phase })
   }
 
   /** The file as the tests wrote it: evidence, and what an export shows. */
