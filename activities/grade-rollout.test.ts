@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { Runner } from '../runner/runner.ts'
 import { inside } from '../providers/host-sandbox/paths.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
-import { enteredPrefix, gradeFileKey, gradeKey } from '../store/keys.ts'
+import { enteredPrefix, gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { execScope, gradingScope } from './sandbox-name.ts'
@@ -66,7 +66,7 @@ test('what the agent wrote where the tests write does not count', async () => {
 })
 
 test('answers that the agent has put into the journal beforehand are not those of grading', async () => {
-  const { grade, agentRuns } = await rolloutToGrade(`${reward('0')}`)
+  const { grade, agentRuns } = await rolloutToGrade(reward('0'))
   // The agent's own claim and output, under every id that grading could have in the agent's scope.
   const forged = await agentRuns(`
     scope=\${ROLLCALL_EXEC%%/*}
@@ -135,6 +135,17 @@ test('a grade of a sandbox that a person has entered is claimed to be no better 
   expect(JSON.parse(String(await store.get(gradeKey(input))))).toMatchObject({
     processes: ['rollcall shell: ada@laptop entered at 2026-01-02T03:04:05.000Z'],
   })
+})
+
+test.each([
+  { users: { agent: 1000, verifier: 0 }, integrity: 'non-root' },
+  { users: { agent: 1000, verifier: 1000 }, integrity: 'clean' },
+  { users: { agent: 0, verifier: 1000 }, integrity: 'clean' },
+  { users: { verifier: 0 }, integrity: 'clean' },
+])('of users $users a grade is $integrity', async ({ users, integrity }) => {
+  const { grade, store, input } = await rolloutToGrade(reward('1'))
+  await store.putOnce(openedKey(input), Buffer.from(JSON.stringify({ workdir: '/', users })))
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity })
 })
 
 test('what ends by itself a moment after the turns is not held against the grade', async () => {

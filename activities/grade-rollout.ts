@@ -175,9 +175,8 @@ class GradingAttempt {
 
   /** The exit code is recorded and ignored, as in Harbor: only the reward counts. */
   async #runTests(): Promise<ExecResult> {
-    const { rollout, context } = this.#dependencies
-    const { verifier } = rollout.task
-    const opening = await getJson<StoredOpening>(context.store, openedKey(this.#input))
+    const { verifier } = this.#dependencies.rollout.task
+    const opening = await this.#opening()
     const result = await this.#exec(calls.tests, {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
       shell: 'bash',
@@ -223,12 +222,12 @@ class GradingAttempt {
     }
   }
 
-  #integrity(): Integrity {
-    const { spec, task } = this.#dependencies.rollout
-    const tester = task.verifier.user ?? 'root'
+  async #integrity(): Promise<Integrity> {
+    const opening = await this.#opening()
+    const { agent, verifier } = opening?.users ?? {}
     if (this.#visits.length > 0) return 'live'
-    // Who has the verifier's user owns the reward's folder.
-    if (!isRoot(spec.user) && spec.user !== tester) return 'non-root'
+    // By number, since one user can have several names. Who is the verifier's user owns the reward's folder.
+    if (agent !== undefined && agent !== 0 && verifier !== undefined && agent !== verifier) return 'non-root'
     // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed.
     return this.#canListProcesses() && this.#processes.length === 0 ? 'clean' : 'live'
   }
@@ -238,12 +237,16 @@ class GradingAttempt {
     await this.#findVisits()
     return {
       ...found,
-      integrity: this.#integrity(),
+      integrity: await this.#integrity(),
       execs: this.#log.records,
       startedAt: this.#startedAt,
       finishedAt: new Date().toISOString(),
       processes: [...this.#visits, ...this.#processes].slice(0, mostProcesses),
     }
+  }
+
+  #opening(): Promise<StoredOpening | undefined> {
+    return getJson<StoredOpening>(this.#dependencies.context.store, openedKey(this.#input))
   }
 
   #step(call: number, script: string): Promise<ExecResult> {
@@ -278,12 +281,6 @@ class GradingAttempt {
 
 function stepRequest(script: string): Omit<ExecRequest, 'id'> {
   return { script, user: 'root', cwd: '/', timeoutMs: stepTimeoutMs }
-}
-
-/** Undefined is the image's own user, which may be root. */
-function isRoot(user: string | undefined): boolean {
-  const name = user?.split(':')[0] ?? 'root'
-  return name === 'root' || Number(name) === 0
 }
 
 /** The end of what the tests printed, so that the failure can be understood where it is shown. */
