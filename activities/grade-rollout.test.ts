@@ -148,6 +148,16 @@ test.each([
   expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity })
 })
 
+test('what an agent without root has left running may have read the tests: such a grade is live', async () => {
+  const { grade, agentRuns, store, input } = await rolloutToGrade(reward('1'))
+  await store.putOnce(
+    openedKey(input),
+    Buffer.from(JSON.stringify({ workdir: '/', users: { agent: 1000, verifier: 0 } })),
+  )
+  await agentRuns('sleep 600 >/dev/null 2>&1 &')
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'live' })
+})
+
 test('what ends by itself a moment after the turns is not held against the grade', async () => {
   const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
   await agentRuns('while [ ! -e /tmp/seen ]; do sleep 0.02; done >/dev/null 2>&1 &')

@@ -225,11 +225,12 @@ class GradingAttempt {
   async #integrity(): Promise<Integrity> {
     const opening = await this.#opening()
     const { agent, verifier } = opening?.users ?? {}
-    if (this.#visits.length > 0) return 'live'
+    // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed. One without
+    // root, too, reads the tests and changes the agent's files before they look.
+    if (this.#visits.length > 0 || !this.#canListProcesses() || this.#processes.length > 0) return 'live'
     // By number, since one user can have several names. Who is the verifier's user owns the reward's folder.
-    if (agent !== undefined && agent !== 0 && verifier !== undefined && agent !== verifier) return 'non-root'
-    // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed.
-    return this.#canListProcesses() && this.#processes.length === 0 ? 'clean' : 'live'
+    const isNonRoot = agent !== undefined && agent !== 0 && verifier !== undefined && agent !== verifier
+    return isNonRoot ? 'non-root' : 'clean'
   }
 
   async #grade(found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure }): Promise<StoredGrade> {
