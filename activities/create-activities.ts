@@ -2,8 +2,6 @@ import { Context } from '@temporalio/activity'
 import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
-import { judgeScheduledJob } from './judge-scheduled-job.ts'
-import { notifyVerdict } from './notify-verdict.ts'
 import { notingRunner } from './exec-notes.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { createJobContexts } from './job-context.ts'
@@ -11,11 +9,11 @@ import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
 import { recordRollout } from './record-rollout.ts'
-import { prepareScheduledJob } from './prepare-scheduled-job.ts'
 import { releaseSandbox } from './release-sandbox.ts'
 import { runActivity, runWholeActivity } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
 import { SandboxAttachments } from './sandboxes.ts'
+import { scheduledActivities } from './scheduled-activities.ts'
 import type { ActivityServices } from './services.ts'
 import { summarizeJob } from './summarize-job.ts'
 
@@ -90,18 +88,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
     summarizeJob: (input) =>
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
 
-    prepareScheduledJob: (input) =>
-      runWholeActivity(async () => prepareScheduledJob(input, services.openStore(input.storeUrl)), {
-        attempts: planAttempts,
-      }),
-
-    judgeScheduledJob: (input) =>
-      runWholeActivity(async () => judgeScheduledJob(input, services.openStore(input.storeUrl))),
-
-    notifyVerdict: (input) =>
-      runWholeActivity(async () =>
-        notifyVerdict(input, { store: services.openStore(input.storeUrl), secrets: services.secrets }),
-      ),
+    ...scheduledActivities(services),
   }
   return { activities, close: () => attachments.close() }
 }

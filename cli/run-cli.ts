@@ -5,6 +5,7 @@ import { defineDoctor } from './commands/doctor.ts'
 import { definePause, defineResume } from './commands/pause.ts'
 import { defineResults } from './commands/results.ts'
 import { defineRun } from './commands/run.ts'
+import { defineHistory, defineSchedule } from './commands/schedule.ts'
 import { defineServer } from './commands/server.ts'
 import { defineShell } from './commands/shell.ts'
 import { defineStatus } from './commands/status.ts'
@@ -39,6 +40,8 @@ const commands: readonly DefineCommand[] = [
   defineSweep,
   defineValidate,
   defineDoctor,
+  defineSchedule,
+  defineHistory,
   defineWorker,
   defineServer,
 ]

@@ -59,7 +59,15 @@ export function scheduleConfig(options: ScheduleOptions, job: JobOptions): Sched
   return scheduleConfigSchema.parse({
     version: 1,
     schedule: name,
-    ...{ cron, timeZone, catchupWindowMs, jitterMs, options: job, baseline, maxFailedShare, failUnder, notifyUrl },
+    options: job,
+    cron,
+    timeZone,
+    catchupWindowMs,
+    jitterMs,
+    baseline,
+    maxFailedShare,
+    failUnder,
+    notifyUrl,
     ...(notifyFile === undefined ? {} : { notifyFile: resolve(notifyFile) }),
     ...(workerPath === undefined ? {} : { workerPath: resolve(workerPath) }),
   })
@@ -91,8 +99,7 @@ function isCron(cron: string): boolean {
 
 function isTimeZone(timeZone: string): boolean {
   try {
-    new Intl.DateTimeFormat('en', { timeZone })
-    return true
+    return new Intl.DateTimeFormat('en', { timeZone }).resolvedOptions().timeZone !== ''
   } catch {
     return false
   }
