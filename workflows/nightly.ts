@@ -32,7 +32,7 @@ export interface NightlyInput {
  */
 export async function nightlyWorkflow(input: NightlyInput): Promise<Verdict | 'started-twice'> {
   const { schedule, config, storeUrl, searchable } = input
-  const start: ScheduledStart = { schedule, config, scheduledAt: scheduledTime() }
+  const start: ScheduledStart = { schedule, config, scheduledAt: scheduledTime(schedule) }
   const job = scheduledJobId(schedule, start.scheduledAt)
   const ref = { job, storeUrl, ...start }
   setCurrentDetails(`job ${job}`)
@@ -129,9 +129,12 @@ async function executeJob(at: {
   })
 }
 
-/** When this start was due, whole seconds in UTC; when it began, for one that no schedule has started. */
-function scheduledTime(): string {
-  const { searchAttributes, startTime } = workflowInfo()
-  const [due] = (searchAttributes['TemporalScheduledStartTime'] ?? []) as readonly (Date | string)[]
-  return new Date(due ?? startTime).toISOString().replace(/\.\d+Z$/, 'Z')
+/**
+ * When this start was due, whole seconds in UTC: a Temporal Schedule puts that behind the workflow's id. For one that no
+ * schedule has started, when it began.
+ */
+function scheduledTime(schedule: string): string {
+  const { workflowId, startTime } = workflowInfo()
+  const due = new Date(workflowId.slice(schedule.length + 1))
+  return (Number.isNaN(due.getTime()) ? startTime : due).toISOString().replace(/\.\d+Z$/, 'Z')
 }
