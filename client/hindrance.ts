@@ -3,7 +3,7 @@ import type { Client } from '@temporalio/client'
 import { providerTaskQueue, rolloutId, sharedTaskQueue } from '../protocol/names.ts'
 import type { TemporalConnection } from './connect.ts'
 import { isPolled } from './job-worker.ts'
-import { pendingStep } from './pending-step.ts'
+import { pendingStep, retryOf } from './pending-step.ts'
 
 /** What keeps a job from going on. The server is asked, since it knows also where no worker answers. */
 
@@ -19,7 +19,8 @@ export interface RetriedStep {
 export async function retriedStep(client: Client, job: string, rollout: string): Promise<RetriedStep | undefined> {
   try {
     const step = pendingStep(await client.workflow.getHandle(rolloutId(job, rollout)).describe())
-    return step?.failure && { attempt: step.attempt, message: step.failure.message }
+    const retry = step && retryOf(step)
+    return retry?.failure && { attempt: retry.attempt, message: retry.failure.message }
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return undefined
     throw error
