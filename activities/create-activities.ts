@@ -26,7 +26,7 @@ const planAttempts = 3
  */
 export function createActivities(services: ActivityServices): { activities: Activities; close: () => void } {
   const contextOf = createJobContexts(services)
-  const attachments = new SandboxAttachments()
+  const attachments = new SandboxAttachments(services.attachmentIdleMs)
   const { handover, namespace, versions } = services
 
   const inSandbox = sandboxUser(contextOf, attachments)

@@ -35,7 +35,7 @@ test('an agent that thinks for longer than an attachment is kept does not lose i
 test('a sandbox that somebody has removed is said to be gone', async () => {
   const { provider } = await jobOfOneTask()
   const { name } = await provider.createOrAdopt(makeRequest())
-  const attachments = new SandboxAttachments()
+  const attachments = new SandboxAttachments(60_000)
   const lease = { provider: 'fake', place: await provider.place(), sandbox: name, incarnation: 1, spec: 'x' }
   const run = (script: string, batch: number) => {
     const id = { scope: 'gone', phase: 0, batch, call: 0, part: 0 }

@@ -38,6 +38,11 @@ const defaultSandboxes = 400
  * heartbeat's timeout, so an idle worker keeps one; under load there are as many as bring work.
  */
 const pollers = { type: 'autoscaling', minimum: 1, initial: 1, maximum: 20 } as const
+/**
+ * How long an attachment to a sandbox is kept when nothing uses it: where a job has one worker, until the next step;
+ * where any of several may take that, as long as it takes to come to this one.
+ */
+const attachmentIdleMs = { own: 60_000, shared: 100 }
 /** More would be replayed from history when they wake; each costs about half a megabyte. */
 const maxCachedWorkflows = 1_000
 
@@ -168,6 +173,7 @@ async function services(at: {
     namespace,
     room: new Room({ limit, namespace, now: Date.now }),
     reach: at.reach,
+    attachmentIdleMs: at.options.job === undefined ? attachmentIdleMs.shared : attachmentIdleMs.own,
     cacheDirectory,
     handover: at.handover,
     versions: await versions(),
