@@ -1,5 +1,5 @@
 import { Client } from '@temporalio/client'
-import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker'
+import { makeTelemetryFilterString, NativeConnection, Runtime } from '@temporalio/worker'
 import { createActivities } from '../activities/create-activities.ts'
 import type { ActivityServices } from '../activities/services.ts'
 import { loadAgent } from '../agents/load-agent.ts'
@@ -23,6 +23,7 @@ import { serveProviders } from './serve-providers.ts'
 import { ServedQueues } from './served-queues.ts'
 import { sweepRegularly } from './sweep-regularly.ts'
 import { versions } from './versions.ts'
+import { sdkLogger } from './sdk-logger.ts'
 import { workflowBundlePath } from './workflow-bundle.ts'
 
 /** After polling has stopped, turns that end by themselves may do so before they are handed over. */
@@ -65,7 +66,11 @@ export interface WorkerOptions extends WorkerConfig {
 /** Runs a worker until it is told to stop, or its job is over. Started twice, both serve. */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   // The process's signals are ours: the SDK's own handling would cancel activities before they can be handed over.
-  Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('WARN') })
+  Runtime.install({
+    shutdownSignals: [],
+    logger: sdkLogger(options.log),
+    telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }) } },
+  })
   const endpoint = await resolveTemporal({ ...options, onProgress: options.log })
   const connection = await connectWorker(endpoint)
   const providers = (options.createProviders ?? createProviders)(options)
