@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Runner } from '../runner/runner.ts'
+import { RollcallError } from '../protocol/failure.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
 import { enteredPrefix, gradeFileKey, gradeKey } from '../store/keys.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
@@ -10,7 +11,7 @@ import { execScope } from './sandbox-name.ts'
 const reward = (value: string) => `echo ${value} > /logs/verifier/reward.txt`
 
 /** A rollout whose agent is done, in a real sandbox; `grade` is one attempt of the activity. */
-async function rolloutToGrade(tests: string, toml = '') {
+async function rolloutToGrade(tests: string, toml = '', agentUser?: string) {
   const job = await jobOfOneTask({
     files: { 'tests/test.sh': `#!/bin/bash\n${tests}\n`, 'task.toml': `schema_version = "1.4"\n${toml}` },
   })
@@ -24,7 +25,8 @@ async function rolloutToGrade(tests: string, toml = '') {
   // Markers of commands are seen by all tests of this machine: a job of its own.
   const id = randomUUID().slice(0, 8)
   const at = { storeUrl: context.store.url, rollout: 'a-task.oracle.1', incarnation: 1, owner: 'o', lease, attempt: 1 }
-  const rollout = await context.rollout('a-task.oracle.1')
+  const named = await context.rollout('a-task.oracle.1')
+  const rollout = agentUser === undefined ? named : { ...named, spec: { ...named.spec, user: agentUser } }
   const { signal } = new AbortController()
   const { capabilities } = provider
   const input = { ...at, job: id, phase: 2 }
@@ -48,6 +50,13 @@ function before(runner: Runner, call: number, happens: () => Promise<unknown>): 
       return await runner.exec(request, options)
     },
   }
+}
+
+/** The runner of a machine on which every user may do what root may. */
+function withoutUsers(runner: Runner): Runner {
+  const exec: Runner['exec'] = ({ user: _, script, ...request }, options) =>
+    runner.exec({ ...request, script: script.replace(/^chown 'ada'/m, 'true') }, options)
+  return { ...before(runner, -1, async () => undefined), exec }
 }
 
 test('the reward that the tests write is the grade, whatever their exit code', async () => {
@@ -128,4 +137,56 @@ test('what ends by itself a moment after the turns is not held against the grade
   })
   expect(await grade(2, seen)).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
   expect(looks).toBeGreaterThan(1)
+})
+
+test('a command of the agent that still runs is ended before the tests, and one that comes late is never begun', async () => {
+  const isStill = 'before=$(wc -l < /ticks); sleep 0.2; [ $before = $(wc -l < /ticks) ]'
+  const { grade, agentRuns } = await rolloutToGrade(`${isStill} && [ ! -e /late ] && ${reward('1')}`)
+  const running = agentRuns('while :; do echo x >> /ticks; sleep 0.01; done')
+  await agentRuns('until [ -e /ticks ]; do sleep 0.02; done', { call: 1 })
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
+  await running
+  expect((await agentRuns('touch /late', { call: 2 })).outcome).toEqual({ type: 'lost', reason: 'acknowledged' })
+  expect(await grade(3)).toMatchObject({ rewards: { reward: 1 } })
+})
+
+test('a sandbox that is lost while it is graded leaves no grade behind', async () => {
+  const { grade, runner, store, input } = await rolloutToGrade(reward('1'))
+  const lost = before(runner, 3, () => Promise.reject(new RollcallError('sandbox-lost', 'It is gone')))
+  await expect(grade(2, lost)).rejects.toMatchObject({ code: 'sandbox-lost' })
+  expect(await store.get(gradeKey(input))).toBeUndefined()
+})
+
+test('a grade that is stored is told again without the sandbox', async () => {
+  const { grade, runner } = await rolloutToGrade(reward('1'))
+  const first = await grade()
+  const gone = () => Promise.reject(new RollcallError('sandbox-lost', 'It is gone'))
+  expect(await grade(2, { ...before(runner, -1, gone), stop: gone, exec: gone })).toEqual(first)
+})
+
+test('tests whose fate nobody knows are a failure of the grader', async () => {
+  const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
+  const grading = grade(
+    2,
+    before(runner, 3, () => agentRuns('kill -9 $PPID', { phase: 2, call: 3 })),
+  )
+  await expect(grading).rejects.toMatchObject({ code: 'grader-failed' })
+  await expect(grading).rejects.toThrow('The fate of the tests is unknown (supervisor-gone)')
+})
+
+test('what was printed of a reward whose reading has failed is no reward', async () => {
+  const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
+  const cut = async () => {
+    for (const call of [4, 5]) await agentRuns('printf "reward.txt\\n1"; exit 1', { phase: 2, call })
+  }
+  await expect(grade(2, before(runner, 4, cut))).rejects.toThrow('The reward cannot be read')
+})
+
+test.each([
+  ['the tests are root’s', '', 'non-root'],
+  ['he is the verifier, too', '[verifier]\nuser = "ada"\n', 'live'],
+])('an agent that is not root and has left a process behind, where %s', async (_, toml, integrity) => {
+  const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'), toml, 'ada')
+  await agentRuns('setsid sleep 4321 >/dev/null 2>&1 &')
+  expect(await grade(2, withoutUsers(runner))).toEqual({ rewards: { reward: 1 }, integrity })
 })

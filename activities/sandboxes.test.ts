@@ -55,3 +55,27 @@ test('a sandbox that somebody has removed is said to be gone', async () => {
   ])
   attachments.close()
 })
+
+test('an attachment is kept while anybody uses it', async () => {
+  const { provider } = await jobOfOneTask()
+  const { name } = await provider.createOrAdopt(makeRequest())
+  onTestFinished(() => provider.destroy(name))
+  const attachments = new SandboxAttachments(10)
+  const lease = { provider: 'fake', place: await provider.place(), sandbox: name, incarnation: 1, spec: 'x' }
+  const run = (script: string, call: number) => {
+    const id = { scope: 'busy', phase: 0, batch: 0, call, part: 0 }
+    return attachments.use({ provider, lease }, (runner) => runner.exec({ id, script, timeoutMs: 60_000 }))
+  }
+  const slow = run('until [ -e /tmp/go-on ]; do sleep 0.02; done', 0)
+  await run('true', 1)
+  await run('sleep 0.2; touch /tmp/go-on', 2)
+  expect((await slow).outcome).toEqual({ type: 'exited', code: 0 })
+  attachments.close()
+})
+
+test('a worker at another place than the lease says so, and attaches to nothing', async () => {
+  const { provider } = await jobOfOneTask()
+  const lease = { provider: 'fake', place: 'elsewhere', sandbox: 'rc-elsewhere', incarnation: 1, spec: 'x' }
+  const using = new SandboxAttachments().use({ provider, lease }, () => Promise.reject(new Error('It was used')))
+  await expect(using).rejects.toMatchObject({ code: 'host-lost' })
+})
