@@ -242,6 +242,7 @@ test('an answer that nobody wants any more holds up nobody else', async () => {
   await until(() => sunk > 0, 'a part of the endless answer')
   letGo.abort(new Error('nobody waits for it'))
   await expect(endless).rejects.toThrow('nobody waits for it')
+  expect(sides[0]?.stream.destroyed).toBe(true)
   const nonce = (await sides[1]?.nonce()) ?? ''
   sides[1]?.say(frame(nonce, '0-0-1-0', 'mine'))
   expect((await waiting).stdout.head.toString()).toBe('mine')
@@ -286,10 +287,7 @@ test('a sandbox that was out of reach meanwhile is not taken for silent by the t
 test('a sandbox that begins every answer and ends none is lost after a stated time', async () => {
   const connect = async (): Promise<Duplex> => {
     const side = farSide()
-    void side.nonce().then(async (nonce) => {
-      await delay(15)
-      side.say(`${nonce} R s 0-0-0-0 x 0 1 2 0\nand`)
-    })
+    void side.nonce().then((nonce) => side.say(`${nonce} R s 0-0-0-0 x 0 1 2 0\nand`))
     return side.stream
   }
   const runner = openRunner({ connect, isAlive: alive, pingMs: 10, silenceMs: 100 })
