@@ -44,7 +44,7 @@ test('a sandbox that somebody has removed is said to be gone', async () => {
   await run('true', 0)
   // Which of them is true depends on how far the removal is when the runner looks.
   const reason =
-    /is gone: (its main process has ended|somebody has ended or removed it|it no longer exists)|Nothing listens inside/
+    /is gone: (its main process has ended|somebody has ended or removed it|it no longer exists)|Nothing listens inside|is dead \(/
   const running = run('sleep 50', 1)
   await Promise.all([
     expect(running).rejects.toMatchObject({
