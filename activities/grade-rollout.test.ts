@@ -54,8 +54,10 @@ function before(runner: Runner, call: number, happens: () => Promise<unknown>): 
 
 /** The runner of a machine on which every user may do what root may. */
 function withoutUsers(runner: Runner): Runner {
-  const exec: Runner['exec'] = ({ user: _, script, ...request }, options) =>
-    runner.exec({ ...request, script: script.replace(/^chown 'ada'/m, 'true') }, options)
+  const exec: Runner['exec'] = (asked, options) => {
+    const { user: _, script, ...request } = asked
+    return runner.exec({ ...request, script: script.replace(/^chown 'ada'/m, 'true') }, options)
+  }
   return { ...before(runner, -1, async () => undefined), exec }
 }
 
