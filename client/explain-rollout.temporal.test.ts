@@ -13,7 +13,7 @@ import { pauseUpdate } from '../workflows/messages.ts'
 import type { TemporalConnection } from './connect.ts'
 import { explainRollout } from './explain-rollout.ts'
 import type { RolloutExplanation } from './explanation.ts'
-import { retriedStep } from './hindrance.ts'
+import { runningStep } from './hindrance.ts'
 
 const temporal = useTemporal()
 const never = new AbortController()
@@ -96,7 +96,7 @@ test('an agent whose model is away: since when, why, and when the model is asked
         retry: { attempt: 7, failure, nextAt: new Date(atMs).toISOString() },
       })
     const told = { attempt: 7, message: failure.message }
-    expect(await retriedStep(connection().client, 'away', 'task-0.oracle.1')).toEqual(told)
+    expect(await runningStep(connection().client, 'away', 'task-0.oracle.1')).toEqual({ phase: 'turns', retried: told })
     await job.terminate()
     await temporal.environment().client.workflow.getHandle('away.task-0.oracle.1').terminate()
   })
