@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Agent, AgentInput, Decision, Turn } from '../agents/agent.ts'
 import type { TurnsInput, TurnsResult } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import { longestTimerMs } from '../protocol/longest-timer.ts'
 import { rolloutId } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { answerKey, openedKey, turnResultKey } from '../store/keys.ts'
@@ -158,15 +159,19 @@ class TurnLoop {
     return putJsonOnce(this.#dependencies.context.store, turnResultKey({ ...this.#at(), turn: this.turn }), result)
   }
 
-  /** Ends the wait, not the command, when the phase's time is up: grading ends what still runs. */
+  /**
+   * Ends the wait, not the command, when the phase's time is up: grading ends what still runs. Where a timer cannot wait
+   * that long the work is begun again, which is safe: it reads what is recorded, and attaches to what runs.
+   */
   async #withinDeadline<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result | 'agent-timeout'> {
-    const deadline = AbortSignal.timeout(Math.max(0, this.#input.deadline - Date.now()))
+    const remainingMs = Math.max(0, this.#input.deadline - Date.now())
+    const timer = AbortSignal.timeout(Math.min(remainingMs, longestTimerMs))
     const { signal } = this.#dependencies
     try {
-      return await work(AbortSignal.any([signal, deadline]))
+      return await work(AbortSignal.any([signal, timer]))
     } catch (error) {
-      if (!signal.aborted && deadline.aborted && !(error instanceof RollcallError)) return 'agent-timeout'
-      throw error
+      if (signal.aborted || !timer.aborted || error instanceof RollcallError) throw error
+      return remainingMs > longestTimerMs ? await this.#withinDeadline(work) : 'agent-timeout'
     }
   }
 
@@ -192,7 +197,8 @@ async function untilModelAnswers(ask: () => Promise<Decision>, signal: AbortSign
     } catch (error) {
       if (!(error instanceof RollcallError) || error.code !== 'model-unavailable') throw error
       const waitMs = error.retryAfterMs ?? Math.min(maxModelWaitMs, firstModelWaitMs * 2 ** waits)
-      await delay(waitMs * (1 + Math.random() / 4), undefined, { signal }).catch(() => {
+      const jitteredMs = Math.min(longestTimerMs, waitMs * (1 + Math.random() / 4))
+      await delay(jitteredMs, undefined, { signal }).catch(() => {
         throw error
       })
     }
