@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { expect, onTestFinished, test } from 'vitest'
+import { RollcallError } from '../protocol/failure.ts'
 import type { Runner } from '../runner/runner.ts'
+import { inside } from '../providers/host-sandbox/paths.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
-import { enteredPrefix, gradeFileKey, gradeKey } from '../store/keys.ts'
+import { enteredPrefix, gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
 import { gradeRollout } from './grade-rollout.ts'
-import { execScope } from './sandbox-name.ts'
+import { execScope, gradingScope } from './sandbox-name.ts'
 
 const reward = (value: string) => `echo ${value} > /logs/verifier/reward.txt`
 
@@ -23,17 +25,18 @@ async function rolloutToGrade(tests: string, toml = '') {
   const lease = { provider: 'fake', place: 'here', sandbox: request.name, incarnation: 1, spec: 'x' }
   // Markers of commands are seen by all tests of this machine: a job of its own.
   const id = randomUUID().slice(0, 8)
-  const at = { storeUrl: context.store.url, rollout: 'a-task.oracle.1', incarnation: 1, owner: 'o', lease, attempt: 1 }
+  const at = { storeUrl: context.store.url, rollout: 'a-task.oracle.1', incarnation: 1, owner: 'o', lease }
   const rollout = await context.rollout('a-task.oracle.1')
   const { signal } = new AbortController()
   const { capabilities } = provider
-  const input = { ...at, job: id, phase: 2 }
+  const input = { ...at, job: id, phase: 2, attempt: 1 }
   const grade = (phase = 2, through: Runner = runner) =>
-    gradeRollout({ ...input, phase }, { context, rollout, runner: through, capabilities, signal })
+    gradeRollout({ ...input, phase, attempt: phase - 1 }, { context, rollout, runner: through, capabilities, signal })
   const scope = execScope(`${id}.a-task.oracle.1`)
-  const agentRuns = (script: string, { phase = 1, call = 0 } = {}) =>
-    runner.exec({ id: { scope, phase, batch: 0, call, part: 0 }, script, timeoutMs: 10_000 })
-  return { grade, agentRuns, runner, store: context.store, input }
+  const gradings = gradingScope({ rolloutId: `${id}.a-task.oracle.1`, owner: 'o', phase: 2 })
+  const agentRuns = (script: string, { phase = 1, call = 0, within = scope } = {}) =>
+    runner.exec({ id: { scope: within, phase, batch: 0, call, part: 0 }, script, timeoutMs: 10_000 })
+  return { grade, agentRuns, runner, store: context.store, input, gradings }
 }
 
 /** The runner, but before a call of the grading something else happens. */
@@ -61,6 +64,23 @@ test('what the agent wrote where the tests write does not count', async () => {
   const { grade, agentRuns } = await rolloutToGrade('true')
   await agentRuns(`mkdir -p /logs/verifier; ${reward('1')}`)
   await expect(grade()).rejects.toMatchObject({ code: 'reward-missing' })
+})
+
+test('answers that the agent has put into the journal beforehand are not those of grading', async () => {
+  const { grade, agentRuns } = await rolloutToGrade(reward('0'))
+  // The agent's own claim and output, under every id that grading could have in the agent's scope.
+  const forged = await agentRuns(`
+    scope=\${ROLLCALL_EXEC%%/*}
+    for phase in 2 3 4; do
+      for answer in '0:1\\n1 0 1\\nsteady\\n' '1:' '2:' '3:' '4:reward.txt\\n1\\n' '5:reward.txt\\n1\\n'; do
+        name=$phase-0-\${answer%%:*}-0
+        printf '%-5s %-9s %-17s %-3s !\\n.\\n1 1 100 9999999\\n' x 0 100 0 >"${inside.journal}/$scope/$name"
+        printf "\${answer#*:}" >"${inside.output}/$scope/$name.out"
+        : >"${inside.output}/$scope/$name.err"
+      done
+    done`)
+  expect(forged.outcome).toEqual({ type: 'exited', code: 0 })
+  expect(await grade()).toEqual({ rewards: { reward: 0 }, integrity: 'clean' })
 })
 
 test('graded again after its worker died before it stored the grade, the tests do not run twice', async () => {
@@ -100,8 +120,8 @@ test('a reward that changes after the tests have ended is a failure', async () =
 })
 
 test('where nobody knows what became of reading the reward, it is not the reward that is to blame', async () => {
-  const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
-  const killed = before(runner, 4, () => agentRuns('kill -9 $PPID', { phase: 2, call: 4 }))
+  const { grade, agentRuns, runner, gradings: within } = await rolloutToGrade(reward('1'))
+  const killed = before(runner, 4, () => agentRuns('kill -9 $PPID', { phase: 2, call: 4, within }))
   const grading = grade(2, killed)
   await expect(grading).rejects.toMatchObject({ code: 'grader-failed' })
   await expect(grading).rejects.toThrow('reading the reward is unknown (supervisor-gone)')
@@ -118,6 +138,27 @@ test('a grade of a sandbox that a person has entered is claimed to be no better 
   })
 })
 
+test.each([
+  { users: { agent: 1000, verifier: 0 }, integrity: 'non-root' },
+  { users: { agent: 1000, verifier: 1000 }, integrity: 'clean' },
+  { users: { agent: 0, verifier: 1000 }, integrity: 'clean' },
+  { users: { verifier: 0 }, integrity: 'clean' },
+])('of users $users a grade is $integrity', async ({ users, integrity }) => {
+  const { grade, store, input } = await rolloutToGrade(reward('1'))
+  await store.putOnce(openedKey(input), Buffer.from(JSON.stringify({ workdir: '/', users })))
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity })
+})
+
+test('what an agent without root has left running may have read the tests: such a grade is live', async () => {
+  const { grade, agentRuns, store, input } = await rolloutToGrade(reward('1'))
+  await store.putOnce(
+    openedKey(input),
+    Buffer.from(JSON.stringify({ workdir: '/', users: { agent: 1000, verifier: 0 } })),
+  )
+  await agentRuns('sleep 600 >/dev/null 2>&1 &')
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'live' })
+})
+
 test('what ends by itself a moment after the turns is not held against the grade', async () => {
   const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
   await agentRuns('while [ ! -e /tmp/seen ]; do sleep 0.02; done >/dev/null 2>&1 &')
@@ -128,4 +169,45 @@ test('what ends by itself a moment after the turns is not held against the grade
   })
   expect(await grade(2, seen)).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
   expect(looks).toBeGreaterThan(1)
+})
+
+test('a command of the agent that still runs is ended before the tests, and one that comes late is never begun', async () => {
+  const isStill = 'before=$(wc -l < /ticks); sleep 0.2; [ $before = $(wc -l < /ticks) ]'
+  const { grade, agentRuns } = await rolloutToGrade(`${isStill} && [ ! -e /late ] && ${reward('1')}`)
+  const running = agentRuns('while :; do echo x >> /ticks; sleep 0.01; done')
+  await agentRuns('until [ -e /ticks ]; do sleep 0.02; done', { call: 1 })
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
+  await running
+  expect((await agentRuns('touch /late', { call: 2 })).outcome).toEqual({ type: 'lost', reason: 'acknowledged' })
+  expect(await grade(3)).toMatchObject({ rewards: { reward: 1 } })
+})
+
+test('a sandbox that is lost while it is graded leaves no grade behind', async () => {
+  const { grade, runner, store, input } = await rolloutToGrade(reward('1'))
+  const lost = before(runner, 3, () => Promise.reject(new RollcallError('sandbox-lost', 'It is gone')))
+  await expect(grade(2, lost)).rejects.toMatchObject({ code: 'sandbox-lost' })
+  expect(await store.get(gradeKey(input))).toBeUndefined()
+})
+
+test('a grade that is stored is told again without the sandbox', async () => {
+  const { grade, runner } = await rolloutToGrade(reward('1'))
+  const first = await grade()
+  const gone = () => Promise.reject(new RollcallError('sandbox-lost', 'It is gone'))
+  expect(await grade(2, { ...before(runner, -1, gone), stop: gone, exec: gone })).toEqual(first)
+})
+
+test('tests whose fate nobody knows are a failure of the grader', async () => {
+  const { grade, agentRuns, runner, gradings: within } = await rolloutToGrade(reward('1'))
+  const killed = before(runner, 3, () => agentRuns('kill -9 $PPID', { phase: 2, call: 3, within }))
+  const grading = grade(2, killed)
+  await expect(grading).rejects.toMatchObject({ code: 'grader-failed' })
+  await expect(grading).rejects.toThrow('The fate of the tests is unknown (supervisor-gone)')
+})
+
+test('what was printed of a reward whose reading has failed is no reward', async () => {
+  const { grade, agentRuns, runner, gradings: within } = await rolloutToGrade(reward('1'))
+  const cut = async () => {
+    for (const call of [4, 5]) await agentRuns('printf "reward.txt\\n1"; exit 1', { phase: 2, call, within })
+  }
+  await expect(grade(2, before(runner, 4, cut))).rejects.toThrow('The reward cannot be read')
 })

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { freshDirectoriesScript } from '../grading/fresh-directories.ts'
 import { parseReward, readRewardScript, rewardFile } from '../grading/reward.ts'
 import type { GradeInput, GradeResult } from '../protocol/activities.ts'
+import { gradingCalls } from '../protocol/exec.ts'
 import type { ExecId, ExecResult } from '../protocol/exec.ts'
 import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { Failure } from '../protocol/failure.ts'
@@ -19,14 +20,11 @@ import type { JobContext, RolloutContext } from './job-context.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
 import type { StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
-import { execScope } from './sandbox-name.ts'
+import { execScope, gradingScope } from './sandbox-name.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
 /** For the fixed commands around the tests. */
 const stepTimeoutMs = 5 * 60_000
-
-/** Calls of a grading attempt's phase. */
-const calls = { processes: 0, fresh: 1, upload: 2, tests: 3, reward: 4, rewardAgain: 5, commands: 6 }
 
 /** Command lines are evidence for a person; nobody waits for them longer. */
 const commandsTimeoutMs = 10_000
@@ -72,7 +70,7 @@ class GradingAttempt {
   constructor(input: GradeInput, dependencies: GradeDependencies) {
     this.#input = input
     this.#dependencies = dependencies
-    this.#scope = execScope(rolloutId(input.job, input.rollout))
+    this.#scope = this.#scopeOf(input.phase)
     this.#log = new ExecLog(input, dependencies.context.store)
   }
 
@@ -96,21 +94,33 @@ class GradingAttempt {
   }
 
   async #rewards() {
-    const { runner } = this.#dependencies
-    const { phase } = this.#input
-    // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
-    runner.acknowledge({ scope: this.#scope, phase, batch: 0 })
-    await runner.stop({ scope: this.#scope, beforePhase: phase })
+    await this.#endEarlierPhases()
     await this.#findProcesses()
     await this.#prepareFolders()
     const tests = await this.#runTests()
-    const first = await this.#readReward(calls.reward, tests)
-    const second = await this.#readReward(calls.rewardAgain, tests)
+    const first = await this.#readReward(gradingCalls.reward, tests)
+    const second = await this.#readReward(gradingCalls.rewardAgain, tests)
     if (!isDeepStrictEqual(first, second)) {
       throw new RollcallError('grade-tampered', 'The reward file changed after the test script had ended')
     }
     await this.#storeReward(first)
     return this.#parse(first, tests)
+  }
+
+  /** Those of the agent, and of earlier grading attempts. */
+  async #endEarlierPhases(): Promise<void> {
+    const { runner } = this.#dependencies
+    const { job, rollout, phase, attempt } = this.#input
+    const earlierGradings = Array.from({ length: attempt - 1 }, (_, back) => this.#scopeOf(phase - 1 - back))
+    const scopes = [execScope(rolloutId(job, rollout)), ...earlierGradings]
+    // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
+    for (const scope of scopes) runner.acknowledge({ scope, phase, batch: 0 })
+    await Promise.all(scopes.map((scope) => runner.stop({ scope, beforePhase: phase })))
+  }
+
+  #scopeOf(phase: number): string {
+    const { job, rollout, owner } = this.#input
+    return gradingScope({ rolloutId: rolloutId(job, rollout), owner, phase })
   }
 
   /** The file as the tests wrote it: evidence, and what an export shows. */
@@ -129,7 +139,7 @@ class GradingAttempt {
     let left: readonly SandboxProcess[] = []
     for (let look = 0; look < mostLooks; look += 1) {
       if (look > 0) await delay(lookAgainMs)
-      const { stdout } = await this.#exec(calls.processes, { ...stepRequest(listProcessesScript), part: look })
+      const { stdout } = await this.#exec(gradingCalls.processes, { ...stepRequest(listProcessesScript), part: look })
       const list = parseProcesses(stdout.head.toString())
       if (list === undefined) {
         this.#processes = ['unknown: the sandbox gave no steady list of its processes']
@@ -144,7 +154,7 @@ class GradingAttempt {
   async #commandsOf(left: readonly SandboxProcess[]): Promise<string[]> {
     const pids = left.slice(0, mostProcesses).map(({ pid }) => pid)
     const request = { script: commandsScript(pids), user: 'root', cwd: '/', timeoutMs: commandsTimeoutMs }
-    const { stdout } = await this.#exec(calls.commands, request)
+    const { stdout } = await this.#exec(gradingCalls.commands, request)
     const lines = stdout.head.toString().split('\n')
     return pids.map((pid, index) => lines[index]?.trim() || `process ${pid}`)
   }
@@ -155,18 +165,17 @@ class GradingAttempt {
 
   async #prepareFolders(): Promise<void> {
     const { runner, rollout, signal } = this.#dependencies
-    const fresh = await this.#step(calls.fresh, freshDirectoriesScript(rollout.task.verifier.user))
+    const fresh = await this.#step(gradingCalls.fresh, freshDirectoriesScript(rollout.task.verifier.user))
     assertDone(fresh, 'Making fresh grading folders', 'grader-failed')
-    const id = this.#id(calls.upload)
+    const id = this.#id(gradingCalls.upload)
     await uploadTree(runner, { id, tar: await packTree(rollout.task, 'tests'), directory: '/tests' }, { signal })
   }
 
   /** The exit code is recorded and ignored, as in Harbor: only the reward counts. */
   async #runTests(): Promise<ExecResult> {
-    const { rollout, context } = this.#dependencies
-    const { verifier } = rollout.task
-    const opening = await getJson<StoredOpening>(context.store, openedKey(this.#input))
-    const result = await this.#exec(calls.tests, {
+    const { verifier } = this.#dependencies.rollout.task
+    const opening = await this.#opening()
+    const result = await this.#exec(gradingCalls.tests, {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
       shell: 'bash',
       cwd: opening?.workdir ?? '/',
@@ -211,14 +220,15 @@ class GradingAttempt {
     }
   }
 
-  #integrity(): Integrity {
-    const { spec, task } = this.#dependencies.rollout
-    const tester = task.verifier.user ?? 'root'
-    if (this.#visits.length > 0) return 'live'
-    // Who has the verifier's user owns the reward's folder.
-    if (!isRoot(spec.user) && spec.user !== tester) return 'non-root'
-    // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed.
-    return this.#canListProcesses() && this.#processes.length === 0 ? 'clean' : 'live'
+  async #integrity(): Promise<Integrity> {
+    const opening = await this.#opening()
+    const { agent, verifier } = opening?.users ?? {}
+    // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed. One without
+    // root, too, reads the tests and changes the agent's files before they look.
+    if (this.#visits.length > 0 || !this.#canListProcesses() || this.#processes.length > 0) return 'live'
+    // By number, since one user can have several names. Who is the verifier's user owns the reward's folder.
+    const isNonRoot = agent !== undefined && agent !== 0 && verifier !== undefined && agent !== verifier
+    return isNonRoot ? 'non-root' : 'clean'
   }
 
   async #grade(found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure }): Promise<StoredGrade> {
@@ -226,12 +236,16 @@ class GradingAttempt {
     await this.#findVisits()
     return {
       ...found,
-      integrity: this.#integrity(),
+      integrity: await this.#integrity(),
       execs: this.#log.records,
       startedAt: this.#startedAt,
       finishedAt: new Date().toISOString(),
       processes: [...this.#visits, ...this.#processes].slice(0, mostProcesses),
     }
+  }
+
+  #opening(): Promise<StoredOpening | undefined> {
+    return getJson<StoredOpening>(this.#dependencies.context.store, openedKey(this.#input))
   }
 
   #step(call: number, script: string): Promise<ExecResult> {
@@ -244,7 +258,7 @@ class GradingAttempt {
     const id = this.#id(call, part)
     const startedAt = new Date().toISOString()
     const result = await runner.exec({ ...request, id }, { signal })
-    if (call === calls.tests) this.#reportTests(id, startedAt, result)
+    if (call === gradingCalls.tests) this.#reportTests(id, startedAt, result)
     return result
   }
 
@@ -266,12 +280,6 @@ class GradingAttempt {
 
 function stepRequest(script: string): Omit<ExecRequest, 'id'> {
   return { script, user: 'root', cwd: '/', timeoutMs: stepTimeoutMs }
-}
-
-/** Undefined is the image's own user, which may be root. */
-function isRoot(user: string | undefined): boolean {
-  const name = user?.split(':')[0] ?? 'root'
-  return name === 'root' || Number(name) === 0
 }
 
 /** The end of what the tests printed, so that the failure can be understood where it is shown. */

@@ -1,5 +1,5 @@
 import { RollcallError } from '../protocol/failure.ts'
-import { runtimeOverridesSchema } from '../protocol/job.ts'
+import { jobOptionsSchema } from '../protocol/job.ts'
 import type { AgentOption, RunOptions } from './run-options.ts'
 
 const topLevel = {
@@ -28,7 +28,7 @@ const agentFields = { agent: true, args: true, model: true, label: true } satisf
   keyof Exclude<AgentOption, string>,
   true
 >
-const { resources, limits } = runtimeOverridesSchema.shape
+const runtime = jobOptionsSchema.shape.runtime.shape
 
 /**
  * Refuses what nobody would read. Node runs TypeScript without checking its types, so that a misspelled option would
@@ -42,9 +42,9 @@ export function checkRunOptions(run: RunOptions): void {
     ...agents.flatMap(agentProblems),
     ...unknownKeys('provider', run.provider, { name: true, options: true }),
     ...unknownKeys('sandboxLoss', run.sandboxLoss, sandboxLoss),
-    ...unknownKeys('runtime', run.runtime, runtimeOverridesSchema.shape),
-    ...unknownKeys('runtime.resources', run.runtime?.resources, resources.unwrap().shape),
-    ...unknownKeys('runtime.limits', run.runtime?.limits, limits.unwrap().shape),
+    ...unknownKeys('runtime', run.runtime, runtime),
+    ...unknownKeys('runtime.resources', run.runtime?.resources, runtime.resources.unwrap().shape),
+    ...unknownKeys('runtime.limits', run.runtime?.limits, runtime.limits.unwrap().shape),
   ]
   if (problems.length === 0) return
   throw new RollcallError('configuration-invalid', `The job's options are wrong: ${problems.join('; ')}`)
