@@ -38,7 +38,9 @@ export async function attach(paths: SandboxPaths): Promise<Duplex> {
     await announce(paths.control, name)
     await readGreeting(frames)
     const requests = new Socket({ fd: openFifo(input, O_WRONLY), readable: false, writable: true })
-    return Duplex.from({ readable: frames, writable: requests })
+    const attachment = Duplex.from({ readable: frames, writable: requests })
+    // A duplex whose reading side has ended takes the writing side for ended, too, and leaves its descriptor open.
+    return attachment.once('close', () => requests.destroy())
   } catch (error) {
     frames?.destroy()
     throw asAttachError(error)
