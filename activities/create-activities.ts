@@ -1,5 +1,5 @@
 import { Context } from '@temporalio/activity'
-import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
+import type { Activities, JobRef, Lease, TurnsInput } from '../protocol/activities.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
 import { notingRunner } from './exec-notes.ts'
@@ -10,7 +10,7 @@ import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
-import { runActivity, runWholeActivity } from './run-activity.ts'
+import { runActivity, runMakingActivity, runWholeActivity } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
 import { SandboxAttachments } from './sandboxes.ts'
 import type { ActivityServices } from './services.ts'
@@ -47,7 +47,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => placeRollout(input, { context: await contextOf(input), services })),
 
     openRollout: (input) =>
-      runActivity(handover, async ({ signal, note }) => {
+      runMakingActivity(handover, async ({ signal, note }) => {
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
         const onProgress = (line: string) => note({ execs: [], line })
@@ -58,7 +58,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runActivity(handover, async ({ signal, ...notes }) => {
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
-        const rest = { context, rollout, signal, isRetry: Context.current().info.attempt > 1 }
+        const rest = { context, rollout, signal, isRetry: mayHaveBegun(input) }
         return await inSandbox(input, (runner) => runTurns(input, { ...rest, runner }), notes)
       }),
 
@@ -88,6 +88,11 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
   }
   return { activities, close: () => attachments.close() }
+}
+
+/** Whether another worker, or this one, may have begun the same slice of turns. */
+function mayHaveBegun({ wasHandedOver = false }: TurnsInput): boolean {
+  return wasHandedOver || Context.current().info.attempt > 1
 }
 
 /** Runs work in the sandbox of a lease; with `notes`, what runs there is told with the heartbeats. */

@@ -25,7 +25,7 @@ export interface TurnsDependencies {
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
-  /** An earlier attempt of this activity has run. */
+  /** An earlier attempt has run, or another worker has handed this slice over. */
   readonly isRetry: boolean
 }
 

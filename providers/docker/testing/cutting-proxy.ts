@@ -5,6 +5,8 @@ export interface CuttingProxy {
   readonly socketPath: string
   /** Cuts the connection of the next request that begins so (`POST /containers/create`) when its answer comes. */
   readonly loseAnswerOf: (requestLine: string) => void
+  /** Hands every request that begins so on only when `arrives` has come; `asked` settles with the first. */
+  readonly holdUp: (requestLine: string, arrives: Promise<unknown>) => { readonly asked: Promise<void> }
   /** Cuts every connection, and each new one at once, until `back`: an Engine that is away. */
   readonly away: () => void
   readonly back: () => void
@@ -17,6 +19,7 @@ export interface CuttingProxy {
 export async function openCuttingProxy(engineSocketPath: string, socketPath: string): Promise<CuttingProxy> {
   const sockets = new Set<Socket>()
   let lost: string | undefined
+  let held: { requestLine: string; arrives: Promise<unknown>; onAsked: () => void } | undefined
   let isAway = false
   let refused = 0
   const cutAll = () => {
@@ -35,15 +38,20 @@ export async function openCuttingProxy(engineSocketPath: string, socketPath: str
       socket.once('close', () => sockets.delete(socket))
     }
     let isCut = false
+    let written: Promise<unknown> = Promise.resolve()
     client.on('data', (chunk) => {
       if (lost !== undefined && chunk.toString('latin1').startsWith(lost)) {
         isCut = true
         lost = undefined
       }
-      engine.write(chunk)
+      if (held !== undefined && chunk.toString('latin1').startsWith(held.requestLine)) {
+        written = held.arrives
+        held.onAsked()
+      }
+      written = written.then(() => engine.write(chunk))
     })
     engine.on('data', (chunk) => (isCut ? client.destroy() : client.write(chunk)))
-    client.once('end', () => engine.end())
+    client.once('end', () => void written.then(() => engine.end()))
     engine.once('end', () => client.end())
   })
   await once(server.listen(socketPath), 'listening')
@@ -51,6 +59,11 @@ export async function openCuttingProxy(engineSocketPath: string, socketPath: str
     socketPath,
     loseAnswerOf: (requestLine) => {
       lost = requestLine
+    },
+    holdUp: (requestLine, arrives) => {
+      const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>()
+      held = { requestLine, arrives, onAsked }
+      return { asked }
     },
     away: () => {
       isAway = true
