@@ -19,7 +19,7 @@ import type { JobContext, RolloutContext } from './job-context.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
 import type { StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
-import { execScope } from './sandbox-name.ts'
+import { execScope, gradingScope } from './sandbox-name.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
 /** For the fixed commands around the tests. */
@@ -72,7 +72,7 @@ class GradingAttempt {
   constructor(input: GradeInput, dependencies: GradeDependencies) {
     this.#input = input
     this.#dependencies = dependencies
-    this.#scope = execScope(rolloutId(input.job, input.rollout))
+    this.#scope = this.#scopeOf(input.phase)
     this.#log = new ExecLog(input, dependencies.context.store)
   }
 
@@ -96,11 +96,7 @@ class GradingAttempt {
   }
 
   async #rewards() {
-    const { runner } = this.#dependencies
-    const { phase } = this.#input
-    // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
-    runner.acknowledge({ scope: this.#scope, phase, batch: 0 })
-    await runner.stop({ scope: this.#scope, beforePhase: phase })
+    await this.#endEarlierPhases()
     await this.#findProcesses()
     await this.#prepareFolders()
     const tests = await this.#runTests()
@@ -111,6 +107,22 @@ class GradingAttempt {
     }
     await this.#storeReward(first)
     return this.#parse(first, tests)
+  }
+
+  /** Those of the agent, and of earlier grading attempts. */
+  async #endEarlierPhases(): Promise<void> {
+    const { runner } = this.#dependencies
+    const { job, rollout, phase, attempt } = this.#input
+    const earlierGradings = Array.from({ length: attempt - 1 }, (_, back) => this.#scopeOf(phase - 1 - back))
+    const scopes = [execScope(rolloutId(job, rollout)), ...earlierGradings]
+    // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
+    for (const scope of scopes) runner.acknowledge({ scope, phase, batch: 0 })
+    await Promise.all(scopes.map((scope) => runner.stop({ scope, beforePhase: phase })))
+  }
+
+  #scopeOf(phase: number): string {
+    const { job, rollout, owner } = this.#input
+    return gradingScope({ rolloutId: rolloutId(job, rollout), owner, phase })
   }
 
   /** The file as the tests wrote it: evidence, and what an export shows. */
@@ -163,9 +175,8 @@ class GradingAttempt {
 
   /** The exit code is recorded and ignored, as in Harbor: only the reward counts. */
   async #runTests(): Promise<ExecResult> {
-    const { rollout, context } = this.#dependencies
-    const { verifier } = rollout.task
-    const opening = await getJson<StoredOpening>(context.store, openedKey(this.#input))
+    const { verifier } = this.#dependencies.rollout.task
+    const opening = await this.#opening()
     const result = await this.#exec(calls.tests, {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
       shell: 'bash',
@@ -211,14 +222,15 @@ class GradingAttempt {
     }
   }
 
-  #integrity(): Integrity {
-    const { spec, task } = this.#dependencies.rollout
-    const tester = task.verifier.user ?? 'root'
-    if (this.#visits.length > 0) return 'live'
-    // Who has the verifier's user owns the reward's folder.
-    if (!isRoot(spec.user) && spec.user !== tester) return 'non-root'
-    // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed.
-    return this.#canListProcesses() && this.#processes.length === 0 ? 'clean' : 'live'
+  async #integrity(): Promise<Integrity> {
+    const opening = await this.#opening()
+    const { agent, verifier } = opening?.users ?? {}
+    // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed. One without
+    // root, too, reads the tests and changes the agent's files before they look.
+    if (this.#visits.length > 0 || !this.#canListProcesses() || this.#processes.length > 0) return 'live'
+    // By number, since one user can have several names. Who is the verifier's user owns the reward's folder.
+    const isNonRoot = agent !== undefined && agent !== 0 && verifier !== undefined && agent !== verifier
+    return isNonRoot ? 'non-root' : 'clean'
   }
 
   async #grade(found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure }): Promise<StoredGrade> {
@@ -226,12 +238,16 @@ class GradingAttempt {
     await this.#findVisits()
     return {
       ...found,
-      integrity: this.#integrity(),
+      integrity: await this.#integrity(),
       execs: this.#log.records,
       startedAt: this.#startedAt,
       finishedAt: new Date().toISOString(),
       processes: [...this.#visits, ...this.#processes].slice(0, mostProcesses),
     }
+  }
+
+  #opening(): Promise<StoredOpening | undefined> {
+    return getJson<StoredOpening>(this.#dependencies.context.store, openedKey(this.#input))
   }
 
   #step(call: number, script: string): Promise<ExecResult> {
@@ -266,12 +282,6 @@ class GradingAttempt {
 
 function stepRequest(script: string): Omit<ExecRequest, 'id'> {
   return { script, user: 'root', cwd: '/', timeoutMs: stepTimeoutMs }
-}
-
-/** Undefined is the image's own user, which may be root. */
-function isRoot(user: string | undefined): boolean {
-  const name = user?.split(':')[0] ?? 'root'
-  return name === 'root' || Number(name) === 0
 }
 
 /** The end of what the tests printed, so that the failure can be understood where it is shown. */

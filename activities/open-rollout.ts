@@ -17,6 +17,7 @@ import type { SandboxAttachments } from './sandboxes.ts'
 import { execScope, sandboxName } from './sandbox-name.ts'
 import type { ActivityServices } from './services.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
+import { parseUserNumbers, userNumbersScript } from './user-numbers.ts'
 
 const installTimeoutMs = 30 * 60_000
 
@@ -49,7 +50,7 @@ export async function openRollout(input: RolloutRef, dependencies: OpenDependenc
   services.room.taken(sandbox.name)
   const spec = specHash(rollout.spec)
   const lease = { provider: provider.name, place, sandbox: sandbox.name, incarnation: input.incarnation, spec }
-  await attachments.use({ provider, lease }, (runner) =>
+  const users = await attachments.use({ provider, lease }, (runner) =>
     prepareSandbox({
       runner,
       rollout,
@@ -64,7 +65,7 @@ export async function openRollout(input: RolloutRef, dependencies: OpenDependenc
     agentTimeoutMs: rollout.task.agent.timeoutMs ?? context.options.limits.agentTimeoutMs,
     verifierTimeoutMs: rollout.task.verifier.timeoutMs,
   }
-  const opening: StoredOpening = { opened, image: sandbox.image, workdir: sandbox.workdir, execs: [] }
+  const opening: StoredOpening = { opened, image: sandbox.image, workdir: sandbox.workdir, users, execs: [] }
   return (await putJsonOnce(context.store, openedKey(input), opening)).opened
 }
 
@@ -106,7 +107,7 @@ async function createSandbox(input: RolloutRef, dependencies: OpenDependencies):
 
 interface Preparation {
   readonly runner: Runner
-  readonly rollout: Pick<RolloutContext, 'task' | 'agent'>
+  readonly rollout: Pick<RolloutContext, 'task' | 'agent'> & { readonly spec: Pick<RolloutContext['spec'], 'user'> }
   readonly workdir: string
   readonly scope: string
   readonly signal: AbortSignal
@@ -114,15 +115,16 @@ interface Preparation {
   readonly layers: boolean
 }
 
-/** Phase 0: the log folders, what the agent asked for, and its installation where the image does not hold it yet. Exported for its test. */
-export async function prepareSandbox(preparation: Preparation): Promise<void> {
+/** Phase 0: the log folders, who its users are, what the agent asked for, and its installation where the image does not hold it yet. Exported for its test. */
+export async function prepareSandbox(preparation: Preparation): Promise<NonNullable<StoredOpening['users']>> {
   const { runner, rollout, workdir, scope, signal } = preparation
   const { task, agent } = rollout
   const folders = '/logs/agent /logs/verifier /logs/artifacts'
+  const users = userNumbersScript([rollout.spec.user ?? '', task.verifier.user ?? 'root'])
   const made = runner.exec(
     {
       id: { scope, phase: 0, batch: 0, call: 0, part: 0 },
-      script: `mkdir -p ${folders} && chmod 777 ${folders}`,
+      script: `mkdir -p ${folders} && chmod 777 ${folders} || exit\n${users}`,
       user: 'root',
       cwd: '/',
       timeoutMs: 60_000,
@@ -137,6 +139,11 @@ export async function prepareSandbox(preparation: Preparation): Promise<void> {
   // All are awaited from the start: the sandbox may fail them all at once, and one that nobody awaits ends the worker.
   await Promise.all([made.then((result) => assertDone(result, 'making /logs', 'setup-failed')), ...uploaded])
   if (agent.layerScript !== undefined && !preparation.layers) await install(preparation, agent.layerScript)
+  const [agentNumber, verifier] = parseUserNumbers((await made).stdout.head.toString())
+  return {
+    ...(agentNumber === undefined ? {} : { agent: agentNumber }),
+    ...(verifier === undefined ? {} : { verifier }),
+  }
 }
 
 async function install({ runner, scope, signal }: Preparation, script: string): Promise<void> {

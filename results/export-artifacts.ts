@@ -8,16 +8,22 @@ import { hasCode } from './export-files.ts'
 import type { Readable } from 'node:stream'
 
 /**
+ * Files and folders that one rollout's artifacts may come to: in a tar of a gigabyte there is room for millions, and for
+ * a thousand times as many folders as files.
+ */
+const mostNames = 50_000
+
+/**
  * Unpacks a rollout's artifacts into `folder`, all at once by renaming: a crash leaves none of it. The tar comes out of
  * a sandbox, so only plain files with paths that stay inside the folder are taken; links and devices are left out. Of one
- * that is cut or no tar at all, what comes before the damage is taken.
+ * that is cut, no tar at all, or of more names than `mostNames`, what comes before is taken.
  * A folder that is there already has been unpacked before and stays.
  */
-export async function unpackArtifacts(tar: Readable, folder: string): Promise<void> {
+export async function unpackArtifacts(tar: Readable, folder: string, most = mostNames): Promise<void> {
   const temporary = join(dirname(folder), `.artifacts.${randomUUID()}.tmp`)
   try {
     await mkdir(temporary, { recursive: true })
-    await unpackInto(tar, temporary)
+    await unpackInto(tar, temporary, most)
     await rename(temporary, folder)
   } catch (error) {
     if (!hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'EEXIST')) throw error
@@ -37,19 +43,30 @@ export async function hasArtifacts(folder: string): Promise<boolean> {
   }
 }
 
-async function unpackInto(tar: Readable, folder: string): Promise<void> {
+async function unpackInto(tar: Readable, folder: string, most: number): Promise<void> {
   const entries = extract()
   tar.on('error', (error) => entries.destroy(error))
   tar.pipe(entries)
+  const names = new Set<string>()
   try {
     for await (const entry of entries) {
       const inside = entry.header.type === 'file' ? safePath(entry.header.name) : undefined
+      if (inside !== undefined && !addNames(names, inside, most)) break
       const target = inside === undefined ? undefined : join(folder, inside)
       if (target === undefined || !(await writeEntry(entry, target))) entry.resume()
     }
   } catch (error) {
     if (tar.errored !== null || !isMalformed(error)) throw error
   }
+}
+
+/** Notes a path and the folders above it. @returns false when they are too many */
+function addNames(names: Set<string>, path: string, most: number): boolean {
+  for (let end = path.length; end > 0 && !names.has(path.slice(0, end)); end = path.lastIndexOf('/', end - 1)) {
+    if (names.size >= most) return false
+    names.add(path.slice(0, end))
+  }
+  return true
 }
 
 /** What tar-stream throws has no code, what the file system throws has one. */

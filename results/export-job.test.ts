@@ -1,11 +1,13 @@
 import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { pack } from 'tar-stream'
 import { expect, onTestFinished, test } from 'vitest'
 import { createFileStore } from '../store/file-store.ts'
 import * as keys from '../store/keys.ts'
+import { unpackArtifacts } from './export-artifacts.ts'
 import { exportJob } from './export-job.ts'
 import { rolloutResult } from './fixtures/rollout-result.ts'
 import { withoutFiles } from './fixtures/without-files.ts'
@@ -250,6 +252,17 @@ test('artifacts are unpacked; what would climb out of their folder or is no plai
   ])
   const everywhere = await filesBelow(join(jobsDir, '..'))
   expect(everywhere.filter((file) => file.endsWith('climbed.txt'))).toEqual([])
+})
+
+test('of artifacts with more names than a disk has room for, the first are unpacked', async () => {
+  const { jobsDir } = await newPlace()
+  const tar = pack()
+  for (let file = 0; file < 4; file += 1) tar.entry({ name: `${file}/${'d/'.repeat(98)}f` }, '')
+  tar.entry({ name: 'last' }, 'x')
+  tar.finalize()
+  await unpackArtifacts(Readable.from([await buffer(tar)]), join(jobsDir, 'artifacts'), 250)
+  expect(await readdir(join(jobsDir, 'artifacts'))).toEqual(['0', '1'])
+  expect(await readdir(jobsDir)).toEqual(['artifacts'])
 })
 
 async function artifactsTar(): Promise<Buffer> {
