@@ -17,7 +17,9 @@ test(
     const runner = sandbox.open()
     /** Files of the journal and of output, and pages of the main process. */
     const size = () => {
-      const files = [sandbox.journalDir, sandbox.outputDir].flatMap((path) => readdirSync(path, { recursive: true }))
+      const files = [sandbox.journalDir, sandbox.outputDir].flatMap((path) =>
+        readdirSync(path, { recursive: true, encoding: 'utf8' }),
+      )
       const pages = readFileSync(`/proc/${sandbox.supervisor.pid}/statm`, 'utf8').split(' ')[0]
       return { files: files.length, pages: Number(pages) }
     }
@@ -27,7 +29,7 @@ test(
       const run = async (call: number): Promise<string> => {
         const id = { scope, phase: 1, batch, call, part: 0 }
         const { outcome, stdout } = await runner.exec({ id, script: `echo ${batch}.${call}`, timeoutMs: 600_000 })
-        return `${outcome.type} ${stdout.head}`
+        return `${outcome.type} ${stdout.head.toString()}`
       }
       const answers = await Promise.all(Array.from({ length: batchSize }, (_, call) => run(call)))
       expect(answers).toEqual(answers.map((_, call) => `exited ${batch}.${call}\n`))

@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { answerWith, chatAnswer, startModelServer } from '../agents/model-server-fixture.ts'
@@ -257,6 +258,19 @@ test('a job that is terminated, with its worker dead, is swept by the worker tha
   await untilNothing(() => sandboxesOf('terminated'), 30_000)
   await untilNothing(workers, 30_000)
   await attached.close()
+})
+
+test.skipIf(process.getuid?.() !== 0)('a worker whose log finds the disk full goes on', async () => {
+  const logs = join(home.environment.stateDirectory, 'workers')
+  await mkdir(logs, { recursive: true })
+  expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', logs]).status).toBe(0)
+  onTestFinished(() => void spawnSync('umount', ['-l', logs]))
+  await writeFile(join(logs, 'filler'), Buffer.alloc(1_000_000)).catch(() => {})
+  const job = await startJob('unlogged', [slowTask('unlogged')], { ...shared, worker: 'own' })
+  for (const what of ['a', 'b']) await go('unlogged', what)
+  expect(await job.result()).toMatchObject({ graded: 1, mean: 1 })
+  await expectOnce('unlogged')
+  await job.close()
 })
 
 test('no sandbox and no process is left', async () => {

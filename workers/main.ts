@@ -12,6 +12,8 @@ const { runWorker } = await import('./run-worker.ts')
 const stop = new AbortController()
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort())
 
+// A line that finds the disk full is lost; the commands of this worker are not.
+process.stderr.on('error', () => {})
 const log = (line: string): void => console.error(`${new Date().toISOString()} ${line}`)
 
 try {

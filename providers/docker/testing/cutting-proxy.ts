@@ -19,7 +19,7 @@ export interface CuttingProxy {
 export async function openCuttingProxy(engineSocketPath: string, socketPath: string): Promise<CuttingProxy> {
   const sockets = new Set<Socket>()
   let lost: string | undefined
-  let held: { requestLine: string; arrives: Promise<unknown>; onAsked: () => void } | undefined
+  const held = new Held()
   let isAway = false
   let refused = 0
   const cutAll = () => {
@@ -44,11 +44,7 @@ export async function openCuttingProxy(engineSocketPath: string, socketPath: str
         isCut = true
         lost = undefined
       }
-      if (held !== undefined && chunk.toString('latin1').startsWith(held.requestLine)) {
-        written = held.arrives
-        held.onAsked()
-      }
-      written = written.then(() => engine.write(chunk))
+      written = written.then(() => held.arrivalOf(chunk)).then(() => engine.write(chunk))
     })
     engine.on('data', (chunk) => (isCut ? client.destroy() : client.write(chunk)))
     client.once('end', () => void written.then(() => engine.end()))
@@ -60,11 +56,7 @@ export async function openCuttingProxy(engineSocketPath: string, socketPath: str
     loseAnswerOf: (requestLine) => {
       lost = requestLine
     },
-    holdUp: (requestLine, arrives) => {
-      const { promise: asked, resolve: onAsked } = Promise.withResolvers<void>()
-      held = { requestLine, arrives, onAsked }
-      return { asked }
-    },
+    holdUp: (requestLine, arrives) => held.hold(requestLine, arrives),
     away: () => {
       isAway = true
       cutAll()
@@ -77,5 +69,26 @@ export async function openCuttingProxy(engineSocketPath: string, socketPath: str
       server.close()
       cutAll()
     },
+  }
+}
+
+/** Requests that take their time on the way. */
+class Held {
+  #requestLine: string | undefined
+  #arrives: Promise<unknown> = Promise.resolve()
+  #onAsked = () => {}
+
+  hold(requestLine: string, arrives: Promise<unknown>): { asked: Promise<void> } {
+    const { promise: asked, resolve } = Promise.withResolvers<void>()
+    this.#requestLine = requestLine
+    this.#arrives = arrives
+    this.#onAsked = resolve
+    return { asked }
+  }
+
+  async arrivalOf(chunk: Buffer): Promise<void> {
+    if (this.#requestLine === undefined || !chunk.toString('latin1').startsWith(this.#requestLine)) return
+    this.#onAsked()
+    await this.#arrives
   }
 }
