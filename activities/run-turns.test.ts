@@ -183,6 +183,20 @@ test('a model that was away and answers is no longer waited for', async () => {
   expect(waits).toEqual([expect.objectContaining({ attempt: 2 }), undefined])
 })
 
+test('a deadline beyond what a timer can wait for does not come at once', async () => {
+  const { sandbox, take } = await openedRollout(scriptedAgent(bash('sleep 0.3; echo done >>log')))
+  expect(await take({ deadline: Date.now() + 30 * 86_400_000 })).toEqual({ turn: 1, end: 'done' })
+  expect(readFileSync(join(sandbox.workdir, 'log'), 'utf8')).toBe('done\n')
+})
+
+test('a model that wants to be left alone for months is not asked again at once', async () => {
+  const retryAfterMs = 90 * 86_400_000
+  const agent = scriptedAgent(new RollcallError('model-unavailable', 'closed', { retryAfterMs }))
+  const { take } = await openedRollout(agent)
+  await expect(take({ deadline: Date.now() + 300 })).rejects.toMatchObject({ code: 'model-unavailable' })
+  expect(agent.asked).toBe(1)
+})
+
 test('an agent that throws has failed', async () => {
   const { take } = await openedRollout(scriptedAgent(new TypeError('no such field')))
   await expect(take({})).rejects.toMatchObject({ code: 'agent-failed' })

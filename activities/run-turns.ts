@@ -3,6 +3,7 @@ import type { Agent, AgentInput, Decision, Turn } from '../agents/agent.ts'
 import type { TurnsInput, TurnsResult } from '../protocol/activities.ts'
 import type { ModelWait } from '../protocol/activity-note.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import { longestTimerMs } from '../protocol/longest-timer.ts'
 import { rolloutId } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { answerKey, openedKey, turnResultKey } from '../store/keys.ts'
@@ -26,7 +27,7 @@ export interface TurnsDependencies {
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
-  /** An earlier attempt of this activity has run. */
+  /** An earlier attempt has run, or another worker has handed this slice over. */
   readonly isRetry: boolean
   /** Told while a model's service is waited for, and with undefined when it has answered. */
   readonly onWait: (wait: ModelWait | undefined) => void
@@ -163,14 +164,19 @@ class TurnLoop {
     return putJsonOnce(this.#dependencies.context.store, turnResultKey({ ...this.#at(), turn: this.turn }), result)
   }
 
-  /** Ends the wait, not the command, when the phase's time is up: grading ends what still runs. */
+  /**
+   * Ends the wait, not the command, when the phase's time is up: grading ends what still runs. Where a timer cannot wait
+   * that long the work is begun again, which is safe: it reads what is recorded, and attaches to what runs.
+   */
   async #withinDeadline<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result | 'agent-timeout'> {
-    const deadline = AbortSignal.timeout(Math.max(0, this.#input.deadline - Date.now()))
+    const remainingMs = Math.max(0, this.#input.deadline - Date.now())
+    const timer = AbortSignal.timeout(Math.min(remainingMs, longestTimerMs))
     const { signal } = this.#dependencies
     try {
-      return await work(AbortSignal.any([signal, deadline]))
+      return await work(AbortSignal.any([signal, timer]))
     } catch (error) {
-      if (signal.aborted || !deadline.aborted) throw error
+      if (signal.aborted || !timer.aborted) throw error
+      if (remainingMs > longestTimerMs) return await this.#withinDeadline(work)
       if (error instanceof RollcallError) throw beyondDeadline(error)
       return 'agent-timeout'
     }
@@ -226,7 +232,7 @@ function isModelAway(error: unknown): error is RollcallError {
 
 function waitOf({ retryAfterMs }: RollcallError, attempt: number): number {
   const waitMs = retryAfterMs ?? Math.min(maxModelWaitMs, firstModelWaitMs * 2 ** (attempt - 1))
-  return waitMs * (1 + Math.random() / 4)
+  return Math.min(longestTimerMs, waitMs * (1 + Math.random() / 4))
 }
 
 /** The agent's own errors are the agent's failure, except those that carry a code. */

@@ -8,6 +8,7 @@ import { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { RollcallError } from '../../protocol/failure.ts'
+import { process1Path } from './isolation.ts'
 import { errorCode } from './record.ts'
 import type { SandboxPaths } from './paths.ts'
 
@@ -27,7 +28,7 @@ const answerTimeoutMs = 20_000
 export async function attach(paths: SandboxPaths): Promise<Duplex> {
   const name = randomBytes(8).toString('hex')
   const [input, output] = [join(paths.channels, `${name}.in`), join(paths.channels, `${name}.out`)]
-  await run('mkfifo', ['-m', '600', input, output])
+  await run('mkfifo', ['-m', '600', input, output], { env: { PATH: process1Path } })
   let held: number | undefined
   let frames: Socket | undefined
   try {
