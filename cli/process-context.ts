@@ -19,8 +19,8 @@ export function processContext(process: NodeJS.Process): CommandContext {
 }
 
 /**
- * A reader that has gone (`rollcall results x | head -1`) ends the output, not the command: a job may depend on it. So
- * may it on a worker whose log is on a full disk; only what is printed as a result must not be lost unheard.
+ * A reader that has gone (`rollcall results x | head -1`) ends the output, not the command: a job may depend on it. Nor
+ * do messages that cannot be written.
  */
 function processOutput(
   stream: NodeJS.WriteStream,
@@ -28,8 +28,7 @@ function processOutput(
   env: Record<string, string | undefined>,
 ): Output {
   stream.on('error', (error: Error & { code?: string }) => {
-    const harmless = ['EPIPE', 'ERR_STREAM_DESTROYED', ...(descriptor === 2 ? ['ENOSPC'] : [])]
-    if (!harmless.includes(error.code ?? '')) throw error
+    if (descriptor !== 2 && error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error
   })
   const isTTY = isatty(descriptor)
   return {
