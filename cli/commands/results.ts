@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
+import { RollcallError } from '../../protocol/failure.ts'
 import type { JobSummary } from '../../protocol/grade.ts'
 import type { ExportOptions } from '../../results/export-job.ts'
 import type { CommandContext } from '../context.ts'
 import { printKeptSandboxes } from '../kept-sandboxes.ts'
-import { badOption, parseReward } from '../parse-values.ts'
+import { parseReward } from '../parse-values.ts'
 import { exitCodeOf, printSummary } from '../print-summary.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { parseJobId } from '../run-options.ts'
@@ -65,7 +66,10 @@ function formOf({ json, csv, junit }: ResultsFlags): 'table' | 'json' | 'csv' | 
   ]
   const [form = 'table', other] = asked
   if (other === undefined) return form
-  throw badOption(`--${form}`, `with --${other}`, 'one of --json, --csv and --junit - at a time: each is all of stdout')
+  throw new RollcallError(
+    'configuration-invalid',
+    `--${form} and --${other} are both given: expected one of --json, --csv and --junit -, each of which is all of stdout`,
+  )
 }
 
 async function writeCsv(summary: JobSummary, { stdout }: CommandContext): Promise<void> {
