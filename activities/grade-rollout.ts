@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { freshDirectoriesScript } from '../grading/fresh-directories.ts'
 import { parseReward, readRewardScript, rewardFile } from '../grading/reward.ts'
 import type { GradeInput, GradeResult } from '../protocol/activities.ts'
+import { gradingCalls } from '../protocol/exec.ts'
 import type { ExecId, ExecResult } from '../protocol/exec.ts'
 import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { Failure } from '../protocol/failure.ts'
@@ -24,9 +25,6 @@ import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
 /** For the fixed commands around the tests. */
 const stepTimeoutMs = 5 * 60_000
-
-/** Calls of a grading attempt's phase. */
-const calls = { processes: 0, fresh: 1, upload: 2, tests: 3, reward: 4, rewardAgain: 5, commands: 6 }
 
 /** Command lines are evidence for a person; nobody waits for them longer. */
 const commandsTimeoutMs = 10_000
@@ -100,8 +98,8 @@ class GradingAttempt {
     await this.#findProcesses()
     await this.#prepareFolders()
     const tests = await this.#runTests()
-    const first = await this.#readReward(calls.reward, tests)
-    const second = await this.#readReward(calls.rewardAgain, tests)
+    const first = await this.#readReward(gradingCalls.reward, tests)
+    const second = await this.#readReward(gradingCalls.rewardAgain, tests)
     if (!isDeepStrictEqual(first, second)) {
       throw new RollcallError('grade-tampered', 'The reward file changed after the test script had ended')
     }
@@ -141,7 +139,7 @@ class GradingAttempt {
     let left: readonly SandboxProcess[] = []
     for (let look = 0; look < mostLooks; look += 1) {
       if (look > 0) await delay(lookAgainMs)
-      const { stdout } = await this.#exec(calls.processes, { ...stepRequest(listProcessesScript), part: look })
+      const { stdout } = await this.#exec(gradingCalls.processes, { ...stepRequest(listProcessesScript), part: look })
       const list = parseProcesses(stdout.head.toString())
       if (list === undefined) {
         this.#processes = ['unknown: the sandbox gave no steady list of its processes']
@@ -156,7 +154,7 @@ class GradingAttempt {
   async #commandsOf(left: readonly SandboxProcess[]): Promise<string[]> {
     const pids = left.slice(0, mostProcesses).map(({ pid }) => pid)
     const request = { script: commandsScript(pids), user: 'root', cwd: '/', timeoutMs: commandsTimeoutMs }
-    const { stdout } = await this.#exec(calls.commands, request)
+    const { stdout } = await this.#exec(gradingCalls.commands, request)
     const lines = stdout.head.toString().split('\n')
     return pids.map((pid, index) => lines[index]?.trim() || `process ${pid}`)
   }
@@ -167,9 +165,9 @@ class GradingAttempt {
 
   async #prepareFolders(): Promise<void> {
     const { runner, rollout, signal } = this.#dependencies
-    const fresh = await this.#step(calls.fresh, freshDirectoriesScript(rollout.task.verifier.user))
+    const fresh = await this.#step(gradingCalls.fresh, freshDirectoriesScript(rollout.task.verifier.user))
     assertDone(fresh, 'Making fresh grading folders', 'grader-failed')
-    const id = this.#id(calls.upload)
+    const id = this.#id(gradingCalls.upload)
     await uploadTree(runner, { id, tar: await packTree(rollout.task, 'tests'), directory: '/tests' }, { signal })
   }
 
@@ -177,7 +175,7 @@ class GradingAttempt {
   async #runTests(): Promise<ExecResult> {
     const { verifier } = this.#dependencies.rollout.task
     const opening = await this.#opening()
-    const result = await this.#exec(calls.tests, {
+    const result = await this.#exec(gradingCalls.tests, {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
       shell: 'bash',
       cwd: opening?.workdir ?? '/',
@@ -260,7 +258,7 @@ class GradingAttempt {
     const id = this.#id(call, part)
     const startedAt = new Date().toISOString()
     const result = await runner.exec({ ...request, id }, { signal })
-    if (call === calls.tests) this.#reportTests(id, startedAt, result)
+    if (call === gradingCalls.tests) this.#reportTests(id, startedAt, result)
     return result
   }
 

@@ -66,12 +66,12 @@ function addLimitOptions(command: Command): void {
   command
     .option('--cpus <n>', 'CPUs per sandbox, instead of what tasks say')
     .option('--memory <size>', 'memory per sandbox, instead of what tasks say: 512M, 2G')
-    .option('--max-turns <n>', 'turns per rollout')
+    .option('--max-turns <n>', 'turns per rollout (default 200)')
     .option('--max-tokens <n>', 'input and output tokens per rollout, where the agent reports them')
-    .option('--agent-timeout <time>', 'for tasks that state none: 90s, 15m, 1h')
-    .option('--sandbox-loss <policy>', 'when a sandbox dies: restart the rollout in a new one, or fail')
+    .option('--agent-timeout <time>', 'for tasks that state none: 90s, 15m (default 1h)')
+    .option('--sandbox-loss <policy>', 'when a sandbox dies: restart the rollout in a new one, or fail (default fail)')
     .option('--host-timeout <duration>', 'with --no-worker: a host that answers nothing this long is lost (default 2m)')
-    .option('--keep <when>', 'keep sandboxes for a look inside: never, on-failure or always')
+    .option('--keep <when>', 'keep sandboxes for a look inside: never, on-failure or always (default never)')
 }
 
 const examples = `
