@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity'
 import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
+import type { ModelWait } from '../protocol/activity-note.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
 import { notingRunner } from './exec-notes.ts'
@@ -25,7 +26,7 @@ const planAttempts = 3
  */
 export function createActivities(services: ActivityServices): { activities: Activities; close: () => void } {
   const contextOf = createJobContexts(services)
-  const attachments = new SandboxAttachments()
+  const attachments = new SandboxAttachments(services.attachmentIdleMs)
   const { handover, namespace, versions } = services
 
   const inSandbox = sandboxUser(contextOf, attachments)
@@ -58,7 +59,9 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runActivity(handover, async ({ signal, ...notes }) => {
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
-        const rest = { context, rollout, signal, isRetry: Context.current().info.attempt > 1 }
+        // No command runs while an agent is asked.
+        const onWait = (modelWait: ModelWait | undefined) => notes.note({ execs: [], ...(modelWait && { modelWait }) })
+        const rest = { context, rollout, signal, onWait, isRetry: Context.current().info.attempt > 1 }
         return await inSandbox(input, (runner) => runTurns(input, { ...rest, runner }), notes)
       }),
 

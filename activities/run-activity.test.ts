@@ -12,6 +12,11 @@ test('whether a failure is tried again comes from the one table', () => {
   }
 })
 
+test('a failure for which no time is left is final, whatever the table says', () => {
+  const late = new RollcallError('model-unavailable', 'm', { isFinal: true })
+  expect(asApplicationFailure(late, 1)).toMatchObject({ type: 'model-unavailable', nonRetryable: true })
+})
+
 test('what the other side said about waiting is obeyed', () => {
   const busy = new RollcallError('provider-busy', 'slow down', { retryAfterMs: 7_000 })
   expect(asApplicationFailure(busy, 1).nextRetryDelay).toBe(7_000)

@@ -77,12 +77,16 @@ function assertSmall<Result>(result: Result): Result {
   )
 }
 
+function mayTryAgain({ code, isFinal }: RollcallError): boolean {
+  return failureKinds[code].retry && !isFinal
+}
+
 /** Code, retryability and delay as Temporal wants them. Exported for its test. */
 export function asApplicationFailure(error: unknown, attempt: number, attempts = Infinity): ApplicationFailure {
   if (error instanceof ApplicationFailure) return error
   const failure = error instanceof RollcallError ? error : undefined
   const message = error instanceof Error ? error.message : String(error)
-  const retry = attempt < attempts && (failure ? failureKinds[failure.code].retry : attempt < attemptsForBugs)
+  const retry = attempt < attempts && (failure ? mayTryAgain(failure) : attempt < attemptsForBugs)
   return ApplicationFailure.create({
     type: failure?.code ?? 'internal',
     message: message.slice(0, 2_000),

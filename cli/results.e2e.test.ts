@@ -52,8 +52,20 @@ test('agents and attempts stand side by side; a script learns that the mean is t
     failed: 4,
     statistics: {
       byAgent: [
-        { agent: 'oracle', passHatK: [{ k: 1, value: 1 }, { k: 2, value: 1, tasks: 1 }] },
-        { agent: 'nop', passAtK: [{ k: 1, value: 0 }, { k: 2, value: 0, tasks: 1 }] },
+        {
+          agent: 'oracle',
+          passHatK: [
+            { k: 1, value: 1 },
+            { k: 2, value: 1, tasks: 1 },
+          ],
+        },
+        {
+          agent: 'nop',
+          passAtK: [
+            { k: 1, value: 0 },
+            { k: 2, value: 0, tasks: 1 },
+          ],
+        },
       ],
       failures: [{ code: 'reward-missing', actor: 'grader', count: 4 }],
     },
@@ -66,7 +78,9 @@ test('results as CSV and JUnit, and the two agents compared', async () => {
   expect(csv.stdout).toMatch(/^made,oracle,2,graded,1,clean,/m)
   const junit = join(home, 'junit.xml')
   expect((await rollcall(['results', 'both', '--junit', junit])).code).toBe(1)
-  expect(await readFile(junit, 'utf8')).toContain('<testsuites name="both" tests="8" failures="2" errors="4" skipped="0">')
+  expect(await readFile(junit, 'utf8')).toContain(
+    '<testsuites name="both" tests="8" failures="2" errors="4" skipped="0">',
+  )
   const compared = await rollcall(['compare', 'both:oracle', 'both:nop'])
   expect(compared).toMatchObject({ code: 0, stdout: expect.stringContaining('B − A: −1.000 over 1 task, p = 1.0000') })
 })

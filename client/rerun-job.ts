@@ -35,10 +35,15 @@ export async function rerunJob(parent: string, options: RerunOptions = {}): Prom
   const planned = (await readPlan(store, parent)) ?? []
   const rollouts =
     options.rollouts === undefined ? await notGraded(store, parent, planned) : named(parent, planned, options.rollouts)
-  onProgress(`${counted(rollouts.length, 'rollout')} of ${counted(planned.length, 'rollout')} of ${parent} to run again`)
+  onProgress(
+    `${counted(rollouts.length, 'rollout')} of ${counted(planned.length, 'rollout')} of ${parent} to run again`,
+  )
   const id = options.job ?? (await freeId(store, parent))
   assertJobId(id)
-  const prepared = { options: rerunOptions({ parent, stored, rollouts, concurrency: options.concurrency }), bundles: [] }
+  const prepared = {
+    options: rerunOptions({ parent, stored, rollouts, concurrency: options.concurrency }),
+    bundles: [],
+  }
   return await launchJob({ id, prepared, tasks: [], environment, worker: options.worker ?? 'own', onProgress })
 }
 

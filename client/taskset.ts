@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import { resolve } from 'node:path'
 import { loadTaskset } from '../tasks/load-taskset.ts'
 import type { Task } from '../tasks/task.ts'
+import { checkRunOptions } from './check-run-options.ts'
 import { environmentOfProcess } from './environment.ts'
 import type { Job } from './job.ts'
 import { prepareJobOptions } from './job-options.ts'
@@ -32,6 +33,7 @@ export class Taskset {
    * @throws RollcallError `configuration-invalid`, `agent-invalid`, `job-conflict` naming the difference, `job-lost`
    */
   async run(run: RunOptions = {}): Promise<Job> {
+    checkRunOptions(run)
     const id = run.job ?? defaultJobId(this.name, new Date())
     assertJobId(id)
     const environment = run.environment ?? environmentOfProcess()

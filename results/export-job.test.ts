@@ -173,7 +173,8 @@ test('ids are the UUIDs that Harbor insists on, the same for the same rollout', 
     ['result.json', 'a.oracle.1/result.json', 'b.oracle.1/result.json'].map((path) => readJson(join(folder, path))),
   )
   const uuids = ids.map((result) => (result as { id: string }).id)
-  for (const uuid of uuids) expect(uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  for (const uuid of uuids)
+    expect(uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
   expect(new Set(uuids).size).toBe(3)
   expect(uuids[1]).toBe(harborId(graded.id))
 })
@@ -189,8 +190,12 @@ test('logs, lock files and what failed lie where Harbor’s scripts look', async
     n_concurrent_trials: 4,
     trials: [{ task: { name: 'a', digest: `sha256:${checksum}` } }, { task: { name: 'b' } }],
   })
-  expect(await readFile(join(folder, 'job.log'), 'utf8')).toContain('b.oracle.1 failed, sandbox-lost: The sandbox died.')
-  expect(await readFile(join(folder, 'b.oracle.1/exception.txt'), 'utf8')).toMatch(/^sandbox-lost: The sandbox died\.\n/)
+  expect(await readFile(join(folder, 'job.log'), 'utf8')).toContain(
+    'b.oracle.1 failed, sandbox-lost: The sandbox died.',
+  )
+  expect(await readFile(join(folder, 'b.oracle.1/exception.txt'), 'utf8')).toMatch(
+    /^sandbox-lost: The sandbox died\.\n/,
+  )
   expect(await readFile(join(folder, 'a.oracle.1/agent/oracle.txt'), 'utf8')).toBe('hello\n')
   expect(await readFile(join(folder, 'a.oracle.1/agent/exit-code.txt'), 'utf8')).toBe('0\n')
 })
@@ -204,7 +209,11 @@ test('an export that is killed anywhere leaves whole files only, and the next on
   }
   await finishJob(store, [graded, failed])
   const whole = await exportJob({ store, job: 'j', jobsDir: `${jobsDir}-whole` })
-  const wanted = new Map(await Promise.all((await filesBelow(whole)).map(async (path) => [path, await readFile(join(whole, path))] as const)))
+  const wanted = new Map(
+    await Promise.all(
+      (await filesBelow(whole)).map(async (path) => [path, await readFile(join(whole, path))] as const),
+    ),
+  )
   for (const count of [1, 6, 12, 20]) {
     const target = `${jobsDir}-${count}`
     await exportUntilKilled(join(jobsDir, '..', 'store'), target, count)
@@ -231,7 +240,7 @@ async function expectWholeFiles(folder: string, wanted: ReadonlyMap<string, Buff
   for (const path of (await filesBelow(folder)).filter((name) => !name.includes('.tmp'))) {
     const bytes = await readFile(join(folder, path))
     if (path.endsWith('result.json')) JSON.parse(bytes.toString())
-    else expect(bytes.equals(wanted.get(path) ?? Buffer.alloc(0)), path).toBe(true)
+    else expect([path, bytes.equals(wanted.get(path) ?? Buffer.alloc(0))]).toEqual([path, true])
   }
 }
 

@@ -70,7 +70,10 @@ function addLimitOptions(command: Command): void {
     .option('--max-tokens <n>', 'input and output tokens per rollout, where the agent reports them')
     .option('--agent-timeout <time>', 'for tasks that state none: 90s, 15m (default 1h)')
     .option('--sandbox-loss <policy>', 'when a sandbox dies: restart the rollout in a new one, or fail (default fail)')
-    .option('--host-timeout <duration>', 'with --no-worker: a host that answers nothing this long is lost (default 2m)')
+    .option(
+      '--host-timeout <duration>',
+      'with --no-worker only: a host that answers nothing this long is lost (default 2m)',
+    )
     .option('--keep <when>', 'keep sandboxes for a look inside: never, on-failure or always (default never)')
 }
 
@@ -105,7 +108,13 @@ async function run(
   try {
     announce(job, context)
     if (flags.detach) return detach(job, { json: flags.json === true }, context)
-    const following = { job, json: flags.json === true, jobsDir: flags.jobsDir, onInterrupt: 'cancel', failUnder } as const
+    const following = {
+      job,
+      json: flags.json === true,
+      jobsDir: flags.jobsDir,
+      onInterrupt: 'cancel',
+      failUnder,
+    } as const
     return await followJob(following, context)
   } finally {
     await job.close()
