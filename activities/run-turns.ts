@@ -27,7 +27,7 @@ export interface TurnsDependencies {
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
-  /** An earlier attempt of this activity has run. */
+  /** An earlier attempt has run, or another worker has handed this slice over. */
   readonly isRetry: boolean
   /** Told while a model's service is waited for, and with undefined when it has answered. */
   readonly onWait: (wait: ModelWait | undefined) => void

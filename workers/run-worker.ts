@@ -1,5 +1,5 @@
 import { Client } from '@temporalio/client'
-import { makeTelemetryFilterString, NativeConnection, Runtime } from '@temporalio/worker'
+import { NativeConnection, Runtime } from '@temporalio/worker'
 import { createActivities } from '../activities/create-activities.ts'
 import type { ActivityServices } from '../activities/services.ts'
 import { loadAgent } from '../agents/load-agent.ts'
@@ -66,11 +66,7 @@ export interface WorkerOptions extends WorkerConfig {
 /** Runs a worker until it is told to stop, or its job is over. Started twice, both serve. */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   // The process's signals are ours: the SDK's own handling would cancel activities before they can be handed over.
-  Runtime.install({
-    shutdownSignals: [],
-    logger: sdkLogger(options.log),
-    telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }) } },
-  })
+  Runtime.install({ shutdownSignals: [], logger: sdkLogger(options.log) })
   const endpoint = await resolveTemporal({ ...options, onProgress: options.log })
   const connection = await connectWorker(endpoint)
   const providers = (options.createProviders ?? createProviders)(options)

@@ -1,5 +1,6 @@
 import {
   ActivityFailure,
+  ApplicationFailure,
   CancellationScope,
   continueAsNew,
   log,
@@ -137,7 +138,7 @@ class Rollout {
         return await untilKept(() => callActivity('openRollout', { ...options, summary }, this.#ref()))
       })
     } catch (error) {
-      this.#progress.openIsUnknown = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure
+      this.#progress.openIsUnknown = mayHaveMade(error)
       throw error
     }
   }
@@ -175,11 +176,19 @@ class Rollout {
   async #takeSlice(lease: Lease, deadline: number): Promise<void> {
     const { phase, turn } = this.#progress
     const remainingMs = Math.max(0, deadline - Date.now())
-    const result = await untilKept(() =>
+    const result = await untilKept((wasHandedOver) =>
       callActivity(
         'runTurns',
         { ...activityOptions.runTurns(remainingMs), ...this.#reach(), summary: `from turn ${turn}` },
-        { ...this.#ref(), lease, phase, turn, deadline, sliceMs: timing.sliceMs },
+        {
+          ...this.#ref(),
+          lease,
+          phase,
+          turn,
+          deadline,
+          sliceMs: timing.sliceMs,
+          ...(wasHandedOver && { wasHandedOver }),
+        },
       ),
     )
     this.#progress.turn = result.turn
@@ -259,6 +268,13 @@ class Rollout {
 async function settle<Result>(promise: Promise<Result>): Promise<PromiseSettledResult<Result>> {
   const [result] = await Promise.allSettled([promise])
   return result
+}
+
+/** Opening has ended without a word, or was cancelled while its sandbox was on its way: it may still appear. */
+function mayHaveMade(error: unknown): boolean {
+  if (!(error instanceof ActivityFailure)) return false
+  const { cause } = error
+  return cause instanceof TimeoutFailure || (cause instanceof ApplicationFailure && cause.type === 'cancelled')
 }
 
 /** The sandbox is out of reach for good: the policy says whether there is another one. */
