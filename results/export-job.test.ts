@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -277,6 +277,18 @@ test('exporting twice, also at the same time, changes nothing and leaves nothing
   const before = await filesBelow(folder)
   await Promise.all([exportJob({ store, job: 'j', jobsDir }), exportJob({ store, job: 'j', jobsDir })])
   expect(await filesBelow(folder)).toEqual(before)
+})
+
+test('what a killed export had not finished is removed by a later one, when nobody can be writing it any more', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded])
+  const folder = join(jobsDir, 'j', graded.name, 'verifier')
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, '.old.tmp'), 'half')
+  await writeFile(join(folder, '.young.tmp'), 'half')
+  await utimes(join(folder, '.old.tmp'), 0, 0)
+  await exportJob({ store, job: 'j', jobsDir })
+  expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual(['.young.tmp'])
 })
 
 test('an export that broke off is repaired, files of others replaced', async () => {
