@@ -56,12 +56,12 @@ export function createActivities(services: ActivityServices): { activities: Acti
       }),
 
     runTurns: (input) =>
-      runActivity(handover, async ({ signal, ...notes }) => {
+      runActivity(handover, async ({ signal, time, ...notes }) => {
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
         // No command runs while an agent is asked.
         const onWait = (modelWait: ModelWait | undefined) => notes.note({ execs: [], ...(modelWait && { modelWait }) })
-        const rest = { context, rollout, signal, onWait, isRetry: mayHaveBegun(input) }
+        const rest = { context, rollout, signal, time, onWait, isRetry: mayHaveBegun(input) }
         return await inSandbox(input, (runner) => runTurns(input, { ...rest, runner }), notes)
       }),
 
