@@ -74,7 +74,7 @@ export interface ScheduleVerdict {
   readonly graded: number
   readonly failed: number
   /** Mean difference over the tasks that both jobs have graded, with its 95 % interval and p value. */
-  readonly difference?: { readonly mean: number; readonly low?: number; readonly high?: number; readonly p?: number }
+  readonly difference?: { readonly mean: number; readonly low?: number; readonly high?: number; readonly p: number }
   /** Tasks that did otherwise than before, the worse ones first. */
   readonly tasks: readonly TaskChange[]
   /** ISO 8601. */

@@ -2,6 +2,7 @@ import type { RolloutResult } from '../protocol/grade.ts'
 import { counted } from '../protocol/names.ts'
 import type { ScheduleConfig, ScheduleVerdict, TaskChange, Verdict } from '../protocol/schedule.ts'
 import { pairedDifference } from './paired-difference.ts'
+import type { PairedDifference } from './paired-difference.ts'
 import { formatReward, meanReward } from './summary.ts'
 
 export interface JudgedJob {
@@ -54,10 +55,11 @@ function compare(now: JudgedJob, baseline: JudgedJob | undefined, maxFailedShare
   if (unusable !== undefined) return notComparable(`The baseline ${baseline.job} cannot be used: ${unusable}`)
   const changes = taskChanges(baseline.results, now.results)
   const pairs = comparablePairs(baseline.results, now.results)
-  if (pairs.length === 0) return notComparable('The two jobs have graded no task that is the same in both.', changes)
   const difference = pairedDifference(pairs)
-  const verdict = verdictOf(difference)
-  return { verdict, reason: reasonOf(verdict, difference, pairs.length), tasks: changes, difference }
+  if (difference === undefined) {
+    return notComparable('The two jobs have graded no task that is the same in both.', changes)
+  }
+  return { verdict: verdictOf(difference), reason: reasonOf(difference), tasks: changes, difference }
 }
 
 /** Why so little was graded that nothing can be said. */
@@ -69,15 +71,14 @@ function tooFew({ results }: JudgedJob, maxFailedShare: number): string | undefi
   return `${lost} of ${counted(results.length, 'rollout')} were not graded, and at most ${most} may be missing.`
 }
 
-function verdictOf({ mean, p }: { mean: number; p?: number }): Verdict {
-  if (mean === 0 || p === undefined || p >= significance) return 'same'
+function verdictOf({ mean, p }: PairedDifference): Verdict {
+  if (mean === 0 || p >= significance) return 'same'
   return mean > 0 ? 'better' : 'worse'
 }
 
-function reasonOf(verdict: Verdict, { mean, p }: { mean: number; p?: number }, tasks: number): string {
+function reasonOf({ mean, p, tasks }: PairedDifference): string {
   const by = `${mean >= 0 ? '+' : '−'}${Math.abs(mean).toFixed(3)} over ${counted(tasks, 'task')}`
-  const certainty = p === undefined ? 'too few tasks to tell chance from change' : `p = ${p.toFixed(3)}`
-  return verdict === 'same' && mean === 0 ? `No difference over ${counted(tasks, 'task')}.` : `${by} (${certainty}).`
+  return mean === 0 ? `No difference over ${counted(tasks, 'task')}.` : `${by} (p = ${p.toFixed(3)}).`
 }
 
 interface TaskMean {
