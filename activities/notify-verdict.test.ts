@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { expect, onTestFinished, test } from 'vitest'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { ScheduleConfig } from '../protocol/schedule.ts'
@@ -28,11 +29,11 @@ async function judged(notify: Pick<ScheduleConfig, 'notifyFile' | 'notifyUrl'>) 
 /** A service that gives these answers, one after another, and keeps what it was asked. */
 async function service(...statuses: number[]) {
   const asked: { path: string | undefined; key: unknown; body: string }[] = []
-  const server = createServer(async (request, response) => {
-    let body = ''
-    for await (const chunk of request) body += String(chunk)
-    asked.push({ path: request.url, key: request.headers['idempotency-key'], body })
-    response.writeHead(statuses[asked.length - 1] ?? 200).end()
+  const server = createServer((request, response) => {
+    void text(request).then((body) => {
+      asked.push({ path: request.url, key: request.headers['idempotency-key'], body })
+      response.writeHead(statuses[asked.length - 1] ?? 200).end()
+    })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => void server.close())
