@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import type { RolloutResult } from '../protocol/grade.ts'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
 import { rolloutResult } from './fixtures/rollout-result.ts'
 import { describeVerdict, judge } from './verdict.ts'
 
-const config = { maxFailedShare: 0.1 }
+const agentOf = (kind: 'model' | 'oracle') => jobOptions({ agents: [{ kind, label: kind, args: {} }] })
+const config = { maxFailedShare: 0.1, options: agentOf('model') }
 const lost = { failure: { code: 'sandbox-lost', message: 'gone' } } as const
 
 /** A job with one attempt at each task: its reward, or undefined for a failed one. */
@@ -38,6 +40,13 @@ test.each([
     ...expected,
     baseline: 'a',
   })
+})
+
+test('one task of six is no chance where the agent decides nothing by chance', () => {
+  const steady = { ...config, options: agentOf('oracle') }
+  const judged = judge({ config: steady, now: job('b', [0, ...ones(5)]), baseline: job('a', ones(6)) })
+  expect(judged).toMatchObject({ verdict: 'worse', tasks: [{ task: 't0', change: 'worse' }] })
+  expect(judge({ config: steady, now: job('b', [1, 0]), baseline: job('a', [0, 1]) }).verdict).toBe('same')
 })
 
 test('tasks that did otherwise are named, the worse ones first, also where it may be chance', () => {

@@ -15,12 +15,15 @@ type Judgement = Omit<ScheduleVerdict, 'version' | 'schedule' | 'scheduledAt' | 
 /** A difference with a smaller p value is not chance. */
 const significance = 0.05
 
+/** Agents that decide nothing by chance: where they do otherwise than before, something has changed. */
+const steadyAgents: readonly string[] = ['oracle', 'nop', 'script']
+
 /**
  * What a job came to beside its baseline. Only tasks that are the same in both and graded in both are compared, by the
  * means of their attempts, paired. Failures never make a job worse: too many make it not comparable.
  */
 export function judge(at: {
-  config: Pick<ScheduleConfig, 'maxFailedShare' | 'failUnder'>
+  config: Pick<ScheduleConfig, 'maxFailedShare' | 'failUnder' | 'options'>
   now: JudgedJob
   baseline?: JudgedJob
   /** Why the job as a whole came to nothing. */
@@ -30,7 +33,7 @@ export function judge(at: {
   const mean = meanReward(now.results)
   const graded = now.results.filter(({ state }) => state === 'graded').length
   const unusable = failure ?? tooFew(now, config.maxFailedShare)
-  const compared = unusable === undefined ? compare(now, baseline, config.maxFailedShare) : notComparable(unusable)
+  const compared = unusable === undefined ? compare({ now, baseline, config }) : notComparable(unusable)
   return {
     job: now.job,
     ...compared,
@@ -49,9 +52,14 @@ function notComparable(reason: string, tasks: readonly TaskChange[] = []): Compa
   return { verdict: 'not-comparable', reason, tasks }
 }
 
-function compare(now: JudgedJob, baseline: JudgedJob | undefined, maxFailedShare: number): Compared {
+function compare(at: {
+  now: JudgedJob
+  baseline: JudgedJob | undefined
+  config: Pick<ScheduleConfig, 'maxFailedShare' | 'options'>
+}): Compared {
+  const { now, baseline, config } = at
   if (baseline === undefined) return notComparable('There is no earlier job to compare with.')
-  const unusable = tooFew(baseline, maxFailedShare)
+  const unusable = tooFew(baseline, config.maxFailedShare)
   if (unusable !== undefined) return notComparable(`The baseline ${baseline.job} cannot be used: ${unusable}`)
   const changes = taskChanges(baseline.results, now.results)
   const pairs = comparablePairs(baseline.results, now.results)
@@ -59,7 +67,13 @@ function compare(now: JudgedJob, baseline: JudgedJob | undefined, maxFailedShare
   if (difference === undefined) {
     return notComparable('The two jobs have graded no task that is the same in both.', changes)
   }
-  return { verdict: verdictOf(difference), reason: reasonOf(difference), tasks: changes, difference }
+  const isSteady = config.options.agents.every(({ kind }) => steadyAgents.includes(kind))
+  return {
+    verdict: verdictOf(difference, isSteady),
+    reason: reasonOf(difference, isSteady),
+    tasks: changes,
+    difference,
+  }
 }
 
 /** Why so little was graded that nothing can be said. */
@@ -71,14 +85,15 @@ function tooFew({ results }: JudgedJob, maxFailedShare: number): string | undefi
   return `${lost} of ${counted(results.length, 'rollout')} were not graded, and at most ${most} may be missing.`
 }
 
-function verdictOf({ mean, p }: PairedDifference): Verdict {
-  if (mean === 0 || p >= significance) return 'same'
+function verdictOf({ mean, p }: PairedDifference, isSteady: boolean): Verdict {
+  if (mean === 0 || (p >= significance && !isSteady)) return 'same'
   return mean > 0 ? 'better' : 'worse'
 }
 
-function reasonOf({ mean, p, tasks }: PairedDifference): string {
+function reasonOf({ mean, p, tasks }: PairedDifference, isSteady: boolean): string {
   const by = `${mean >= 0 ? '+' : '−'}${Math.abs(mean).toFixed(3)} over ${counted(tasks, 'task')}`
-  return mean === 0 ? `No difference over ${counted(tasks, 'task')}.` : `${by} (p = ${p.toFixed(3)}).`
+  const certainty = isSteady ? 'by agents that decide nothing by chance' : `p = ${p.toFixed(3)}`
+  return mean === 0 ? `No difference over ${counted(tasks, 'task')}.` : `${by} (${certainty}).`
 }
 
 interface TaskMean {
