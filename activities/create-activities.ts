@@ -1,13 +1,16 @@
 import { Context } from '@temporalio/activity'
 import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
+import { parseRolloutName } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
 import { notingRunner } from './exec-notes.ts'
+import { collectArtifacts } from './collect-artifacts.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { createJobContexts } from './job-context.ts'
 import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
+import { prepareStep } from './prepare-step.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
 import { runActivity, runWholeActivity } from './run-activity.ts'
@@ -62,6 +65,20 @@ export function createActivities(services: ActivityServices): { activities: Acti
         return await inSandbox(input, (runner) => runTurns(input, { ...rest, runner }), notes)
       }),
 
+    prepareStep: (input) =>
+      runActivity(handover, async ({ signal, ...notes }) => {
+        const context = await contextOf(input)
+        const rollout = await context.rollout(input.rollout)
+        return await inSandbox(input, (runner) => prepareStep(input, { context, rollout, signal, runner }), notes)
+      }),
+
+    collectArtifacts: (input) =>
+      runActivity(handover, async ({ signal, ...notes }) => {
+        const context = await contextOf(input)
+        const rollout = await context.rollout(input.rollout)
+        return await inSandbox(input, (runner) => collectArtifacts(input, { context, rollout, signal, runner }), notes)
+      }),
+
     gradeRollout: (input) =>
       runActivity(handover, async ({ signal, ...notes }) => {
         const context = await contextOf(input)
@@ -76,6 +93,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
         const context = await contextOf(input)
         return await recordRollout(input, {
           context,
+          task: () => context.task(parseRolloutName(input.rollout).task),
           signal,
           inSandbox: (lease, work) => inSandbox({ ...input, lease }, work),
         })

@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import type { Problem } from '../providers/contract/provider.ts'
 import { environmentsOf, problemIf } from './harbor-runtime.ts'
 import type { HarborEnvironment, HarborStep, HarborTaskFile, HarborVerifier } from './harbor-schema.ts'
@@ -58,21 +59,6 @@ function environmentMode({ network_mode: mode, allowed_hosts: hosts, allow_inter
 
 const sidecar = '"main", the only service: tasks of several services are not supported'
 
-const later = 'none: this is not supported yet'
-
-/** Parsed and checked, but not built yet. Whoever builds it removes the row. */
-const notYet: readonly Refusal<HarborTaskFile>[] = [
-  { field: 'steps', asked: (file) => unlessEmpty(file.steps), expected: later },
-  { field: 'artifacts', asked: (file) => unlessEmpty(file.artifacts), expected: later },
-  {
-    field: 'verifier.environment_mode',
-    asked: (file) => (verifierMode(file) === 'separate' ? 'separate' : undefined),
-    expected: later,
-  },
-  { field: 'environment.skills_dir', asked: (file) => file.environment?.skills_dir, expected: later },
-  { field: 'environment.healthcheck', asked: (file) => file.environment?.healthcheck, expected: later },
-]
-
 /** Everything the task asks for by a known field that cannot be honoured: refused by name, never ignored. */
 export function unsupportedFields(file: HarborTaskFile): Problem[] {
   return [
@@ -82,10 +68,6 @@ export function unsupportedFields(file: HarborTaskFile): Problem[] {
     ]),
     ...partsOf(file).flatMap((part) => partProblems(file, part)),
     ...duplicateSteps(file),
-    ...notYet.flatMap(({ field, asked, expected }) => {
-      const value = asked(file)
-      return problemIf(value !== undefined, { field, value: shownValue(value), expected })
-    }),
     ...hostTemplates(file),
   ]
 }
@@ -128,12 +110,30 @@ function partProblems(file: HarborTaskFile, { at, fields, mode, step }: Part): P
       value: shownValue(collects),
       expected: 'none unless verifier.environment_mode is "separate": shared tests see everything as it is',
     }),
+    ...(mode === 'separate' ? reservedArtifacts(at, artifacts) : []),
     ...problemIf(verifier?.environment !== undefined && (step === undefined ? statesShared(verifier) : isShared), {
       field: `${at}verifier.environment`,
       value: shownValue(verifier?.environment),
       expected: 'none unless verifier.environment_mode is "separate"; remove one of them',
     }),
   ]
+}
+
+/** What would be put over the tests or the reward of a verifier that nobody is to forge. */
+function reservedArtifacts(at: string, artifacts: NonNullable<HarborTaskFile['artifacts']>): Problem[] {
+  return artifacts.flatMap(({ source }, index) => {
+    const path = posix.resolve('/', source)
+    const reserved = ['/tests', '/logs/verifier'].find((folder) => isWithin(folder, path) || isWithin(path, folder))
+    return problemIf(source.startsWith('/') && reserved !== undefined, {
+      field: `${at}artifacts[${index}].source`,
+      value: shownValue(source),
+      expected: `nothing that holds or lies in ${reserved}, which is the separate verifier’s own`,
+    })
+  })
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder === '/' ? '/' : `${folder}/`)
 }
 
 function statesShared(verifier: HarborVerifier): boolean {
