@@ -2,12 +2,11 @@ import { quoted } from '../agents/shell.ts'
 import type { PartInput } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { ArtifactRecord } from '../protocol/grade.ts'
-import { rolloutId } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { collectedTarKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { ExecLog } from './exec-log.ts'
-import { execScope } from './sandbox-name.ts'
+import { phaseScope } from './upload-for-agent.ts'
 
 /** Harbor's folder for artifacts, which is always collected. */
 export const artifactsFolder = '/logs/artifacts'
@@ -121,8 +120,7 @@ done`
   }
 
   #id(call: number) {
-    const { job, rollout, phase } = this.#input
-    return { scope: execScope(rolloutId(job, rollout)), phase, batch: 1, call, part: 0 }
+    return { scope: phaseScope(this.#input), phase: this.#input.phase, batch: 1, call, part: 0 }
   }
 }
 

@@ -32,6 +32,10 @@ export interface StoredOpening {
   /** What the sandbox was made from: digest, or a sentence. */
   readonly image: string
   readonly workdir: string
+  /** Their numbers before the agent has run. Absent: not known, as of an image's own user. */
+  readonly users?: { readonly agent?: number; readonly verifier?: number }
+  /** The same for each step of a task of several. */
+  readonly stepUsers?: readonly NonNullable<StoredOpening['users']>[]
   readonly execs: readonly ExecRecord[]
 }
 
