@@ -1,5 +1,6 @@
 import { quoted } from '../agents/shell.ts'
 import type { PartInput } from '../protocol/activities.ts'
+import type { ExecResult } from '../protocol/exec.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { ArtifactRecord } from '../protocol/grade.ts'
 import type { Runner } from '../runner/runner.ts'
@@ -92,9 +93,8 @@ done`
     const key = collectedTarKey({ ...this.#input, index })
     const limit = this.#leftBytes
     const log = new ExecLog(this.#input, this.#at.store, limit)
-    const { stdout, outcome } = await this.#at.runner
-      .exec({ ...this.#tarRequest(artifact, type), id: this.#id(index + 1), stdoutSink: log.spoolTo(key) }, this.#at)
-      .finally(() => log.flush())
+    const request = { ...this.#tarRequest(artifact, type), id: this.#id(index + 1), stdoutSink: log.spoolTo(key) }
+    const { stdout, outcome } = await this.#stored(log, this.#at.runner.exec(request, { signal: this.#at.signal }))
     if (outcome.type === 'lost') throw new RollcallError('sandbox-lost', `Collecting ${artifact.source} was lost`)
     const bytes = Math.min(stdout.bytes, limit)
     this.#leftBytes -= bytes
@@ -106,6 +106,14 @@ done`
       ...(isWhole ? { status: 'ok' } : { status: 'partial', reason: how }),
       bytes,
       ...(bytes === 0 ? {} : { key }),
+    }
+  }
+
+  async #stored(log: ExecLog, downloading: Promise<ExecResult>): Promise<ExecResult> {
+    try {
+      return await downloading
+    } finally {
+      await log.flush()
     }
   }
 
