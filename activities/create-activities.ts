@@ -1,13 +1,17 @@
 import { Context } from '@temporalio/activity'
-import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
+import type { Activities, JobRef, Lease, PartInput } from '../protocol/activities.ts'
+import { parseRolloutName } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
 import { notingRunner } from './exec-notes.ts'
+import { collectArtifacts } from './collect-artifacts.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { createJobContexts } from './job-context.ts'
+import type { JobContext, RolloutContext } from './job-context.ts'
 import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
+import { prepareStep } from './prepare-step.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
 import { runActivity, runWholeActivity } from './run-activity.ts'
@@ -29,6 +33,14 @@ export function createActivities(services: ActivityServices): { activities: Acti
   const { handover, namespace, versions } = services
 
   const inSandbox = sandboxUser(contextOf, attachments)
+
+  /** Work in a rollout's sandbox, whose commands are told with the heartbeats. */
+  const inRollout = <Result>(input: PartInput, work: (at: InRollout) => Promise<Result>) =>
+    runActivity(handover, async ({ signal, ...notes }) => {
+      const context = await contextOf(input)
+      const rollout = await context.rollout(input.rollout)
+      return await inSandbox(input, (runner) => work({ context, rollout, signal, runner }), notes)
+    })
 
   const activities: Activities = {
     planJob: (input) =>
@@ -54,21 +66,17 @@ export function createActivities(services: ActivityServices): { activities: Acti
         return await openRollout(input, { context, rollout, services, attachments, signal, onProgress })
       }),
 
+    prepareStep: (input) => inRollout(input, (at) => prepareStep(input, at)),
+
     runTurns: (input) =>
-      runActivity(handover, async ({ signal, ...notes }) => {
-        const context = await contextOf(input)
-        const rollout = await context.rollout(input.rollout)
-        const rest = { context, rollout, signal, isRetry: Context.current().info.attempt > 1 }
-        return await inSandbox(input, (runner) => runTurns(input, { ...rest, runner }), notes)
-      }),
+      inRollout(input, (at) => runTurns(input, { ...at, isRetry: Context.current().info.attempt > 1 })),
+
+    collectArtifacts: (input) => inRollout(input, (at) => collectArtifacts(input, at)),
 
     gradeRollout: (input) =>
-      runActivity(handover, async ({ signal, ...notes }) => {
-        const context = await contextOf(input)
-        const rollout = await context.rollout(input.rollout)
-        const { capabilities } = await context.provider()
-        const rest = { context, rollout, capabilities, signal }
-        return await inSandbox(input, (runner) => gradeRollout(input, { ...rest, runner }), notes)
+      inRollout(input, async (at) => {
+        const { capabilities } = await at.context.provider()
+        return await gradeRollout(input, { ...at, capabilities })
       }),
 
     recordRollout: (input) =>
@@ -76,6 +84,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
         const context = await contextOf(input)
         return await recordRollout(input, {
           context,
+          task: () => context.task(parseRolloutName(input.rollout).task),
           signal,
           inSandbox: (lease, work) => inSandbox({ ...input, lease }, work),
         })
@@ -88,6 +97,13 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
   }
   return { activities, close: () => attachments.close() }
+}
+
+interface InRollout {
+  readonly context: JobContext
+  readonly rollout: RolloutContext
+  readonly runner: Runner
+  readonly signal: AbortSignal
 }
 
 /** Runs work in the sandbox of a lease; with `notes`, what runs there is told with the heartbeats. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { freshDirectoriesScript } from '../grading/fresh-directories.ts'
+import { freshDirectoriesScript, freshLogsScript } from '../grading/fresh-directories.ts'
 import { parseReward, readRewardScript, rewardFile } from '../grading/reward.ts'
 import type { GradeInput, GradeResult } from '../protocol/activities.ts'
 import { gradingCalls } from '../protocol/exec.ts'
@@ -12,15 +12,19 @@ import { rolloutId } from '../protocol/names.ts'
 import type { Capabilities } from '../providers/contract/provider.ts'
 import { uploadTree } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
-import { enteredPrefix, gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
+import { enteredPrefix, gradeFileKey, gradeKey, openedKey, verifierOpenedKey } from '../store/keys.ts'
+import { partOf, testFolders } from '../tasks/task-parts.ts'
 import { packTree } from '../tasks/task-tree.ts'
 import { assertDone } from './assert-done.ts'
+import { bringArtifacts } from './bring-artifacts.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
 import type { StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
+import { verifierUser } from './part-spec.ts'
 import { execScope, gradingScope } from './sandbox-name.ts'
+import { verifierTimeoutMs } from './task-limits.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
 /** For the fixed commands around the tests. */
@@ -44,7 +48,7 @@ export interface GradeDependencies {
 
 /**
  * One grading attempt: ends every command of the agent that still runs (daemons they left stay), makes fresh grading
- * folders, runs the tests, reads the reward. Safe to run twice: by exec ids, so a retry reattaches to the running
+ * folders, runs the tests, reads the reward. A separate verifier's sandbox gets the artifacts instead. Safe to run twice: by exec ids, so a retry reattaches to the running
  * tests; the grade is `putOnce`.
  */
 export async function gradeRollout(input: GradeInput, dependencies: GradeDependencies): Promise<GradeResult> {
@@ -94,9 +98,7 @@ class GradingAttempt {
   }
 
   async #rewards() {
-    await this.#endEarlierPhases()
-    await this.#findProcesses()
-    await this.#prepareFolders()
+    await (this.#isSeparate ? this.#prepareSeparate() : this.#prepareShared())
     const tests = await this.#runTests()
     const first = await this.#readReward(gradingCalls.reward, tests)
     const second = await this.#readReward(gradingCalls.rewardAgain, tests)
@@ -105,6 +107,29 @@ class GradingAttempt {
     }
     await this.#storeReward(first)
     return this.#parse(first, tests)
+  }
+
+  get #part() {
+    return partOf(this.#dependencies.rollout.task, this.#input.step)
+  }
+
+  get #isSeparate(): boolean {
+    return this.#input.collectedPhase !== undefined
+  }
+
+  async #prepareShared(): Promise<void> {
+    await this.#endEarlierPhases()
+    await this.#findProcesses()
+    await this.#prepareFolders()
+  }
+
+  /** The image of the verifier's own sandbox brings the tests; what the agent left is put where it was. */
+  async #prepareSeparate(): Promise<void> {
+    const { runner, context, signal } = this.#dependencies
+    const made = await this.#step(gradingCalls.fresh, freshLogsScript(this.#part.verifier.user))
+    assertDone(made, 'Making fresh grading folders', 'grader-failed')
+    const first = this.#id(gradingCalls.artifacts)
+    await bringArtifacts({ ...this.#input, phase: this.#input.collectedPhase ?? 0 }, { runner, context, first, signal })
   }
 
   /** Those of the agent, and of earlier grading attempts. */
@@ -165,31 +190,36 @@ class GradingAttempt {
 
   async #prepareFolders(): Promise<void> {
     const { runner, rollout, signal } = this.#dependencies
-    const fresh = await this.#step(gradingCalls.fresh, freshDirectoriesScript(rollout.task.verifier.user))
+    const fresh = await this.#step(gradingCalls.fresh, freshDirectoriesScript(this.#part.verifier.user))
     assertDone(fresh, 'Making fresh grading folders', 'grader-failed')
-    const id = this.#id(gradingCalls.upload)
-    await uploadTree(runner, { id, tar: await packTree(rollout.task, 'tests'), directory: '/tests' }, { signal })
+    for (const [index, folder] of testFolders(rollout.task, this.#part).entries()) {
+      const upload = {
+        id: this.#id(gradingCalls.upload, index),
+        tar: await packTree(rollout.task, folder),
+        directory: '/tests',
+      }
+      await uploadTree(runner, upload, { signal })
+    }
   }
 
   /** The exit code is recorded and ignored, as in Harbor: only the reward counts. */
   async #runTests(): Promise<ExecResult> {
-    const { verifier } = this.#dependencies.rollout.task
+    const { context } = this.#dependencies
+    const { verifier } = this.#part
     const opening = await this.#opening()
+    const timeoutMs = verifierTimeoutMs(this.#part, context.options)
     const result = await this.#exec(gradingCalls.tests, {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
       shell: 'bash',
       cwd: opening?.workdir ?? '/',
       env: verifier.env,
-      user: verifier.user ?? 'root',
-      timeoutMs: verifier.timeoutMs,
+      user: verifierUser(this.#part),
+      timeoutMs,
       stdoutSink: this.#log.spoolTo(this.#testOutputKey('stdout')),
       stderrSink: this.#log.spoolTo(this.#testOutputKey('stderr')),
     })
     if (result.outcome.type === 'timed-out') {
-      throw new RollcallError(
-        'grader-timeout',
-        `The tests did not end within ${verifier.timeoutMs} ms${outputOf(result)}`,
-      )
+      throw new RollcallError('grader-timeout', `The tests did not end within ${timeoutMs} ms${outputOf(result)}`)
     }
     if (result.outcome.type === 'lost') {
       throw new RollcallError('grader-failed', `The fate of the tests is unknown (${result.outcome.reason})`)
@@ -221,14 +251,21 @@ class GradingAttempt {
   }
 
   async #integrity(): Promise<Integrity> {
-    const opening = await this.#opening()
-    const { agent, verifier } = opening?.users ?? {}
+    if (this.#isSeparate) return 'separate'
     // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed. One without
     // root, too, reads the tests and changes the agent's files before they look.
     if (this.#visits.length > 0 || !this.#canListProcesses() || this.#processes.length > 0) return 'live'
-    // By number, since one user can have several names. Who is the verifier's user owns the reward's folder.
-    const isNonRoot = agent !== undefined && agent !== 0 && verifier !== undefined && agent !== verifier
-    return isNonRoot ? 'non-root' : 'clean'
+    return (await this.#agentIsBound()) ? 'non-root' : 'clean'
+  }
+
+  /** Neither root nor the verifier's user, who owns the reward's folder, in this step and those before it. */
+  async #agentIsBound(): Promise<boolean> {
+    const opening = await this.#opening()
+    const users = opening?.stepUsers?.slice(0, (this.#input.step ?? 0) + 1) ?? [opening?.users]
+    const verifier = users.at(-1)?.verifier
+    // By number, since one user can have several names.
+    const agents = users.map((user) => user?.agent)
+    return verifier !== undefined && agents.every((agent) => agent !== undefined && agent !== 0 && agent !== verifier)
   }
 
   async #grade(found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure }): Promise<StoredGrade> {
@@ -245,7 +282,8 @@ class GradingAttempt {
   }
 
   #opening(): Promise<StoredOpening | undefined> {
-    return getJson<StoredOpening>(this.#dependencies.context.store, openedKey(this.#input))
+    const key = this.#isSeparate ? verifierOpenedKey(this.#input) : openedKey(this.#input)
+    return getJson<StoredOpening>(this.#dependencies.context.store, key)
   }
 
   #step(call: number, script: string): Promise<ExecResult> {

@@ -5,7 +5,10 @@ import { expect, onTestFinished, test } from 'vitest'
 import { createOracleAgent } from '../agents/oracle.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { ExecResult } from '../protocol/exec.ts'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Runner } from '../runner/runner.ts'
+import { createFileStore } from '../store/file-store.ts'
+import { temporaryFolder } from '../testing/temporary-folder.ts'
 import { loadHarborTask } from '../tasks/harbor-task.ts'
 import { writeTask } from '../tasks/task-fixture.ts'
 import { resultKey } from '../store/keys.ts'
@@ -66,6 +69,9 @@ test('a sandbox that is lost while it is prepared fails this rollout and leaves 
     scope: 'scope',
     signal: new AbortController().signal,
     layers: false,
+    store: createFileStore(await temporaryFolder('prepare')),
+    options: jobOptions(),
+    place: { job: 'j', rollout: 'a-task.oracle.1', incarnation: 1 },
   })
 
   await expect(preparing).rejects.toMatchObject({ code: 'sandbox-lost' })
@@ -100,7 +106,10 @@ test.each([
     }
     const agent = { name: 'installed', layerScript: 'apt-get install me', next: async () => ({ done: true }) as const }
     const { signal } = new AbortController()
-    await prepareSandbox({ runner, rollout: { task, agent, spec }, workdir: '/app', scope: 'scope', signal, layers })
+    const { store, options } = context
+    const place = { job: 'j', rollout: 'a-task.oracle.1', incarnation: 1 }
+    const rollout = { task, agent, spec }
+    await prepareSandbox({ runner, rollout, workdir: '/app', scope: 'scope', signal, layers, store, options, place })
     expect(ran.filter((script) => script === agent.layerScript)).toEqual(installed)
   },
 )

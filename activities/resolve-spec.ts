@@ -2,6 +2,7 @@ import type { Agent } from '../agents/agent.ts'
 import type { JobOptions, RuntimeOverrides } from '../protocol/job.ts'
 import type { Limits, Resources, SandboxSpec } from '../providers/contract/runtime.ts'
 import type { Task } from '../tasks/task.ts'
+import { multiplied } from './task-limits.ts'
 
 const defaultLimits: Limits = {
   acquireTimeoutMs: 10 * 60_000,
@@ -20,11 +21,11 @@ export function resolveSpec(order: { task: Task; agent: Agent; options: JobOptio
   const user = overridden(overrides.user, order.task.agent.user ?? runtime.user)
   const workdir = overridden(overrides.workdir, runtime.workdir)
   return {
-    image: runtime.image,
+    image: order.options.ignoreDockerImage ? (runtime.dockerfile ?? runtime.image) : runtime.image,
     imageMap: order.options.imageMap,
     ...(order.agent.layerScript === undefined ? {} : { layerScript: order.agent.layerScript }),
     resources: mergeResources(runtime.resources, overrides.resources),
-    limits: { ...defaultLimits, ...runtime.limits, ...defined(overrides.limits ?? {}) },
+    limits: limitsOf(runtime, order.options),
     ...networkOf(runtime, overrides),
     env: mergeEnv(runtime.env, overrides.env),
     secrets: overrides.secrets ?? [],
@@ -32,6 +33,11 @@ export function resolveSpec(order: { task: Task; agent: Agent; options: JobOptio
     ...(user === undefined ? {} : { user }),
     ...(workdir === undefined ? {} : { workdir }),
   }
+}
+
+function limitsOf(runtime: Task['runtime'], options: JobOptions): Limits {
+  const limits = { ...defaultLimits, ...runtime.limits, ...defined(options.runtime.limits ?? {}) }
+  return { ...limits, startTimeoutMs: multiplied(limits.startTimeoutMs, options, 'environmentBuild') }
 }
 
 function networkOf(

@@ -49,6 +49,8 @@ export async function prepareJobOptions(
       hostLostMs: run.sandboxLoss?.hostLostMs ?? defaults.hostLostMs,
     },
     gradingAttempts: run.gradingAttempts ?? 1,
+    timeoutMultipliers: run.timeoutMultipliers ?? {},
+    ignoreDockerImage: run.ignoreDockerImage ?? false,
     keep: run.keep ?? 'never',
   })
   return { options, bundles: agents.flatMap(({ bundle }) => bundle ?? []) }

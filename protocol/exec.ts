@@ -74,4 +74,5 @@ export const gradingCalls = {
   reward: 4,
   rewardAgain: 5,
   commands: 6,
+  artifacts: 7,
 } as const
