@@ -3,8 +3,10 @@ import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
 import { notingRunner } from './exec-notes.ts'
+import type { RolloutContext } from './job-context.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { createJobContexts } from './job-context.ts'
+import { maskingRunner } from './masking-runner.ts'
 import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
@@ -51,7 +53,9 @@ export function createActivities(services: ActivityServices): { activities: Acti
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
         const onProgress = (line: string) => note({ execs: [], line })
-        return await openRollout(input, { context, rollout, services, attachments, signal, onProgress })
+        return await masked(rollout, () =>
+          openRollout(input, { context, rollout, services, attachments, signal, onProgress }),
+        )
       }),
 
     runTurns: (input) =>
@@ -59,7 +63,13 @@ export function createActivities(services: ActivityServices): { activities: Acti
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
         const rest = { context, rollout, signal, isRetry: Context.current().info.attempt > 1 }
-        return await inSandbox(input, (runner) => runTurns(input, { ...rest, runner }), notes)
+        return await masked(rollout, () =>
+          inSandbox(
+            input,
+            (runner) => runTurns(input, { ...rest, runner: maskingRunner(runner, rollout.host.mask) }),
+            notes,
+          ),
+        )
       }),
 
     gradeRollout: (input) =>
@@ -68,7 +78,13 @@ export function createActivities(services: ActivityServices): { activities: Acti
         const rollout = await context.rollout(input.rollout)
         const { capabilities } = await context.provider()
         const rest = { context, rollout, capabilities, signal }
-        return await inSandbox(input, (runner) => gradeRollout(input, { ...rest, runner }), notes)
+        return await masked(rollout, () =>
+          inSandbox(
+            input,
+            (runner) => gradeRollout(input, { ...rest, runner: maskingRunner(runner, rollout.host.mask) }),
+            notes,
+          ),
+        )
       }),
 
     recordRollout: (input) =>
@@ -88,6 +104,15 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
   }
   return { activities, close: () => attachments.close() }
+}
+
+/** What an error tells ends in histories and results: no values of secrets. */
+async function masked<Result>({ host }: Pick<RolloutContext, 'host'>, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (error) {
+    throw host.mask.error(error)
+  }
 }
 
 /** Runs work in the sandbox of a lease; with `notes`, what runs there is told with the heartbeats. */

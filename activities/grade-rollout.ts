@@ -170,7 +170,7 @@ class GradingAttempt {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
       shell: 'bash',
       cwd: opening?.workdir ?? '/',
-      env: verifier.env,
+      env: rollout.host.expand(verifier.env),
       user: verifier.user ?? 'root',
       timeoutMs: verifier.timeoutMs,
       stdoutSink: this.#log.spoolTo(this.#testOutputKey('stdout')),
@@ -224,7 +224,7 @@ class GradingAttempt {
   async #grade(found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure }): Promise<StoredGrade> {
     await this.#log.flush()
     await this.#findVisits()
-    return {
+    const grade = {
       ...found,
       integrity: this.#integrity(),
       execs: this.#log.records,
@@ -232,6 +232,7 @@ class GradingAttempt {
       finishedAt: new Date().toISOString(),
       processes: [...this.#visits, ...this.#processes].slice(0, mostProcesses),
     }
+    return this.#dependencies.rollout.host.mask.json(grade)
   }
 
   #step(call: number, script: string): Promise<ExecResult> {

@@ -10,6 +10,8 @@ import { openedKey, resultKey } from '../store/keys.ts'
 import { packTree } from '../tasks/task-tree.ts'
 import { assertDone } from './assert-done.ts'
 import { agentTask } from './agent-task.ts'
+import { effectiveRuntime } from './effective-runtime.ts'
+import { maskingRunner } from './masking-runner.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import type { StoredOpening } from '../store/records.ts'
 import { assertPlace } from './sandboxes.ts'
@@ -51,7 +53,7 @@ export async function openRollout(input: RolloutRef, dependencies: OpenDependenc
   const lease = { provider: provider.name, place, sandbox: sandbox.name, incarnation: input.incarnation, spec }
   await attachments.use({ provider, lease }, (runner) =>
     prepareSandbox({
-      runner,
+      runner: maskingRunner(runner, rollout.host.mask),
       rollout,
       workdir: sandbox.workdir,
       scope: scopeOf(input),
@@ -64,7 +66,13 @@ export async function openRollout(input: RolloutRef, dependencies: OpenDependenc
     agentTimeoutMs: rollout.task.agent.timeoutMs ?? context.options.limits.agentTimeoutMs,
     verifierTimeoutMs: rollout.task.verifier.timeoutMs,
   }
-  const opening: StoredOpening = { opened, image: sandbox.image, workdir: sandbox.workdir, execs: [] }
+  const opening: StoredOpening = {
+    opened,
+    image: sandbox.image,
+    runtime: effectiveRuntime(rollout.spec),
+    workdir: sandbox.workdir,
+    execs: [],
+  }
   return (await putJsonOnce(context.store, openedKey(input), opening)).opened
 }
 
@@ -98,7 +106,7 @@ async function createSandbox(input: RolloutRef, dependencies: OpenDependencies):
       keep: context.options.keep,
       expires: Date.now() + spec.limits.lifetimeMs + expiryMarginMs,
     },
-    secrets: services.secrets(spec.secrets),
+    secrets: rollout.host.secrets,
     onProgress,
     signal,
   })

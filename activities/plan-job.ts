@@ -4,10 +4,14 @@ import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
 import { counted, rolloutName } from '../protocol/names.ts'
 import type { Problem } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
+import type { Task } from '../tasks/task.ts'
 import { planKey } from '../store/keys.ts'
 import type { StoredPlan } from '../store/records.ts'
 import { agentTask } from './agent-task.ts'
+import { effectiveRuntime } from './effective-runtime.ts'
+import { assertHostValues } from './host-values.ts'
 import type { JobContext } from './job-context.ts'
+import { limitProblems } from './limit-problems.ts'
 import { resolveSpec } from './resolve-spec.ts'
 import type { ActivityServices } from './services.ts'
 import { putJsonOnce } from '../store/stored-json.ts'
@@ -23,10 +27,11 @@ export async function planJob(
   await assertSharedStore(context, input.proofKey)
   const specs = await resolveSpecs(context)
   await assertPossible(context, specs)
-  assertSecrets(specs, services)
+  assertHostValues(specs, { options: context.options, services })
   const plan = await putJsonOnce<StoredPlan>(context.store, planKey(input.job), {
     rollouts: listRollouts(context.options),
     policy: policyOf(context.options, specs),
+    runtimes: Object.fromEntries(specs.map(({ task, spec }) => [task.name, effectiveRuntime(spec)])),
   })
   return {
     total: plan.rollouts.length,
@@ -37,7 +42,7 @@ export async function planJob(
 }
 
 interface TaskSpec {
-  readonly task: string
+  readonly task: Task
   readonly spec: SandboxSpec
 }
 
@@ -53,18 +58,20 @@ async function resolveSpecs(context: JobContext): Promise<TaskSpec[]> {
   const { options } = context
   const agents = await Promise.all(options.agents.map(({ label }) => context.agent(label)))
   const tasks = await Promise.all(options.tasks.map(({ name }) => context.task(name)))
-  return tasks.flatMap((task) =>
-    agents.map((agent) => ({ task: task.name, spec: resolveSpec({ task, agent, options }) })),
-  )
+  return tasks.flatMap((task) => agents.map((agent) => ({ task, spec: resolveSpec({ task, agent, options }) })))
 }
 
-/** @throws RollcallError with everything that an agent or the provider cannot do, of all tasks at once */
+/** @throws RollcallError with everything that cannot be: of limits, an agent or the provider, for all tasks at once */
 async function assertPossible(context: JobContext, specs: readonly TaskSpec[]): Promise<void> {
   const agentsCannot = await agentProblems(context)
   const providerCannot = await providerProblems(context, specs)
-  const problems = [...new Set([...agentsCannot, ...providerCannot])]
+  const limitsCannot = specs.flatMap(({ task }) =>
+    limitProblems({ task, options: context.options }).map((problem) => describe(task.name, problem)),
+  )
+  const problems = [...new Set([...limitsCannot, ...agentsCannot, ...providerCannot])]
   if (problems.length === 0) return
-  throw new RollcallError(providerCannot.length > 0 ? 'runtime-unsupported' : 'agent-invalid', problems.join('\n'))
+  const ours = limitsCannot.length > 0 ? 'configuration-invalid' : 'agent-invalid'
+  throw new RollcallError(providerCannot.length > 0 ? 'runtime-unsupported' : ours, problems.join('\n'))
 }
 
 async function agentProblems(context: JobContext): Promise<string[]> {
@@ -77,7 +84,7 @@ async function agentProblems(context: JobContext): Promise<string[]> {
 async function providerProblems(context: JobContext, specs: readonly TaskSpec[]): Promise<string[]> {
   const provider = await context.provider()
   const checks = specs.map(async ({ task, spec }) =>
-    (await provider.check(spec)).map((problem) => describe(task, problem)),
+    (await provider.check(spec)).map((problem) => describe(task.name, problem)),
   )
   const problems = [...new Set((await Promise.all(checks)).flat())]
   if (problems.length === 0) return []
@@ -86,17 +93,6 @@ async function providerProblems(context: JobContext, specs: readonly TaskSpec[])
 
 function describe(task: string, { field, value, expected }: Problem): string {
   return `task ${task}: ${field}${value === undefined ? '' : ` is ${value}`}: ${expected}`
-}
-
-function assertSecrets(specs: readonly TaskSpec[], services: ActivityServices): void {
-  const names = [...new Set(specs.flatMap(({ spec }) => spec.secrets))]
-  const found = services.secrets(names)
-  const missing = names.filter((name) => found[name] === undefined)
-  if (missing.length === 0) return
-  throw new RollcallError(
-    'secret-missing',
-    `Secrets ${missing.join(', ')} are not in the worker's environment: set them where the worker runs`,
-  )
 }
 
 /** Attempts outermost: with a small window every task is seen once before any is seen twice. */

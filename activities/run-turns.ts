@@ -6,6 +6,7 @@ import { rolloutId } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { answerKey, openedKey, turnResultKey } from '../store/keys.ts'
 import { executeBatch } from '../tools/execute-batch.ts'
+import { splitEnv } from '../tasks/host-templates.ts'
 import { toolDescriptions } from '../tools/tools.ts'
 import { agentTask } from './agent-task.ts'
 import { ExecLog } from './exec-log.ts'
@@ -21,7 +22,7 @@ const maxModelWaitMs = 60_000
 
 export interface TurnsDependencies {
   readonly context: Pick<JobContext, 'job' | 'store' | 'options'>
-  readonly rollout: Pick<RolloutContext, 'task' | 'agent' | 'spec'>
+  readonly rollout: Pick<RolloutContext, 'task' | 'agent' | 'spec' | 'host'>
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
@@ -104,7 +105,9 @@ class TurnLoop {
     if (stored !== undefined) return stored
     const startedAt = new Date().toISOString()
     const decision = await this.#ask(signal)
-    return await putJsonOnce<StoredAnswer>(store, key, { decision, startedAt })
+    // What is acted on is what is stored, in this attempt and in the next: masked.
+    const masked = this.#dependencies.rollout.host.mask.json(decision)
+    return await putJsonOnce<StoredAnswer>(store, key, { decision: masked, startedAt })
   }
 
   async #ask(signal: AbortSignal): Promise<Decision> {
@@ -145,6 +148,7 @@ class TurnLoop {
         defaultTimeoutMs: rollout.spec.limits.execTimeoutMs,
         workdir: this.#workdir,
         ...(rollout.spec.user === undefined ? {} : { user: rollout.spec.user }),
+        ...(rollout.agent.takesSolutionEnv === true ? { env: this.#solutionEnv() } : {}),
         signal,
         onExec: log.report,
         spool: log.spool,
@@ -154,8 +158,18 @@ class TurnLoop {
     return await this.#storeResult({ results, execs: log.records })
   }
 
+  /** Given to commands, since a decision that held the values would be stored. */
+  #solutionEnv() {
+    const { task, host } = this.#dependencies.rollout
+    return host.expand(splitEnv(task.solution.env).fromHost)
+  }
+
   #storeResult(result: StoredTurnResult): Promise<StoredTurnResult> {
-    return putJsonOnce(this.#dependencies.context.store, turnResultKey({ ...this.#at(), turn: this.turn }), result)
+    return putJsonOnce(
+      this.#dependencies.context.store,
+      turnResultKey({ ...this.#at(), turn: this.turn }),
+      this.#dependencies.rollout.host.mask.json(result),
+    )
   }
 
   /** Ends the wait, not the command, when the phase's time is up: grading ends what still runs. */

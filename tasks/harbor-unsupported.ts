@@ -1,4 +1,5 @@
 import type { Problem } from '../providers/contract/provider.ts'
+import { malformedTemplates } from './host-templates.ts'
 import { shownValue } from './problems.ts'
 import type { HarborTaskFile } from './harbor-schema.ts'
 
@@ -87,16 +88,16 @@ function refused({ field, asked, expected }: Refusal, file: HarborTaskFile): Pro
   return value === undefined ? [] : [{ field, value: shownValue(value), expected }]
 }
 
-/** `${VAR}` would read the host's environment, which a sandbox never sees without being asked. */
+/** Values of the host are had by `${VAR}` and `${VAR:-default}`, with consent; no other form means anything. */
 function hostTemplates(file: HarborTaskFile): Problem[] {
   const tables = { environment: file.environment?.env, verifier: file.verifier?.env, solution: file.solution?.env }
   return Object.entries(tables).flatMap(([section, env]) =>
     Object.entries(env ?? {})
-      .filter(([, value]) => /\$\{[^}]*\}/.test(value))
+      .filter(([, value]) => malformedTemplates(value).length > 0)
       .map(([name, value]) => ({
         field: `${section}.env.${name}`,
         value: shownValue(value),
-        expected: 'a plain text: values from the host by ${…} are not supported yet; write the value itself',
+        expected: 'plain text, ${VAR} or ${VAR:-default}',
       })),
   )
 }
