@@ -1,4 +1,5 @@
 import type { RuntimeConfig } from '../protocol/runtime-config.ts'
+import type { AgentSpec } from '../agents/agent.ts'
 import type { ClientEnvironment } from './environment.ts'
 
 /** An agent by name or file (`./my-agent.ts#export`), or with its settings. */
@@ -11,6 +12,8 @@ export type AgentOption =
       /** Unique within the job. Default: derived from agent and model. */
       readonly label?: string
     }
+  /** As an earlier job had it, its bundle in the store. */
+  | { readonly spec: AgentSpec }
 
 export interface RunOptions {
   /** Default `oracle`. */
