@@ -1,18 +1,22 @@
 import { Context } from '@temporalio/activity'
 import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
+import { parseRolloutName } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
 import { notingRunner } from './exec-notes.ts'
-import type { RolloutContext } from './job-context.ts'
+import { collectArtifacts } from './collect-artifacts.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { createJobContexts } from './job-context.ts'
+import type { JobContext, RolloutContext } from './job-context.ts'
 import { maskingRunner } from './masking-runner.ts'
 import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
+import { prepareStep } from './prepare-step.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
 import { runActivity, runWholeActivity } from './run-activity.ts'
+import type { ActivityScope } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
 import { SandboxAttachments } from './sandboxes.ts'
 import type { ActivityServices } from './services.ts'
@@ -31,6 +35,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
   const { handover, namespace, versions } = services
 
   const inSandbox = sandboxUser(contextOf, attachments)
+  const inRollout = rolloutUser(contextOf, inSandbox)
 
   const activities: Activities = {
     planJob: (input) =>
@@ -59,32 +64,20 @@ export function createActivities(services: ActivityServices): { activities: Acti
       }),
 
     runTurns: (input) =>
-      runActivity(handover, async ({ signal, ...notes }) => {
-        const context = await contextOf(input)
-        const rollout = await context.rollout(input.rollout)
-        const rest = { context, rollout, signal, isRetry: Context.current().info.attempt > 1 }
-        return await masked(rollout, () =>
-          inSandbox(
-            input,
-            (runner) => runTurns(input, { ...rest, runner: maskingRunner(runner, rollout.host.mask) }),
-            notes,
-          ),
-        )
+      runActivity(handover, (scope) => {
+        const isRetry = Context.current().info.attempt > 1
+        return inRollout(input, scope, (at) => runTurns(input, { ...at, isRetry }))
       }),
 
+    prepareStep: (input) => runActivity(handover, (scope) => inRollout(input, scope, (at) => prepareStep(input, at))),
+
+    collectArtifacts: (input) =>
+      runActivity(handover, (scope) => inRollout(input, scope, (at) => collectArtifacts(input, at))),
+
     gradeRollout: (input) =>
-      runActivity(handover, async ({ signal, ...notes }) => {
-        const context = await contextOf(input)
-        const rollout = await context.rollout(input.rollout)
-        const { capabilities } = await context.provider()
-        const rest = { context, rollout, capabilities, signal }
-        return await masked(rollout, () =>
-          inSandbox(
-            input,
-            (runner) => gradeRollout(input, { ...rest, runner: maskingRunner(runner, rollout.host.mask) }),
-            notes,
-          ),
-        )
+      runActivity(handover, async (scope) => {
+        const { capabilities } = await (await contextOf(input)).provider()
+        return await inRollout(input, scope, (at) => gradeRollout(input, { ...at, capabilities }))
       }),
 
     recordRollout: (input) =>
@@ -92,6 +85,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
         const context = await contextOf(input)
         return await recordRollout(input, {
           context,
+          task: () => context.task(parseRolloutName(input.rollout).task),
           signal,
           inSandbox: (lease, work) => inSandbox({ ...input, lease }, work),
         })
@@ -112,6 +106,28 @@ async function masked<Result>({ host }: Pick<RolloutContext, 'host'>, work: () =
     return await work()
   } catch (error) {
     throw host.mask.error(error)
+  }
+}
+
+interface InRollout {
+  readonly context: JobContext
+  readonly rollout: RolloutContext
+  readonly runner: Runner
+  readonly signal: AbortSignal
+}
+
+/** Runs work in a rollout's sandbox, with secrets masked in all that commands print and in what errors tell. */
+function rolloutUser(contextOf: ReturnType<typeof createJobContexts>, inSandbox: ReturnType<typeof sandboxUser>) {
+  return async <Result>(
+    ref: JobRef & { lease: Lease; rollout: string },
+    { signal, ...notes }: ActivityScope,
+    work: (at: InRollout) => Promise<Result>,
+  ): Promise<Result> => {
+    const context = await contextOf(ref)
+    const rollout = await context.rollout(ref.rollout)
+    const { mask } = rollout.host
+    const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) })
+    return await masked(rollout, () => inSandbox(ref, masking, notes))
   }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { freshDirectoriesScript } from '../grading/fresh-directories.ts'
+import { freshDirectoriesScript, freshLogsScript } from '../grading/fresh-directories.ts'
 import { parseReward, readRewardScript, rewardFile } from '../grading/reward.ts'
 import type { GradeInput, GradeResult } from '../protocol/activities.ts'
 import type { ExecId, ExecResult } from '../protocol/exec.ts'
@@ -11,22 +11,39 @@ import { rolloutId } from '../protocol/names.ts'
 import type { Capabilities } from '../providers/contract/provider.ts'
 import { uploadTree } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
-import { enteredPrefix, gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
+import { enteredPrefix, gradeFileKey, gradeKey, openedKey, verifierOpenedKey } from '../store/keys.ts'
+import { partOf, partsOf, testFolders } from '../tasks/task-parts.ts'
 import { packTree } from '../tasks/task-tree.ts'
 import { assertDone } from './assert-done.ts'
+import { bringArtifacts } from './bring-artifacts.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
+import { runGrader } from './run-grader.ts'
+import { readEarlierSteps } from './transcript.ts'
+import type { GraderReference } from '../tasks/task.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
 import type { StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
+import { agentUser, verifierUser } from './part-spec.ts'
 import { execScope } from './sandbox-name.ts'
+import { verifierTimeoutMs } from './task-limits.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
 /** For the fixed commands around the tests. */
 const stepTimeoutMs = 5 * 60_000
 
 /** Calls of a grading attempt's phase. */
-const calls = { processes: 0, fresh: 1, upload: 2, tests: 3, reward: 4, rewardAgain: 5, commands: 6 }
+const calls = {
+  processes: 0,
+  fresh: 1,
+  upload: 2,
+  tests: 3,
+  reward: 4,
+  rewardAgain: 5,
+  commands: 6,
+  artifacts: 7,
+  grader: 8,
+}
 
 /** Command lines are evidence for a person; nobody waits for them longer. */
 const commandsTimeoutMs = 10_000
@@ -46,7 +63,7 @@ export interface GradeDependencies {
 
 /**
  * One grading attempt: ends every command of the agent that still runs (daemons they left stay), makes fresh grading
- * folders, runs the tests, reads the reward. Safe to run twice: by exec ids, so a retry reattaches to the running
+ * folders, runs the tests, reads the reward. A separate verifier's sandbox gets the artifacts instead. Safe to run twice: by exec ids, so a retry reattaches to the running
  * tests; the grade is `putOnce`.
  */
 export async function gradeRollout(input: GradeInput, dependencies: GradeDependencies): Promise<GradeResult> {
@@ -96,13 +113,9 @@ class GradingAttempt {
   }
 
   async #rewards() {
-    const { runner } = this.#dependencies
-    const { phase } = this.#input
-    // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
-    runner.acknowledge({ scope: this.#scope, phase, batch: 0 })
-    await runner.stop({ scope: this.#scope, beforePhase: phase })
-    await this.#findProcesses()
-    await this.#prepareFolders()
+    await (this.#isSeparate ? this.#prepareSeparate() : this.#prepareShared())
+    const { grader } = this.#dependencies.rollout.task
+    if (grader !== undefined) return await this.#runGrader(grader)
     const tests = await this.#runTests()
     const first = await this.#readReward(calls.reward, tests)
     const second = await this.#readReward(calls.rewardAgain, tests)
@@ -111,6 +124,52 @@ class GradingAttempt {
     }
     await this.#storeReward(first)
     return this.#parse(first, tests)
+  }
+
+  /** Its commands have ids of their own, in the order in which it asks for them. */
+  async #runGrader(grader: GraderReference) {
+    const { context, rollout, runner, signal } = this.#dependencies
+    const opening = await getJson<StoredOpening>(context.store, openedKey(this.#input))
+    return await runGrader({
+      grader,
+      runner,
+      signal,
+      readBundle: (key) => context.store.get(key),
+      cacheDirectory: context.cacheDirectory,
+      idOf: (asked) => this.#id(calls.grader, asked),
+      workdir: opening?.workdir ?? '/',
+      transcript: await readEarlierSteps(context.store, this.#input),
+      log: this.#log,
+      env: rollout.host.expand(this.#part.verifier.env),
+      timeoutMs: verifierTimeoutMs(this.#part, context.options),
+    })
+  }
+
+  get #part() {
+    return partOf(this.#dependencies.rollout.task, this.#input.step)
+  }
+
+  get #isSeparate(): boolean {
+    return this.#input.collectedPhase !== undefined
+  }
+
+  async #prepareShared(): Promise<void> {
+    const { runner } = this.#dependencies
+    const { phase } = this.#input
+    // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
+    runner.acknowledge({ scope: this.#scope, phase, batch: 0 })
+    await runner.stop({ scope: this.#scope, beforePhase: phase })
+    await this.#findProcesses()
+    await this.#prepareFolders()
+  }
+
+  /** The image of the verifier's own sandbox brings the tests; what the agent left is put where it was. */
+  async #prepareSeparate(): Promise<void> {
+    const { runner, context, signal } = this.#dependencies
+    const made = await this.#step(calls.fresh, freshLogsScript(this.#part.verifier.user))
+    assertDone(made, 'Making fresh grading folders', 'grader-failed')
+    const first = this.#id(calls.artifacts)
+    await bringArtifacts({ ...this.#input, phase: this.#input.collectedPhase ?? 0 }, { runner, context, first, signal })
   }
 
   /** The file as the tests wrote it: evidence, and what an export shows. */
@@ -155,32 +214,37 @@ class GradingAttempt {
 
   async #prepareFolders(): Promise<void> {
     const { runner, rollout, signal } = this.#dependencies
-    const fresh = await this.#step(calls.fresh, freshDirectoriesScript(rollout.task.verifier.user))
+    const fresh = await this.#step(calls.fresh, freshDirectoriesScript(this.#part.verifier.user))
     assertDone(fresh, 'Making fresh grading folders', 'grader-failed')
-    const id = this.#id(calls.upload)
-    await uploadTree(runner, { id, tar: await packTree(rollout.task, 'tests'), directory: '/tests' }, { signal })
+    for (const [index, folder] of testFolders(rollout.task, this.#part).entries()) {
+      const upload = {
+        id: this.#id(calls.upload, index),
+        tar: await packTree(rollout.task, folder),
+        directory: '/tests',
+      }
+      await uploadTree(runner, upload, { signal })
+    }
   }
 
   /** The exit code is recorded and ignored, as in Harbor: only the reward counts. */
   async #runTests(): Promise<ExecResult> {
-    const { rollout, context } = this.#dependencies
-    const { verifier } = rollout.task
-    const opening = await getJson<StoredOpening>(context.store, openedKey(this.#input))
+    const { context, rollout } = this.#dependencies
+    const { verifier } = this.#part
+    const openingKey = this.#isSeparate ? verifierOpenedKey(this.#input) : openedKey(this.#input)
+    const opening = await getJson<StoredOpening>(context.store, openingKey)
+    const timeoutMs = verifierTimeoutMs(this.#part, context.options)
     const result = await this.#exec(calls.tests, {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
       shell: 'bash',
       cwd: opening?.workdir ?? '/',
       env: rollout.host.expand(verifier.env),
-      user: verifier.user ?? 'root',
-      timeoutMs: verifier.timeoutMs,
+      user: verifierUser(this.#part),
+      timeoutMs,
       stdoutSink: this.#log.spoolTo(this.#testOutputKey('stdout')),
       stderrSink: this.#log.spoolTo(this.#testOutputKey('stderr')),
     })
     if (result.outcome.type === 'timed-out') {
-      throw new RollcallError(
-        'grader-timeout',
-        `The tests did not end within ${verifier.timeoutMs} ms${outputOf(result)}`,
-      )
+      throw new RollcallError('grader-timeout', `The tests did not end within ${timeoutMs} ms${outputOf(result)}`)
     }
     if (result.outcome.type === 'lost') {
       throw new RollcallError('grader-failed', `The fate of the tests is unknown (${result.outcome.reason})`)
@@ -212,13 +276,21 @@ class GradingAttempt {
   }
 
   #integrity(): Integrity {
-    const { spec, task } = this.#dependencies.rollout
-    const tester = task.verifier.user ?? 'root'
+    if (this.#isSeparate) return 'separate'
     if (this.#visits.length > 0) return 'live'
-    // Who has the verifier's user owns the reward's folder.
-    if (!isRoot(spec.user) && spec.user !== tester) return 'non-root'
+    if (this.#agentIsBound()) return 'non-root'
     // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed.
     return this.#canListProcesses() && this.#processes.length === 0 ? 'clean' : 'live'
+  }
+
+  /** Neither root nor the verifier's user, who owns the reward's folder, in this part and those before it. */
+  #agentIsBound(): boolean {
+    const { rollout, context } = this.#dependencies
+    const tester = verifierUser(this.#part)
+    return partsOf(rollout.task)
+      .slice(0, (this.#input.step ?? 0) + 1)
+      .map((part) => agentUser({ part, spec: rollout.spec, options: context.options }))
+      .every((user) => !isRoot(user) && user !== tester)
   }
 
   async #grade(found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure }): Promise<StoredGrade> {

@@ -2,6 +2,7 @@ import { RollcallError } from '../protocol/failure.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import { expandTemplate, hostVariables } from '../tasks/host-templates.ts'
+import { partsOf } from '../tasks/task-parts.ts'
 import type { Task } from '../tasks/task.ts'
 import { Mask } from './mask.ts'
 import type { ActivityServices } from './services.ts'
@@ -54,8 +55,8 @@ function missing(names: readonly string[]): RollcallError {
 }
 
 /** Every env table of a task that may ask for values of the host. */
-function envTables(task: Pick<Task, 'verifier' | 'solution'>, spec: SandboxSpec): Env[] {
-  return [spec.hostEnv ?? {}, task.verifier.env, task.solution.env]
+function envTables(task: Task, spec: SandboxSpec): Env[] {
+  return [spec.hostEnv ?? {}, ...partsOf(task).map(({ verifier }) => verifier.env), task.solution.env]
 }
 
 /** @throws RollcallError `secret-missing` with all names of all tasks; nothing is started for want of a value */

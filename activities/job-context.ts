@@ -41,6 +41,11 @@ export class JobContext {
     this.#services = at.services
   }
 
+  /** Folder for what can be made again: unpacked tasks, bundles. */
+  get cacheDirectory(): string {
+    return this.#services.cacheDirectory
+  }
+
   provider(): Promise<Provider> {
     return this.#services.provider(this.options.provider.name, this.options.provider.options)
   }

@@ -1,6 +1,8 @@
 import type { JobOptions } from '../protocol/job.ts'
 import type { Problem } from '../providers/contract/provider.ts'
+import { partsOf } from '../tasks/task-parts.ts'
 import type { Task } from '../tasks/task.ts'
+import { agentTimeoutMs, verifierTimeoutMs } from './task-limits.ts'
 import { defaultLimits, layeredRuntime } from './resolve-spec.ts'
 
 /** Longer timers fire at once: 24 days. */
@@ -33,12 +35,14 @@ export function limitProblems(order: { task: Task; options: JobOptions }): Probl
 
 const noIdleTimeout = 'nothing: no provider ends idle sandboxes yet; remove it, limits.lifetimeMs holds in any case'
 
+/** Of all parts, one after the other. */
 function agentMs({ task, options }: { task: Task; options: JobOptions }): number {
-  return task.agent.timeoutMs ?? options.limits.agentTimeoutMs
+  return partsOf(task).reduce((sum, part) => sum + agentTimeoutMs(part, options), 0)
 }
 
 function gradingMs({ task, options }: { task: Task; options: JobOptions }): number {
-  return task.verifier.timeoutMs * options.gradingAttempts
+  const once = partsOf(task).reduce((sum, part) => sum + verifierTimeoutMs(part, options), 0)
+  return once * options.gradingAttempts
 }
 
 function atLeast(field: string, valueMs: number, { leastMs, why }: { leastMs: number; why: string }): Problem[] {

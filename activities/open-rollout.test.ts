@@ -4,7 +4,10 @@ import { setImmediate } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { createOracleAgent } from '../agents/oracle.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Runner } from '../runner/runner.ts'
+import { createFileStore } from '../store/file-store.ts'
+import { temporaryFolder } from '../testing/temporary-folder.ts'
 import { loadHarborTask } from '../tasks/harbor-task.ts'
 import { writeTask } from '../tasks/task-fixture.ts'
 import { resultKey } from '../store/keys.ts'
@@ -64,6 +67,9 @@ test('a sandbox that is lost while it is prepared fails this rollout and leaves 
     scope: 'scope',
     signal: new AbortController().signal,
     layers: false,
+    store: createFileStore(await temporaryFolder('prepare')),
+    options: jobOptions(),
+    place: { job: 'j', rollout: 'a-task.oracle.1', incarnation: 1 },
   })
 
   await expect(preparing).rejects.toMatchObject({ code: 'sandbox-lost' })

@@ -5,6 +5,7 @@ import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import type { ImageSource, Limits, Resources, SandboxSpec } from '../providers/contract/runtime.ts'
 import { splitEnv } from '../tasks/host-templates.ts'
 import type { Task, TaskRuntime } from '../tasks/task.ts'
+import { multiplied } from './task-limits.ts'
 
 export const defaultLimits: Limits = {
   acquireTimeoutMs: 10 * 60_000,
@@ -32,7 +33,7 @@ export function resolveSpec(order: RuntimeOrder & { readonly agent: Pick<Agent, 
     imageMap: options.imageMap,
     ...(agent.layerScript === undefined ? {} : { layerScript: agent.layerScript }),
     resources: present(runtime.resources ?? {}) as Resources,
-    limits: { ...defaultLimits, ...present(runtime.limits ?? {}) },
+    limits: limitsOf(runtime, options),
     ...networkOf(runtime),
     env: plain,
     secrets: [...(runtime.secrets ?? []), ...Object.keys(fromHost)],
@@ -41,6 +42,11 @@ export function resolveSpec(order: RuntimeOrder & { readonly agent: Pick<Agent, 
     ...(runtime.user ? { user: runtime.user } : {}),
     ...(runtime.workdir ? { workdir: runtime.workdir } : {}),
   }
+}
+
+function limitsOf({ limits: stated }: RuntimeConfig, options: JobOptions): Limits {
+  const limits: Limits = { ...defaultLimits, ...present(stated ?? {}) }
+  return { ...limits, startTimeoutMs: multiplied(limits.startTimeoutMs, options, 'environmentBuild') }
 }
 
 /** All layers, before defaults: what somebody has said. */
@@ -88,7 +94,8 @@ function imageOf({ task, options }: RuntimeOrder): ImageSource {
   const above = upperLayers(task, options).reduce(layRuntime, {}).image
   if (above === null) return { type: 'default' }
   if (above !== undefined) return { type: 'name', name: above }
-  if (task.runtime.image.type !== 'default') return task.runtime.image
+  const own = options.ignoreDockerImage ? (task.runtime.dockerfile ?? task.runtime.image) : task.runtime.image
+  if (own.type !== 'default') return own
   const below = lowerLayers(options).reduce(layRuntime, {}).image
   return below ? { type: 'name', name: below } : { type: 'default' }
 }

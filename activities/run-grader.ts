@@ -5,6 +5,7 @@ import { RollcallError } from '../protocol/failure.ts'
 import type { Rewards } from '../protocol/grade.ts'
 import { readFile } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
+import type { ExecLog } from './exec-log.ts'
 import { loadGrader } from '../tasks/task-module.ts'
 import type { GraderReference } from '../tasks/task.ts'
 
@@ -24,6 +25,8 @@ export interface GraderRun {
   readonly timeoutMs: number
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
+  /** Keeps its commands with their output: what a grader looked at is evidence. */
+  readonly log: Pick<ExecLog, 'report' | 'spool'>
 }
 
 /**
@@ -85,25 +88,47 @@ class Asking {
   }
 
   async #exec(command: string, options: GraderExecOptions): Promise<GraderExecResult> {
-    const { runner, workdir } = this.#run
+    const { workdir } = this.#run
+    const id = this.#nextId()
     const request: ExecRequest = {
-      id: this.#nextId(),
+      id,
       script: command,
       cwd: options.cwd ?? workdir,
       user: options.user ?? 'root',
       timeoutMs: options.timeoutMs ?? this.#leftMs(),
       ...(options.env === undefined ? {} : { env: options.env }),
     }
-    return shown(await runner.exec(request, { signal: this.#signal }))
+    return shown(await this.#recorded(request, command))
   }
 
   async #readFile(path: string): Promise<string | undefined> {
     const { runner, workdir } = this.#run
-    const file = { id: this.#nextId(), path, maxBytes: readFileBytes, cwd: workdir, user: 'root' }
+    const id = this.#nextId()
+    const file = { id, path, maxBytes: readFileBytes, cwd: workdir, user: 'root' }
     const read = await readFile(runner, file, { signal: this.#signal })
     if (read.type === 'read') return read.content.toString()
     if (read.type === 'failed') throw lost(read.result)
     return undefined
+  }
+
+  async #recorded(request: ExecRequest, command: string): Promise<ExecResult> {
+    const { runner, log } = this.#run
+    const { id } = request
+    const startedAt = new Date().toISOString()
+    const sinks = { stdoutSink: log.spool(id, 'stdout'), stderrSink: log.spool(id, 'stderr') }
+    const result = await runner.exec({ ...request, ...sinks }, { signal: this.#signal })
+    const { outcome, durationMs, stdout, stderr } = result
+    const bytes = { stdoutBytes: stdout.bytes, stderrBytes: stderr.bytes }
+    log.report({
+      id,
+      command,
+      outcome,
+      startedAt,
+      durationMs,
+      ...bytes,
+      truncated: stdout.truncated || stderr.truncated,
+    })
+    return result
   }
 
   #nextId(): ExecId {
@@ -136,7 +161,7 @@ function checkedRewards(rewards: unknown, { grader }: GraderRun): Rewards {
   const table = typeof rewards === 'number' ? { reward: rewards } : rewards
   const entries = typeof table === 'object' && table !== null ? Object.entries(table) : []
   const isSound = entries.length > 0 && entries.every(([, value]) => Number.isFinite(value))
-  if (isSound) return Object.fromEntries(entries) as Rewards
+  if (isSound) return Object.fromEntries(entries)
   const found = JSON.stringify(rewards, (_, value: unknown) => (typeof value === 'number' ? String(value) : value))
   throw new RollcallError(
     'reward-invalid',

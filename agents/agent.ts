@@ -64,11 +64,15 @@ export interface Turn<State extends JsonValue = JsonValue> {
 /** What an agent may know of its task. */
 export interface AgentTask {
   readonly name: string
+  /** Of a task of several steps: the step's name. Each step is a session of its own, in the same sandbox. */
+  readonly step?: string
   readonly instruction: string
   /** Where commands start. */
   readonly workdir: string
   /** The time of the whole agent phase, where it is limited. */
   readonly timeoutMs?: number
+  /** Absolute path of a folder in the sandbox with skills, where the task brings one. */
+  readonly skillsDirectory?: string
   /** Files of the task that an agent may ask to be uploaded (`solution/solve.sh`); only names. */
   readonly files: readonly string[]
   /** `[solution] env` of the task, without values of the host. */

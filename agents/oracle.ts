@@ -34,7 +34,8 @@ function runSolution(task: AgentTask): Decision {
 async function checkSolution(task: AgentTask): Promise<readonly string[]> {
   if (task.files.includes(solveScript)) return []
   if (!task.files.includes(taskTurnsPath)) {
-    return [`Task ${task.name} has no solution: the oracle needs ${solveScript} or ${taskTurnsPath}`]
+    const at = task.step === undefined ? '' : `steps/${task.step}/`
+    return [`Task ${task.name} has no solution: the oracle needs ${at}${solveScript} or ${at}${taskTurnsPath}`]
   }
   return turnsOf(task).then(
     () => [],

@@ -21,6 +21,13 @@ export function parseCpus(option: string, value: string): number {
   throw badOption(option, value, 'a number of CPUs above 0, for instance 2 or 0.5')
 }
 
+/** A factor, for instance 2 or 0.5. */
+export function parseMultiplier(option: string, value: string): number {
+  const factor = /^\d+(\.\d+)?$/.test(value) ? Number(value) : 0
+  if (factor > 0 && factor <= 1_000) return factor
+  throw badOption(option, value, 'a number above 0 and at most 1000, for instance 2 or 0.5')
+}
+
 const mebibytes: Readonly<Record<string, number>> = { k: 1 / 1024, m: 1, g: 1024, t: 1024 * 1024 }
 
 /** `512M`, `2G`, `1.5GiB`; a bare number counts MiB. */

@@ -18,6 +18,12 @@ export interface RawRunOptions {
   readonly maxTurns?: string
   readonly maxTokens?: string
   readonly agentTimeout?: string
+  readonly timeoutMultiplier?: string
+  readonly agentTimeoutMultiplier?: string
+  readonly verifierTimeoutMultiplier?: string
+  readonly agentSetupTimeoutMultiplier?: string
+  readonly environmentBuildTimeoutMultiplier?: string
+  readonly ignoreDockerImage?: boolean
   readonly sandboxLoss?: string
   readonly hostTimeout?: string
   readonly keep?: string
@@ -36,6 +42,8 @@ export function parseRunOptions(raw: RawRunOptions, agents: readonly AgentOption
     worker: raw.worker ? 'own' : 'shared',
     ...given('job', raw.job, parseJobId),
     ...parseLimits(raw),
+    ...parseMultipliers(raw),
+    ...(raw.ignoreDockerImage === true ? { ignoreDockerImage: true } : {}),
     ...parseResources(raw),
   }
 }
@@ -78,6 +86,22 @@ function parseLimits(raw: RawRunOptions): RunOptions {
     ...parseSandboxLoss(raw),
     ...given('keep', raw.keep, (value) => parse.parseChoice('--keep', value, keepPolicies)),
   }
+}
+
+const multiplierFlags = [
+  ['all', '--timeout-multiplier', 'timeoutMultiplier'],
+  ['agent', '--agent-timeout-multiplier', 'agentTimeoutMultiplier'],
+  ['verifier', '--verifier-timeout-multiplier', 'verifierTimeoutMultiplier'],
+  ['agentSetup', '--agent-setup-timeout-multiplier', 'agentSetupTimeoutMultiplier'],
+  ['environmentBuild', '--environment-build-timeout-multiplier', 'environmentBuildTimeoutMultiplier'],
+] as const
+
+function parseMultipliers(raw: RawRunOptions): Pick<RunOptions, 'timeoutMultipliers'> {
+  const found = multiplierFlags.map(([phase, flag, key]) =>
+    given(phase, raw[key], (value) => parse.parseMultiplier(flag, value)),
+  )
+  const timeoutMultipliers: NonNullable<RunOptions['timeoutMultipliers']> = Object.assign({}, ...found)
+  return Object.keys(timeoutMultipliers).length === 0 ? {} : { timeoutMultipliers }
 }
 
 const lossPolicies = ['fail', 'restart'] as const

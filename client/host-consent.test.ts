@@ -9,7 +9,13 @@ type Tables = {
 }
 
 function task(name: string, { environment = {}, verifier = {}, solution = {} }: Tables) {
-  return { name, runtime: { env: environment }, verifier: { env: verifier }, solution: { env: solution } } as Task
+  return {
+    name,
+    runtime: { env: environment },
+    verifier: { env: verifier },
+    solution: { env: solution },
+    steps: [],
+  } as unknown as Task
 }
 
 const tasks = [

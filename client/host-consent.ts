@@ -14,7 +14,7 @@ export interface AskedVariable {
 }
 
 type Env = Readonly<Record<string, string | null>>
-type EnvSource = Pick<Task, 'name' | 'runtime' | 'ownRuntime' | 'verifier' | 'solution'>
+type EnvSource = Pick<Task, 'name' | 'runtime' | 'ownRuntime' | 'verifier' | 'steps' | 'solution'>
 
 /** Everything that is asked for by `${VAR}`, sorted by name. */
 export function askedVariables(
@@ -36,8 +36,10 @@ export function askedVariables(
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-function taskTables({ runtime, ownRuntime, verifier, solution }: EnvSource): Env[] {
-  return [runtime.env, ownRuntime?.env ?? {}, verifier.env, solution.env]
+function taskTables({ runtime, ownRuntime, verifier, steps, solution }: EnvSource): Env[] {
+  const verifiers = [verifier, ...steps.map((step) => step.verifier)]
+  const tables = verifiers.flatMap((one) => [one.env, one.runtime?.env ?? {}])
+  return [runtime.env, ownRuntime?.env ?? {}, ...tables, solution.env]
 }
 
 function variablesOf(tables: readonly Env[]) {

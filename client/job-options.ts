@@ -92,6 +92,8 @@ export async function prepareJobOptions(
       hostLostMs: run.sandboxLoss?.hostLostMs ?? runDefaults.sandboxLoss.hostLostMs,
     },
     gradingAttempts: run.gradingAttempts ?? runDefaults.gradingAttempts,
+    timeoutMultipliers: run.timeoutMultipliers ?? {},
+    ignoreDockerImage: run.ignoreDockerImage ?? false,
     keep: run.keep ?? runDefaults.keep,
   })
   return { options, bundles: [...(taskset.bundles ?? []), ...agents.flatMap(({ bundle }) => bundle ?? [])] }

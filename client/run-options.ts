@@ -58,6 +58,18 @@ export interface RunOptions {
   }
   /** How often tests without a usable reward are run at most. Default 1, at most 3. */
   readonly gradingAttempts?: number
+  /** Of time limits, by phase; a phase without one of its own takes `all`. Default 1. */
+  readonly timeoutMultipliers?: {
+    readonly all?: number
+    readonly agent?: number
+    readonly verifier?: number
+    /** Of the agent's installation. */
+    readonly agentSetup?: number
+    /** Of building, making and starting the sandbox. */
+    readonly environmentBuild?: number
+  }
+  /** Builds a task's Dockerfile also where the task names an image. Default false. */
+  readonly ignoreDockerImage?: boolean
   /** Default `never`. */
   readonly keep?: 'never' | 'on-failure' | 'always'
   /** `own`: a detached worker for this job, with the caller's environment; `shared`: workers that run already. */

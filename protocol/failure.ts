@@ -24,6 +24,16 @@ const kinds = {
   },
   'image-build-failed': { actor: 'author', retry: false, meaning: 'The Dockerfile of the task does not build.' },
   'image-missing': { actor: 'author', retry: false, meaning: 'The image does not exist where the sandbox is made.' },
+  'healthcheck-failed': {
+    actor: 'author',
+    retry: false,
+    meaning: 'The health check of the task’s environment, or of one of its steps, did not pass in time.',
+  },
+  'step-setup-failed': {
+    actor: 'author',
+    retry: false,
+    meaning: 'The setup.sh of a step failed, so that its agent was not started.',
+  },
   'configuration-invalid': { actor: 'operator', retry: false, meaning: 'An option or a setting is wrong.' },
   'payload-too-large': {
     actor: 'operator',

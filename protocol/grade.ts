@@ -18,6 +18,41 @@ export type PhaseTimes = Readonly<
   Partial<Record<'open' | 'turns' | 'grade', { readonly startedAt: string; readonly finishedAt: string }>>
 >
 
+/** What became of one artifact that was to be collected. */
+export interface ArtifactRecord {
+  /** Absolute path in the sandbox. */
+  readonly source: string
+  /** Relative to the rollout's `artifacts/`, or to a step's. */
+  readonly destination: string
+  readonly type?: 'file' | 'directory'
+  /**
+   * `partial`: cut at the size limit, or it could not be read to its end. `skipped`: a link, a special file, or another
+   * artifact has its destination; `reason` says which.
+   */
+  readonly status: 'ok' | 'partial' | 'missing' | 'skipped'
+  readonly reason?: string
+  /** Of the tar. */
+  readonly bytes?: number
+  /** Store key of a tar: the folder's content, or the file alone. */
+  readonly key?: string
+}
+
+/** What one step of a rollout came to; one that was never begun has none. */
+export interface StepResult {
+  readonly name: string
+  readonly rewards?: Rewards
+  readonly integrity?: Integrity
+  readonly agentEnd?: AgentEnd
+  /** Why the rollout ended with this step. */
+  readonly failure?: Failure
+  readonly gradingAttempts: number
+  readonly phases: PhaseTimes
+  /** Numbers of its phases in the last incarnation: its first and its last one. */
+  readonly firstPhase: number
+  readonly lastPhase: number
+  readonly artifacts?: readonly ArtifactRecord[]
+}
+
 /** What a rollout came to: `result.json` of the store and the record behind every table. */
 export interface RolloutResult {
   readonly version: 1
@@ -35,8 +70,12 @@ export interface RolloutResult {
   readonly integrity?: Integrity
   /** Only when failed or cancelled. */
   readonly failure?: Failure
-  /** How the agent's part ended; an outcome, not a failure. */
+  /** How the agent's part ended (of several steps: the last one's); an outcome, not a failure. */
   readonly agentEnd?: AgentEnd
+  /** Of a task of several steps: those that were begun, in order. Their rewards give the rollout's. */
+  readonly steps?: readonly StepResult[]
+  /** Of a task of one part: what was collected; absent when nothing was. */
+  readonly artifacts?: readonly ArtifactRecord[]
   readonly turns: number
   readonly usage: Usage
   readonly incarnations: number

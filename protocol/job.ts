@@ -28,6 +28,8 @@ export const selectionSchema = z
   })
   .partial()
 
+const multiplier = z.number('a number above 0').positive('a number above 0').max(1_000, 'at most 1000')
+
 /** Everything that defines a job; `jobs/<job>/job.json`. The same id with other options is a conflict. */
 export const jobOptionsSchema = z.object({
   version: z.literal(1),
@@ -62,6 +64,19 @@ export const jobOptionsSchema = z.object({
     hostLostMs: z.number().int().min(1_000).default(120_000),
   }),
   gradingAttempts: z.number().int().min(1).max(3),
+  /** Of time limits, by phase; a phase without one of its own takes `all`. */
+  timeoutMultipliers: z
+    .strictObject({
+      all: multiplier,
+      agent: multiplier,
+      verifier: multiplier,
+      agentSetup: multiplier,
+      environmentBuild: multiplier,
+    })
+    .partial()
+    .default({}),
+  /** Builds a task's Dockerfile also where the task names an image. */
+  ignoreDockerImage: z.boolean().default(false),
   keep: z.enum(['never', 'on-failure', 'always']),
   parentJob: z.string().optional(),
 })

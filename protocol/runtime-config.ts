@@ -81,7 +81,7 @@ export type RuntimeConfig = z.infer<typeof runtimeConfigSchema>
  * the result is laid over.
  */
 export function layRuntime(lower: RuntimeConfig, upper: RuntimeConfig): RuntimeConfig {
-  return layTable(lower, upper) as RuntimeConfig
+  return layTable(lower, upper)
 }
 
 function layTable(lower: object, upper: object): object {

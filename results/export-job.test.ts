@@ -239,18 +239,25 @@ test('artifacts are unpacked; what would climb out of their folder or is no plai
   tar.entry({ name: 'report.txt/', type: 'directory' })
   tar.entry({ name: 'report.txt' }, 'a folder’s name')
   tar.finalize()
-  await put(store, keys.artifactsKey('j', graded.name), await buffer(tar))
-  await storeJob(store, [graded])
+  await storeJob(store, [await withArtifacts(store, await buffer(tar))])
   const folder = await exportJob({ store, job: 'j', jobsDir })
   expect(await filesBelow(join(folder, 'a.oracle.1/artifacts'))).toEqual([
-    'absolute.txt',
-    'link/passwd',
-    'logs/artifacts/report.txt',
-    'report.txt',
+    'manifest.json',
+    'out/absolute.txt',
+    'out/link/passwd',
+    'out/logs/artifacts/report.txt',
+    'out/report.txt',
   ])
   const everywhere = await filesBelow(join(jobsDir, '..'))
   expect(everywhere.filter((file) => file.endsWith('climbed.txt'))).toEqual([])
 })
+
+/** The graded rollout with one folder collected. */
+async function withArtifacts(store: Store, tar: Buffer): Promise<RolloutResult> {
+  const key = keys.collectedTarKey({ job: 'j', rollout: graded.name, incarnation: 1, phase: 3, index: 0 })
+  await put(store, key, tar)
+  return { ...graded, artifacts: [{ source: '/out', destination: 'out', type: 'directory', status: 'ok', key }] }
+}
 
 async function artifactsTar(): Promise<Buffer> {
   const tar = pack()
@@ -261,18 +268,18 @@ async function artifactsTar(): Promise<Buffer> {
 }
 
 test.each([
-  ['is cut', async () => (await artifactsTar()).subarray(0, 50_000), ['whole.txt']],
-  ['is cut within a header', async () => (await artifactsTar()).subarray(0, 1_100), ['whole.txt']],
+  ['is cut', async () => (await artifactsTar()).subarray(0, 50_000), ['out/whole.txt']],
+  ['is cut within a header', async () => (await artifactsTar()).subarray(0, 1_100), ['out/whole.txt']],
   [
     'turns into nonsense',
     async () => Buffer.concat([(await artifactsTar()).subarray(0, 1024), Buffer.alloc(4096, 7)]),
-    ['whole.txt'],
+    ['out/whole.txt'],
   ],
   ['is none', async () => Buffer.alloc(5_000, 7), []],
 ])('of a tar of artifacts that %s, what comes before the damage is exported', async (_, tar, expected) => {
   const { store, jobsDir } = await newPlace()
-  await storeJob(store, [graded])
-  await put(store, keys.artifactsKey('j', graded.name), await tar())
+  await storeJob(store, [await withArtifacts(store, await tar())])
   const folder = await exportJob({ store, job: 'j', jobsDir })
-  expect(await readdir(join(folder, graded.name, 'artifacts'))).toEqual(expected)
+  const found = await filesBelow(join(folder, graded.name, 'artifacts'))
+  expect(found.filter((path) => path !== 'manifest.json')).toEqual(expected)
 })

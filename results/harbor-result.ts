@@ -1,6 +1,6 @@
 import { meanReward } from './summary.ts'
 import type { AgentSpec } from '../agents/agent.ts'
-import type { JobSummary, RolloutResult } from '../protocol/grade.ts'
+import type { JobSummary, RolloutResult, StepResult } from '../protocol/grade.ts'
 import type { JobOptions } from '../protocol/job.ts'
 
 /**
@@ -38,7 +38,7 @@ export function harborTrialResult(result: RolloutResult, context: TrialContext):
     agent_setup: null,
     agent_execution: timing(result, 'turns'),
     verifier: timing(result, 'grade'),
-    step_results: null,
+    step_results: result.steps?.map((step) => stepResult(step, result)) ?? null,
     rollcall: result,
   }
 }
@@ -153,7 +153,7 @@ function agentResult({ usage, turns, agentEnd }: RolloutResult): JsonObject {
   }
 }
 
-function exceptionInfo(result: RolloutResult): JsonObject | null {
+function exceptionInfo(result: Pick<RolloutResult, 'failure' | 'finishedAt'>): JsonObject | null {
   if (!result.failure) return null
   return {
     exception_type: result.failure.code,
@@ -163,7 +163,18 @@ function exceptionInfo(result: RolloutResult): JsonObject | null {
   }
 }
 
-function timing(result: RolloutResult, phase: 'open' | 'turns' | 'grade'): JsonObject | null {
+function stepResult(step: StepResult, { finishedAt }: RolloutResult): JsonObject {
+  return {
+    step_name: step.name,
+    agent_result: step.agentEnd ? { metadata: { end: step.agentEnd } } : null,
+    verifier_result: step.rewards ? { rewards: step.rewards } : null,
+    exception_info: exceptionInfo({ ...step, finishedAt }),
+    agent_execution: timing(step, 'turns'),
+    verifier: timing(step, 'grade'),
+  }
+}
+
+function timing(result: Pick<RolloutResult, 'phases'>, phase: 'open' | 'turns' | 'grade'): JsonObject | null {
   const times = result.phases[phase]
   return times ? { started_at: times.startedAt, finished_at: times.finishedAt } : null
 }

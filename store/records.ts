@@ -1,5 +1,5 @@
 import type { CallResult, Decision } from '../agents/agent.ts'
-import type { Integrity, Rewards } from '../protocol/grade.ts'
+import type { ArtifactRecord, Integrity, Rewards } from '../protocol/grade.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { OpenedRollout, RolloutPolicy } from '../protocol/activities.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
@@ -51,6 +51,27 @@ export interface StoredGrade {
   readonly finishedAt: string
   /** Commands of processes that the agent had left running when the tests began. */
   readonly processes: readonly string[]
+}
+
+/** `preparedKey`: the commands that prepared a step. */
+export interface StoredPreparation {
+  readonly execs: readonly ExecRecord[]
+}
+
+/** `healthKey`: one run of a health check. */
+export interface StoredHealth {
+  readonly healthy: boolean
+  /** When it ended, counted from the first one's beginning. */
+  readonly endedMs: number
+  /** How it ended and what it printed last, for people. */
+  readonly said: string
+}
+
+/** `collectedKey` */
+export interface StoredCollection {
+  readonly artifacts: readonly ArtifactRecord[]
+  /** Commands that made evidence for a separate verifier. */
+  readonly execs: readonly ExecRecord[]
 }
 
 /** What one stream of a command came to. */

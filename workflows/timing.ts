@@ -34,6 +34,8 @@ export const timing = {
    * times what a busy machine needs, and far less than the limits of turns and tests.
    */
   sandboxSilenceMs: 120_000,
+  /** Preparing a step, and collecting what it left: uploads, downloads and commands of the task's author. */
+  prepareMs: 3_600_000,
   /** Fixed steps of grading around the tests: fresh directories, upload, reading the reward. */
   gradeOverheadMs: 10 * 60_000,
 } as const
@@ -71,6 +73,20 @@ export const activityOptions = {
     scheduleToCloseTimeout: limits.acquireTimeoutMs + limits.startTimeoutMs + timing.marginMs,
     retry: untilTimeout,
   }),
+  /** Uploads, a step's setup.sh and its health check; the limits of commands are kept in the sandbox. */
+  prepareStep: (startTimeoutMs: number) => ({
+    ...common,
+    startToCloseTimeout: startTimeoutMs + timing.prepareMs,
+    scheduleToCloseTimeout: 2 * (startTimeoutMs + timing.prepareMs),
+    retry: untilTimeout,
+  }),
+  /** Commands that make evidence, then at most 1 GiB out of the sandbox. */
+  collectArtifacts: {
+    ...common,
+    startToCloseTimeout: timing.prepareMs,
+    scheduleToCloseTimeout: 2 * timing.prepareMs,
+    retry: untilTimeout,
+  },
   /** One turn may be one long command, so an attempt may take until the phase's deadline. */
   runTurns: (remainingMs: number) => ({
     ...common,
