@@ -31,7 +31,7 @@ export async function jobOfOneTask(
     openStore: () => store,
     provider: async () => provider,
     loadAgent: async () => more.agent ?? createOracleAgent(),
-    secrets: () => more.secrets ?? {},
+    secrets: (names) => Object.fromEntries(Object.entries(more.secrets ?? {}).filter(([name]) => names.includes(name))),
     namespace: 'test',
     room: { give: async () => {}, taken: () => {} },
     reach: async () => ({ place: await provider.place(), queue: 'none' }),

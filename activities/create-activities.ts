@@ -8,6 +8,7 @@ import { collectArtifacts } from './collect-artifacts.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { createJobContexts } from './job-context.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
+import { maskingRunner } from './masking-runner.ts'
 import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
@@ -34,12 +35,14 @@ export function createActivities(services: ActivityServices): { activities: Acti
 
   const inSandbox = sandboxUser(contextOf, attachments)
 
-  /** Work in a rollout's sandbox, whose commands are told with the heartbeats. */
+  /** Work in a rollout's sandbox, whose commands are told with the heartbeats; secrets are masked in all they print. */
   const inRollout = <Result>(input: PartInput, work: (at: InRollout) => Promise<Result>) =>
     runActivity(handover, async ({ signal, ...notes }) => {
       const context = await contextOf(input)
       const rollout = await context.rollout(input.rollout)
-      return await inSandbox(input, (runner) => work({ context, rollout, signal, runner }), notes)
+      const { mask } = rollout.host
+      const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) })
+      return await masked(rollout, () => inSandbox(input, masking, notes))
     })
 
   const activities: Activities = {
@@ -63,7 +66,9 @@ export function createActivities(services: ActivityServices): { activities: Acti
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
         const onProgress = (line: string) => note({ execs: [], line })
-        return await openRollout(input, { context, rollout, services, attachments, signal, onProgress })
+        return await masked(rollout, () =>
+          openRollout(input, { context, rollout, services, attachments, signal, onProgress }),
+        )
       }),
 
     prepareStep: (input) => inRollout(input, (at) => prepareStep(input, at)),
@@ -97,6 +102,15 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
   }
   return { activities, close: () => attachments.close() }
+}
+
+/** What an error tells ends in histories and results: no values of secrets. */
+async function masked<Result>({ host }: Pick<RolloutContext, 'host'>, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (error) {
+    throw host.mask.error(error)
+  }
 }
 
 interface InRollout {

@@ -19,6 +19,9 @@ import { assertDone } from './assert-done.ts'
 import { bringArtifacts } from './bring-artifacts.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
+import { runGrader } from './run-grader.ts'
+import { readEarlierSteps } from './transcript.ts'
+import type { GraderReference } from '../tasks/task.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
 import type { StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
@@ -99,6 +102,8 @@ class GradingAttempt {
 
   async #rewards() {
     await (this.#isSeparate ? this.#prepareSeparate() : this.#prepareShared())
+    const { grader } = this.#dependencies.rollout.task
+    if (grader !== undefined) return await this.#runGrader(grader)
     const tests = await this.#runTests()
     const first = await this.#readReward(gradingCalls.reward, tests)
     const second = await this.#readReward(gradingCalls.rewardAgain, tests)
@@ -107,6 +112,25 @@ class GradingAttempt {
     }
     await this.#storeReward(first)
     return this.#parse(first, tests)
+  }
+
+  /** Its commands have ids of their own, in the order in which it asks for them. */
+  async #runGrader(grader: GraderReference) {
+    const { context, rollout, runner, signal } = this.#dependencies
+    const opening = await getJson<StoredOpening>(context.store, openedKey(this.#input))
+    return await runGrader({
+      grader,
+      runner,
+      signal,
+      readBundle: (key) => context.store.get(key),
+      cacheDirectory: context.cacheDirectory,
+      idOf: (asked) => this.#id(gradingCalls.grader, asked),
+      workdir: opening?.workdir ?? '/',
+      transcript: await readEarlierSteps(context.store, this.#input),
+      log: this.#log,
+      env: rollout.host.expand(this.#part.verifier.env),
+      timeoutMs: verifierTimeoutMs(this.#part, context.options),
+    })
   }
 
   get #part() {
@@ -204,7 +228,7 @@ class GradingAttempt {
 
   /** The exit code is recorded and ignored, as in Harbor: only the reward counts. */
   async #runTests(): Promise<ExecResult> {
-    const { context } = this.#dependencies
+    const { context, rollout } = this.#dependencies
     const { verifier } = this.#part
     const opening = await this.#opening()
     const timeoutMs = verifierTimeoutMs(this.#part, context.options)
@@ -212,7 +236,7 @@ class GradingAttempt {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
       shell: 'bash',
       cwd: opening?.workdir ?? '/',
-      env: verifier.env,
+      env: rollout.host.expand(verifier.env),
       user: verifierUser(this.#part),
       timeoutMs,
       stdoutSink: this.#log.spoolTo(this.#testOutputKey('stdout')),
@@ -271,7 +295,7 @@ class GradingAttempt {
   async #grade(found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure }): Promise<StoredGrade> {
     await this.#log.flush()
     await this.#findVisits()
-    return {
+    const grade = {
       ...found,
       integrity: await this.#integrity(),
       execs: this.#log.records,
@@ -279,6 +303,7 @@ class GradingAttempt {
       finishedAt: new Date().toISOString(),
       processes: [...this.#visits, ...this.#processes].slice(0, mostProcesses),
     }
+    return this.#dependencies.rollout.host.mask.json(grade)
   }
 
   #opening(): Promise<StoredOpening | undefined> {

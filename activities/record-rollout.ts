@@ -182,6 +182,7 @@ function resultOf(input: RecordInput, context: RecordDependencies['context'], re
     incarnations: input.incarnation,
     gradingAttempts: input.gradingAttempts,
     ...(latest === undefined ? {} : { sandbox: sandboxOf(latest) }),
+    ...(latest?.runtime === undefined ? {} : { runtime: latest.runtime }),
     startedAt: input.startedAt,
     finishedAt: new Date().toISOString(),
     phases: input.phases,

@@ -13,6 +13,7 @@ import { answerKey, openedKey } from '../store/keys.ts'
 import type { StoredAnswer } from '../store/records.ts'
 import { loadTaskset } from '../tasks/load-taskset.ts'
 import { writeTask } from '../tasks/task-fixture.ts'
+import { hostValues } from './host-values.ts'
 import { resolveSpec } from './resolve-spec.ts'
 import { runTurns } from './run-turns.ts'
 import { execScope } from './sandbox-name.ts'
@@ -62,7 +63,9 @@ async function openedRollout(agent: Agent, limits: Partial<ReturnType<typeof job
   }
   const opened = { lease, agentTimeoutMs: 1, verifierTimeoutMs: 1 }
   await putJsonOnce(context.store, openedKey(input), { opened, image: 'i', workdir: sandbox.workdir, execs: [] })
-  const rollout = { task, agent, spec: resolveSpec({ task, agent, options }) }
+  const spec = resolveSpec({ task, agent, options })
+  const host = hostValues({ spec, options, services: { secrets: () => ({}) } })
+  const rollout = { task, agent, spec, host }
   const attempt = (isRetry: boolean) => (more: Partial<TurnsInput>) =>
     runTurns(
       { ...input, ...more },

@@ -7,6 +7,7 @@ import type { Runner } from '../runner/runner.ts'
 import { answerKey, openedKey, turnResultKey } from '../store/keys.ts'
 import { partOf } from '../tasks/task-parts.ts'
 import { executeBatch } from '../tools/execute-batch.ts'
+import { splitEnv } from '../tasks/host-templates.ts'
 import { toolDescriptions } from '../tools/tools.ts'
 import { agentTask } from './agent-task.ts'
 import { ExecLog } from './exec-log.ts'
@@ -24,7 +25,7 @@ const maxModelWaitMs = 60_000
 
 export interface TurnsDependencies {
   readonly context: Pick<JobContext, 'job' | 'store' | 'options'>
-  readonly rollout: Pick<RolloutContext, 'task' | 'agent' | 'spec'>
+  readonly rollout: Pick<RolloutContext, 'task' | 'agent' | 'spec' | 'host'>
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
@@ -112,7 +113,9 @@ class TurnLoop {
     if (stored !== undefined) return stored
     const startedAt = new Date().toISOString()
     const decision = await this.#ask(signal)
-    return await putJsonOnce<StoredAnswer>(store, key, { decision, startedAt })
+    // What is acted on is what is stored, in this attempt and in the next: masked.
+    const masked = this.#dependencies.rollout.host.mask.json(decision)
+    return await putJsonOnce<StoredAnswer>(store, key, { decision: masked, startedAt })
   }
 
   async #ask(signal: AbortSignal): Promise<Decision> {
@@ -157,6 +160,7 @@ class TurnLoop {
         defaultTimeoutMs: rollout.spec.limits.execTimeoutMs,
         workdir: this.#workdir,
         ...(user === undefined ? {} : { user }),
+        ...(rollout.agent.takesSolutionEnv === true ? { env: this.#solutionEnv() } : {}),
         signal,
         onExec: log.report,
         spool: log.spool,
@@ -166,8 +170,18 @@ class TurnLoop {
     return await this.#storeResult({ results, execs: log.records })
   }
 
+  /** Given to commands, since a decision that held the values would be stored. */
+  #solutionEnv() {
+    const { task, host } = this.#dependencies.rollout
+    return host.expand(splitEnv(task.solution.env).fromHost)
+  }
+
   #storeResult(result: StoredTurnResult): Promise<StoredTurnResult> {
-    return putJsonOnce(this.#dependencies.context.store, turnResultKey({ ...this.#at(), turn: this.turn }), result)
+    return putJsonOnce(
+      this.#dependencies.context.store,
+      turnResultKey({ ...this.#at(), turn: this.turn }),
+      this.#dependencies.rollout.host.mask.json(result),
+    )
   }
 
   /** Ends the wait, not the command, when the phase's time is up: grading ends what still runs. */

@@ -2,11 +2,12 @@ import type { JobRef, SummaryResult } from '../protocol/activities.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
 import { rolloutId } from '../protocol/names.ts'
-import { readPlan, readResults } from '../results/read-job.ts'
+import { readResults } from '../results/read-job.ts'
 import { summarizeResults } from '../results/summary.ts'
-import { lockKey, summaryKey } from '../store/keys.ts'
+import { lockKey, planKey, summaryKey } from '../store/keys.ts'
+import type { StoredPlan } from '../store/records.ts'
 import type { JobContext } from './job-context.ts'
-import { putJsonOnce } from '../store/stored-json.ts'
+import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
 /** The job's summary and lock file from the rollouts' results. Safe to run twice: `putOnce`. */
 export async function summarizeJob(
@@ -14,7 +15,8 @@ export async function summarizeJob(
   { context, versions }: { context: JobContext; versions: Readonly<Record<string, string>> },
 ): Promise<SummaryResult> {
   const { store, options } = context
-  const planned = (await readPlan(store, input.job)) ?? []
+  const plan = await getJson<StoredPlan>(store, planKey(input.job))
+  const planned = plan?.rollouts ?? []
   const stored = await readResults(
     store,
     input.job,
@@ -29,6 +31,8 @@ export async function summarizeJob(
     provider: options.provider,
     imageMap: options.imageMap,
     images: imagesByTask(results),
+    runtimes: plan?.runtimes ?? {},
+    ...(options.selection === undefined ? {} : { selection: options.selection }),
   })
   const { graded, failed, cancelled, mean } = await putJsonOnce(
     store,

@@ -75,7 +75,7 @@ export interface AgentTask {
   readonly skillsDirectory?: string
   /** Files of the task that an agent may ask to be uploaded (`solution/solve.sh`); only names. */
   readonly files: readonly string[]
-  /** `[solution] env` of the task. */
+  /** `[solution] env` of the task, without values of the host. */
   readonly solutionEnv: Readonly<Record<string, string>>
   /** Files of the task that may be read on the worker (`solution/turns.yaml`), or undefined where there is none. */
   readText(path: string): Promise<string | undefined>
@@ -118,6 +118,8 @@ export interface Agent<State extends JsonValue = JsonValue> {
   check?(task: AgentTask): Promise<readonly string[]>
   /** Called once per rollout, when its sandbox is open. */
   uploads?(task: AgentTask): readonly Upload[]
+  /** Its commands get what `[solution] env` takes from the host: for the oracle, and never for agents of others. */
+  readonly takesSolutionEnv?: true
   /** A script that installs what the agent needs, run as root before the first turn (see SandboxSpec.layerScript). */
   readonly layerScript?: string
   /** @throws RollcallError `model-unavailable` (asked again later), `model-rejected`, `agent-failed` */

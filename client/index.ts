@@ -11,6 +11,17 @@ export { RollcallError } from '../protocol/failure.ts'
 export type { Failure, FailureCode } from '../protocol/failure.ts'
 export type { JobEvent, JobState, JobStatus } from '../protocol/events.ts'
 export type { Integrity, JobSummary, Rewards, RolloutResult } from '../protocol/grade.ts'
-export type { RuntimeOverrides } from '../protocol/job.ts'
+export type { RuntimeConfig } from '../protocol/runtime-config.ts'
+export type { Selection } from '../protocol/job.ts'
 export type { Task } from '../tasks/task.ts'
+export { defineTask } from '../tasks/define-task.ts'
+export type {
+  DefinedTask,
+  Grader,
+  GraderExecOptions,
+  GraderExecResult,
+  GraderInput,
+  TaskDefinition,
+} from '../tasks/define-task.ts'
+export type { AskedVariable } from './host-consent.ts'
 export type { Store } from '../store/store.ts'

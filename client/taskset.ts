@@ -1,16 +1,28 @@
 import { randomInt } from 'node:crypto'
 import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { RollcallError } from '../protocol/failure.ts'
 import { jobIdPattern } from '../protocol/names.ts'
 import { findJobOptions, readSummary } from '../results/read-job.ts'
 import { openStore } from '../store/open-store.ts'
-import { loadTaskset } from '../tasks/load-taskset.ts'
+import type { Selection } from '../protocol/job.ts'
+import type { RuntimeConfig } from '../protocol/runtime-config.ts'
+import type { DefinedTask } from '../tasks/define-task.ts'
+import { loadSources, loadTaskset, rowSources } from '../tasks/load-taskset.ts'
+import type { LoadedTaskset } from '../tasks/load-taskset.ts'
+import { selectTasks } from '../tasks/select-tasks.ts'
+import { fetchTask } from '../tasks/task-copy.ts'
+import { bundleTasks, checkDefinitions } from '../tasks/task-module.ts'
+import type { TaskBundle } from '../tasks/task-module.ts'
 import type { Task } from '../tasks/task.ts'
 import { environmentOfProcess, proveUsable } from './environment.ts'
+import type { ClientEnvironment } from './environment.ts'
+import { askedVariables, describeAsked } from './host-consent.ts'
+import type { AskedVariable } from './host-consent.ts'
 import { connectTemporal } from './connect.ts'
 import type { TemporalConnection } from './connect.ts'
 import { Job, liveJob } from './job.ts'
-import { prepareJobOptions } from './job-options.ts'
+import { prepareJobOptions, runtimesOf } from './job-options.ts'
 import type { RunOptions } from './run-options.ts'
 import { JobWorker } from './job-worker.ts'
 import { assertSameOptions, startJob } from './start-job.ts'
@@ -19,18 +31,99 @@ import { assertSameOptions, startJob } from './start-job.ts'
 export class Taskset {
   readonly name: string
   readonly tasks: readonly Task[]
+  /** What its file says for all tasks; each task's own goes over it. */
+  readonly runtime: RuntimeConfig | undefined
+  /** How its tasks were chosen, as the job keeps it. */
+  readonly selection: Selection | undefined
+  /** Bundles of grader functions, to be put into the store. */
+  readonly bundles: readonly TaskBundle[]
 
-  private constructor(loaded: { name: string; tasks: readonly Task[] }) {
+  private constructor(loaded: LoadedTaskset & { selection?: Selection }) {
     this.name = loaded.name
     this.tasks = loaded.tasks
+    this.runtime = loaded.runtime
+    this.selection = loaded.selection
+    this.bundles = loaded.bundles
   }
 
   /**
-   * Loads a folder of Harbor task directories, or a single one.
+   * Loads a folder of tasks, a single task directory, or a file of tasks (`.jsonl`, `.yaml`, `.toml`, `.ts`).
+   * @param options.environment where the cache is; default: from the process
    * @throws RollcallError `task-invalid` with every problem of every task
    */
-  static async load(path: string): Promise<Taskset> {
-    return new Taskset(await loadTaskset(resolve(path)))
+  static async load(path: string, options: { environment?: ClientEnvironment } = {}): Promise<Taskset> {
+    const { cacheDirectory, workingDirectory } = options.environment ?? environmentOfProcess()
+    return new Taskset(await loadTaskset(resolve(workingDirectory, path), { cacheDirectory }))
+  }
+
+  /**
+   * Tasks that a program has made with `defineTask`.
+   * @param options.name default `tasks`
+   * @param options.module `import.meta.url` of the module that exports them: needed for `grade`, which workers load
+   *   from a bundle of it. That module must only define: it is run on workers, too.
+   * @throws RollcallError `task-invalid` with every problem of every task
+   */
+  static async from(
+    tasks: readonly DefinedTask[],
+    options: { name?: string; module?: string; runtime?: RuntimeConfig; environment?: ClientEnvironment } = {},
+  ): Promise<Taskset> {
+    const { cacheDirectory, workingDirectory } = options.environment ?? environmentOfProcess()
+    const { module, name = 'tasks', runtime } = options
+    const path = module === undefined ? resolve(workingDirectory, name) : modulePath(module)
+    const bundle = module === undefined ? undefined : await bundleTasks(path)
+    const checked = checkDefinitions(tasks, { path, bundle })
+    const bundles = checked.bundle === undefined ? [] : [checked.bundle]
+    const sources = { name, bundles, sources: rowSources(checked.tasks), problems: checked.problems }
+    return new Taskset(await loadSources({ ...sources, ...(runtime === undefined ? {} : { runtime }) }, cacheDirectory))
+  }
+
+  /**
+   * The tasks of an earlier job, out of the store.
+   * @throws RollcallError `store-not-shared` when the store does not have them
+   */
+  static async restore(
+    kept: { name: string; tasks: readonly { name: string; checksum: string }[]; runtime?: RuntimeConfig | undefined },
+    options: { environment?: ClientEnvironment } = {},
+  ): Promise<Taskset> {
+    const { storeUrl, cacheDirectory } = options.environment ?? environmentOfProcess()
+    const store = openStore(storeUrl)
+    const tasks: Task[] = []
+    for (const { name, checksum } of kept.tasks) {
+      tasks.push({ ...(await fetchTask(store, cacheDirectory, checksum)), name })
+    }
+    const { name, runtime } = kept
+    return new Taskset({ name, tasks, bundles: [], ...(runtime === undefined ? {} : { runtime }) })
+  }
+
+  /** The tasks for which `keep` is true. @throws RollcallError `configuration-invalid` when none is */
+  filter(keep: (task: Task) => boolean): Taskset {
+    const tasks = this.tasks.filter(keep)
+    if (tasks.length > 0) return this.#with(tasks, this.selection)
+    throw new RollcallError('configuration-invalid', `No task is left: the filter is false for all of ${this.name}`)
+  }
+
+  /**
+   * By name, metadata, seed and limit, in that order.
+   * @throws RollcallError `configuration-invalid` when none is left, saying why
+   */
+  select(selection: Selection): Taskset {
+    return this.#with(selectTasks(this.tasks, selection), selection)
+  }
+
+  #with(tasks: readonly Task[], selection: Selection | undefined): Taskset {
+    const { name, runtime, bundles } = this
+    return new Taskset({
+      name,
+      tasks,
+      bundles,
+      ...(runtime === undefined ? {} : { runtime }),
+      ...(selection === undefined || Object.keys(selection).length === 0 ? {} : { selection }),
+    })
+  }
+
+  /** Variables of the host that its tasks, and the runtime of a run, ask for by `${VAR}`. */
+  askedVariables(run: Pick<RunOptions, 'runtime' | 'provider'> = {}): AskedVariable[] {
+    return askedVariables(this.tasks, runtimesOf(this, run))
   }
 
   /**
@@ -50,6 +143,8 @@ export class Taskset {
     const prepared = await prepareJobOptions(this, run, environment.workingDirectory)
     const onProgress = run.onProgress ?? (() => {})
     await proveUsable(environment)
+    const asked = this.askedVariables(run)
+    if (asked.length > 0) onProgress(`variables of this host that sandboxes get:\n${describeAsked(asked).join('\n')}`)
     const store = openStore(environment.storeUrl)
     const known = await findJobOptions(store, id)
     if (known !== undefined) assertSameOptions(id, known, prepared.options)
@@ -71,6 +166,10 @@ export class Taskset {
       throw error
     }
   }
+}
+
+function modulePath(module: string): string {
+  return module.startsWith('file:') ? fileURLToPath(module) : resolve(module)
 }
 
 /** `<taskset>-<UTC time>-<4 characters>`, chosen once by the client. */

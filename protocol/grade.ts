@@ -1,4 +1,5 @@
 import type { Failure } from './failure.ts'
+import type { EffectiveRuntime } from './runtime-config.ts'
 import type { Usage } from '../agents/agent.ts'
 
 /** How hard the grade was to forge, strongest first (design §10). */
@@ -85,6 +86,8 @@ export interface RolloutResult {
     readonly place: string
     readonly image: string
   }
+  /** What the sandbox was asked to be, all layers resolved; absent where there never was one. */
+  readonly runtime?: EffectiveRuntime
   /** ISO 8601. */
   readonly startedAt: string
   readonly finishedAt: string

@@ -3,6 +3,7 @@ import type { ArtifactRecord, Integrity, Rewards } from '../protocol/grade.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { OpenedRollout, RolloutPolicy } from '../protocol/activities.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
+import type { EffectiveRuntime } from '../protocol/runtime-config.ts'
 import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
 
 /** What the objects of a job and its rollouts hold, by key (keys.ts); each is written once, by an activity. */
@@ -11,6 +12,8 @@ import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
 export interface StoredPlan {
   readonly rollouts: readonly PlannedRollout[]
   readonly policy: RolloutPolicy
+  /** By task: what its sandboxes are asked to be. Absent in plans of older versions. */
+  readonly runtimes?: Readonly<Record<string, EffectiveRuntime>>
 }
 
 /** `answerKey`: the agent's answer of a turn, stored before it is acted on. */
@@ -31,6 +34,8 @@ export interface StoredOpening {
   readonly opened: OpenedRollout
   /** What the sandbox was made from: digest, or a sentence. */
   readonly image: string
+  /** What it was asked to be. Absent in openings of older versions. */
+  readonly runtime?: EffectiveRuntime
   readonly workdir: string
   /** Their numbers before the agent has run. Absent: not known, as of an image's own user. */
   readonly users?: { readonly agent?: number; readonly verifier?: number }
