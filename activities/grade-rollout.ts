@@ -1,13 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { freshDirectoriesScript, freshLogsScript } from '../grading/fresh-directories.ts'
+import { integrityFailure } from '../grading/required-integrity.ts'
 import { parseReward, readRewardScript, rewardFile } from '../grading/reward.ts'
 import type { GradeInput, GradeResult } from '../protocol/activities.ts'
 import { gradingCalls } from '../protocol/exec.ts'
 import type { ExecId, ExecResult } from '../protocol/exec.ts'
 import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { Failure } from '../protocol/failure.ts'
-import type { Integrity } from '../protocol/grade.ts'
+import type { Integrity, Rewards } from '../protocol/grade.ts'
 import { rolloutId } from '../protocol/names.ts'
 import type { Capabilities } from '../providers/contract/provider.ts'
 import { uploadTree } from '../runner/files.ts'
@@ -40,6 +41,8 @@ const mostProcesses = 100
 /** Looks at what is left running, in all 0.8 s. */
 const mostLooks = 5
 const lookAgainMs = 200
+
+type Found = { readonly rewards: Rewards } | { readonly failure: Failure }
 
 export interface GradeDependencies {
   readonly context: JobContext
@@ -292,18 +295,28 @@ class GradingAttempt {
     return verifier !== undefined && agents.every((agent) => agent !== undefined && agent !== 0 && agent !== verifier)
   }
 
-  async #grade(found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure }): Promise<StoredGrade> {
+  async #grade(found: Found): Promise<StoredGrade> {
     await this.#log.flush()
     await this.#findVisits()
+    const integrity = await this.#integrity()
+    const evidence = [...this.#visits, ...this.#processes].slice(0, mostProcesses)
     const grade = {
-      ...found,
-      integrity: await this.#integrity(),
+      ...this.#required(found, { integrity, evidence }),
+      integrity,
       execs: this.#log.records,
       startedAt: this.#startedAt,
       finishedAt: new Date().toISOString(),
-      processes: [...this.#visits, ...this.#processes].slice(0, mostProcesses),
+      processes: evidence,
     }
     return this.#dependencies.rollout.host.mask.json(grade)
+  }
+
+  /** A reward that is easier to forge than the job accepts is none. */
+  #required(found: Found, { integrity, evidence }: { integrity: Integrity; evidence: readonly string[] }): Found {
+    const { requireIntegrity: required } = this.#dependencies.context.options
+    if ('failure' in found) return found
+    const failure = integrityFailure({ found: integrity, required, evidence })
+    return failure === undefined ? found : { failure }
   }
 
   #opening(): Promise<StoredOpening | undefined> {

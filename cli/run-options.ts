@@ -1,3 +1,4 @@
+import { integrityClasses } from '../protocol/grade.ts'
 import { jobIdPattern } from '../protocol/names.ts'
 import { providerNames } from '../workers/providers.ts'
 import type { AgentOption, RunOptions } from '../client/index.ts'
@@ -26,6 +27,7 @@ export interface RawRunOptions {
   readonly ignoreDockerImage?: boolean
   readonly sandboxLoss?: string
   readonly hostTimeout?: string
+  readonly requireIntegrity?: string
   readonly keep?: string
   /** Commander's form of `--no-worker`. */
   readonly worker: boolean
@@ -84,6 +86,9 @@ function parseLimits(raw: RawRunOptions): RunOptions {
     ...given('maxTokens', raw.maxTokens, (value) => parse.parseCount('--max-tokens', value)),
     ...given('agentTimeoutMs', raw.agentTimeout, (value) => parse.parseDurationMs('--agent-timeout', value)),
     ...parseSandboxLoss(raw),
+    ...given('requireIntegrity', raw.requireIntegrity, (value) =>
+      parse.parseChoice('--require-integrity', value, integrityClasses),
+    ),
     ...given('keep', raw.keep, (value) => parse.parseChoice('--keep', value, keepPolicies)),
   }
 }

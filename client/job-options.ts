@@ -91,6 +91,7 @@ export async function prepareJobOptions(
       maxIncarnations: run.sandboxLoss?.maxIncarnations ?? runDefaults.sandboxLoss.maxIncarnations,
       hostLostMs: run.sandboxLoss?.hostLostMs ?? runDefaults.sandboxLoss.hostLostMs,
     },
+    ...(run.requireIntegrity === undefined ? {} : { requireIntegrity: run.requireIntegrity }),
     gradingAttempts: run.gradingAttempts ?? runDefaults.gradingAttempts,
     timeoutMultipliers: run.timeoutMultipliers ?? {},
     ignoreDockerImage: run.ignoreDockerImage ?? false,

@@ -1,4 +1,5 @@
 import type { RuntimeConfig } from '../protocol/runtime-config.ts'
+import type { Integrity } from '../protocol/grade.ts'
 import type { AgentSpec } from '../agents/agent.ts'
 import type { ClientEnvironment } from './environment.ts'
 
@@ -56,6 +57,11 @@ export interface RunOptions {
     readonly maxIncarnations?: number
     readonly hostLostMs?: number
   }
+  /**
+   * The weakest integrity class of a grade that counts (`separate`, `non-root`, `clean`, `live`); a weaker one is the
+   * failure `integrity-too-weak`. Default: all count.
+   */
+  readonly requireIntegrity?: Integrity
   /** How often tests without a usable reward are run at most. Default 1, at most 3. */
   readonly gradingAttempts?: number
   /** Of time limits, by phase; a phase without one of its own takes `all`. Default 1. */

@@ -92,6 +92,11 @@ const kinds = {
     retry: false,
     meaning: 'The reward file changed after the test script had ended.',
   },
+  'integrity-too-weak': {
+    actor: 'grader',
+    retry: false,
+    meaning: 'The grade is easier to forge than --require-integrity accepts.',
+  },
   cancelled: { actor: 'operator', retry: false, meaning: 'The job was cancelled.' },
   internal: { actor: 'operator', retry: true, meaning: 'Rollcall itself has a bug; the message says where.' },
 } as const satisfies Record<string, FailureKind>
@@ -113,7 +118,7 @@ export function isFailureCode(value: unknown): value is FailureCode {
 
 /** Codes that end one grading attempt; the workflow may grade again in the surviving sandbox. */
 export function isGradingFailure(code: FailureCode): boolean {
-  return kinds[code].actor === 'grader' && code !== 'grade-tampered'
+  return kinds[code].actor === 'grader' && code !== 'grade-tampered' && code !== 'integrity-too-weak'
 }
 
 /**

@@ -6,6 +6,11 @@ import type { Usage } from '../agents/agent.ts'
 export const integrityClasses = ['separate', 'non-root', 'clean', 'live'] as const
 export type Integrity = (typeof integrityClasses)[number]
 
+/** Whether a grade of class `found` is good enough where `required` is asked for. */
+export function isAsHard(found: Integrity, required: Integrity): boolean {
+  return integrityClasses.indexOf(found) <= integrityClasses.indexOf(required)
+}
+
 /** Rewards by name, each a finite number. */
 export type Rewards = Readonly<Record<string, number>>
 

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { integrityClasses } from './grade.ts'
 import { taskNamePattern } from './names.ts'
 import { runtimeConfigSchema } from './runtime-config.ts'
 
@@ -63,6 +64,8 @@ export const jobOptionsSchema = z.object({
     /** With several hosts: one whose workers ask for no work this long is lost. */
     hostLostMs: z.number().int().min(1_000).default(120_000),
   }),
+  /** A grade of a weaker class is a failure. Absent: every class is accepted. */
+  requireIntegrity: z.enum(integrityClasses).optional(),
   gradingAttempts: z.number().int().min(1).max(3),
   /** Of time limits, by phase; a phase without one of its own takes `all`. */
   timeoutMultipliers: z

@@ -74,6 +74,7 @@ function addLimitOptions(command: Command): void {
     .option('--ignore-docker-image', 'build the Dockerfile also where the task names an image')
     .option('--sandbox-loss <policy>', 'when a sandbox dies: restart the rollout in a new one, or fail (default fail)')
     .option('--host-timeout <duration>', 'with --no-worker: a host that answers nothing this long is lost (default 2m)')
+    .option('--require-integrity <class>', 'a grade of a weaker class fails: separate, non-root, clean, live (any)')
     .option('--keep <when>', 'keep sandboxes for a look inside: never, on-failure or always (default never)')
 }
 
