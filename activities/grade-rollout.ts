@@ -21,11 +21,13 @@ import { bringArtifacts } from './bring-artifacts.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import { runGrader } from './run-grader.ts'
+import { runJudge } from './run-judge.ts'
+import type { TaskJudge } from '../tasks/judge.ts'
 import { readEarlierSteps } from './transcript.ts'
 import type { GraderReference } from '../tasks/task.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
-import type { StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
+import type { JudgeEvidence, StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
 import { verifierUser } from './part-spec.ts'
 import { execScope, gradingScope } from './sandbox-name.ts'
 import { verifierTimeoutMs } from './task-limits.ts'
@@ -74,6 +76,8 @@ class GradingAttempt {
   readonly #startedAt = new Date().toISOString()
   /** Evidence: commands of what was left running, or why nobody can tell. */
   #processes: string[] = []
+  /** Evidence: what a judge said. */
+  #judged: JudgeEvidence | undefined
   /** Evidence: people who were in the sandbox, the last thing that is looked for. */
   readonly #visits: string[] = []
 
@@ -104,8 +108,9 @@ class GradingAttempt {
   }
 
   async #rewards() {
+    const { grader, judge } = this.#dependencies.rollout.task
+    if (judge !== undefined) return await this.#runJudge(judge)
     await (this.#isSeparate ? this.#prepareSeparate() : this.#prepareShared())
-    const { grader } = this.#dependencies.rollout.task
     if (grader !== undefined) return await this.#runGrader(grader)
     const tests = await this.#runTests()
     const first = await this.#readReward(gradingCalls.reward, tests)
@@ -134,6 +139,31 @@ class GradingAttempt {
       env: rollout.host.expand(this.#part.verifier.env),
       timeoutMs: verifierTimeoutMs(this.#part, context.options),
     })
+  }
+
+  /** Nothing of the task is put into the sandbox: a file of the agent's may be a link to it. */
+  async #runJudge(judge: TaskJudge) {
+    const { context, rollout, runner, signal } = this.#dependencies
+    await this.#endEarlierPhases()
+    await this.#findProcesses()
+    const { owner, phase } = this.#input
+    const { rewards, evidence } = await runJudge({
+      judge,
+      model: await context.judge(judge.model),
+      store: context.store,
+      keyOf: (name) => gradeFileKey({ ...this.#input, name }),
+      runner,
+      idOf: (file) => this.#id(gradingCalls.grader, file),
+      workdir: (await this.#opening())?.workdir ?? '/',
+      instruction: this.#part.instruction,
+      turns: () => readEarlierSteps(context.store, this.#input),
+      mark: execScope(JSON.stringify(['judge', owner, phase])),
+      mask: (value) => rollout.host.mask.json(value),
+      timeoutMs: verifierTimeoutMs(this.#part, context.options),
+      signal,
+    })
+    this.#judged = evidence
+    return rewards
   }
 
   get #part() {
@@ -282,6 +312,8 @@ class GradingAttempt {
     // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed. One without
     // root, too, reads the tests and changes the agent's files before they look.
     if (this.#visits.length > 0 || !this.#canListProcesses() || this.#processes.length > 0) return 'live'
+    // A judge can be talked round by what it reads, whoever wrote it.
+    if (this.#dependencies.rollout.task.judge !== undefined) return 'clean'
     return (await this.#agentIsBound()) ? 'non-root' : 'clean'
   }
 
@@ -307,6 +339,7 @@ class GradingAttempt {
       startedAt: this.#startedAt,
       finishedAt: new Date().toISOString(),
       processes: evidence,
+      ...(this.#judged === undefined ? {} : { judge: this.#judged }),
     }
     return this.#dependencies.rollout.host.mask.json(grade)
   }

@@ -1,4 +1,5 @@
 import type { Agent, AgentSpec } from '../agents/agent.ts'
+import type { JudgeModel } from '../agents/judge-model.ts'
 import type { JobRef } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { JobOptions } from '../protocol/job.ts'
@@ -67,6 +68,10 @@ export class JobContext {
         return bundle
       }),
     )
+  }
+
+  judge(model: string): Promise<JudgeModel> {
+    return this.#services.loadJudge(model)
   }
 
   agentSpec(label: string): AgentSpec {

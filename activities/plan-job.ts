@@ -32,6 +32,8 @@ export async function planJob(
   const specs = await resolveSpecs(context)
   await assertPossible(context, specs)
   assertHostValues(specs, { options: context.options, services })
+  // A model without its key fails here, before anything starts.
+  for (const model of new Set(specs.flatMap(({ task }) => task.judge?.model ?? []))) await services.loadJudge(model)
   const plan = await putJsonOnce<StoredPlan>(context.store, planKey(input.job), {
     rollouts: listRollouts(context.options),
     policy: policyOf(context.options, specs),

@@ -1,4 +1,5 @@
-import type { CallResult, Decision } from '../agents/agent.ts'
+import type { CallResult, Decision, Usage } from '../agents/agent.ts'
+import type { CriterionVerdict } from '../grading/judge-verdict.ts'
 import type { ArtifactRecord, Integrity, Rewards } from '../protocol/grade.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { OpenedRollout, RolloutPolicy } from '../protocol/activities.ts'
@@ -55,6 +56,18 @@ export interface StoredGrade {
   readonly finishedAt: string
   /** Commands of processes that the agent had left running when the tests began. */
   readonly processes: readonly string[]
+  /** Only where a judge has graded. */
+  readonly judge?: JudgeEvidence
+}
+
+/** What a judge said, and what asking it has cost. Question and answers are files of the grading attempt. */
+export interface JudgeEvidence {
+  readonly model: string
+  readonly criteria: readonly CriterionVerdict[]
+  /** How many answers it took. */
+  readonly answers: number
+  /** Of all of them; apart from the agent's. */
+  readonly usage: Usage
 }
 
 /** `preparedKey`: the commands that prepared a step. */

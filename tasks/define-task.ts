@@ -1,6 +1,7 @@
 import type { Turn } from '../agents/agent.ts'
 import type { Rewards } from '../protocol/grade.ts'
 import type { RuntimeConfig } from '../protocol/runtime-config.ts'
+import type { JudgeDefinition } from './judge.ts'
 import type { TaskRow } from './task-row.ts'
 
 /** What a bundle of tasks gets for `import { defineTask } from 'rollcall'`: this file imports nothing at run time. */
@@ -44,11 +45,13 @@ export interface GraderInput {
 /** One number is the reward; a table is rewards by name. */
 export type Grader = (input: GraderInput) => Promise<number | Rewards> | number | Rewards
 
-export interface TaskDefinition extends Omit<TaskRow, 'runtime' | 'check'> {
+export interface TaskDefinition extends Omit<TaskRow, 'runtime' | 'check' | 'judge'> {
   /** Over the taskset's runtime; `null` clears. */
   readonly runtime?: RuntimeConfig
   /** A command whose exit code is the grade; or `grade`. */
   readonly check?: string
+  /** A model that grades by criteria; instead of `check` and `grade`. */
+  readonly judge?: JudgeDefinition
   /** Runs on a worker, in the grading activity; bundled with everything that its module imports. */
   readonly grade?: Grader
 }

@@ -4,6 +4,7 @@ import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
 import type { Problem } from '../providers/contract/provider.ts'
+import { judgeSchema } from './judge.ts'
 import { malformedTemplates } from './host-templates.ts'
 import { problemsOfIssues, shownValue } from './problems.ts'
 import type { Task } from './task.ts'
@@ -15,6 +16,7 @@ const schema = z.strictObject(
   {
     runtime: runtimeConfigSchema.optional(),
     grader: z.strictObject({ bundle: z.string(), task: z.string(), source: z.string() }, 'a table').optional(),
+    judge: judgeSchema.optional(),
   },
   'a table',
 )
@@ -24,7 +26,7 @@ export type OwnTaskFile = z.infer<typeof schema>
 /** What a task's `rollcall.yaml` adds to it; nothing where there is none. */
 export async function readOwnTaskFile(
   directory: string,
-): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader'>; problems: Problem[] }> {
+): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader' | 'judge'>; problems: Problem[] }> {
   const source = await readFile(join(directory, ownTaskFile), 'utf8').catch(() => undefined)
   if (source === undefined) return { own: {}, problems: [] }
   const read = parseYaml(source)
@@ -34,9 +36,17 @@ export async function readOwnTaskFile(
     const problems = problemsOfIssues({ error: parsed.error, input: read.value, schema })
     return { own: {}, problems: problems.map((one) => ({ ...one, field: `${ownTaskFile}: ${one.field || 'file'}` })) }
   }
-  const { runtime, grader } = parsed.data
-  const own = { ...(runtime === undefined ? {} : { ownRuntime: runtime }), ...(grader === undefined ? {} : { grader }) }
-  return { own, problems: templateProblems(runtime?.env ?? {}) }
+  const { runtime, grader, judge } = parsed.data
+  const own = {
+    ...(runtime === undefined ? {} : { ownRuntime: runtime }),
+    ...(grader === undefined ? {} : { grader }),
+    ...(judge === undefined ? {} : { judge }),
+  }
+  const twice =
+    grader !== undefined && judge !== undefined
+      ? [{ field: `${ownTaskFile}: judge`, expected: 'none beside grader' }]
+      : []
+  return { own, problems: [...twice, ...templateProblems(runtime?.env ?? {})] }
 }
 
 function parseYaml(source: string): { value: unknown } | { problem: Problem } {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { taskNamePattern } from '../protocol/names.ts'
+import { judgeSchema } from './judge.ts'
 import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
 
 /** A task as one row of a JSONL or YAML file, or as TypeScript defines it. Messages are what a report expects. */
@@ -42,6 +43,8 @@ export const taskRowSchema = z.strictObject(
     files: z.record(relativePath, file, 'a table of files by path').optional(),
     /** Run in the working directory: exit code 0 is reward 1, any other 0, unless it writes a reward itself. */
     check: script.optional(),
+    /** Instead of `check`: a model grades by criteria. */
+    judge: judgeSchema.optional(),
     /** A script for the oracle. */
     solution: script.optional(),
     /** Of every command. */

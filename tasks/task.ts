@@ -1,3 +1,4 @@
+import type { TaskJudge } from './judge.ts'
 import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import type { ImageSource, Limits, Mount, Network, Resources } from '../providers/contract/runtime.ts'
 
@@ -15,6 +16,8 @@ export interface Task {
   readonly ownRuntime?: RuntimeConfig
   /** Grades instead of `tests/test.sh`. */
   readonly grader?: GraderReference
+  /** Grades instead of `tests/test.sh`; of several steps, each one. */
+  readonly judge?: TaskJudge
   readonly agent: TaskAgent
   readonly verifier: TaskVerifier
   /** Its parts in order; empty for a task of one part, which is described by the task itself (see `task-parts.ts`). */

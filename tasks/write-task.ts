@@ -47,15 +47,18 @@ export async function writeRowTask(task: RowTask, cacheDirectory: string): Promi
 }
 
 function rowProblems({ row, grader }: RowTask): Problem[] {
-  const hasCheck = row.check !== undefined
+  const given = [row.check !== undefined, grader !== undefined, row.judge !== undefined].filter(Boolean).length
   const hasDockerfile = row.files?.['Dockerfile'] !== undefined
   return [
-    ...(hasCheck || grader !== undefined
+    ...(given === 1
       ? []
-      : [{ field: 'check', expected: 'a command whose exit code is the grade, or grade in TypeScript' }]),
-    ...(hasCheck && grader !== undefined
-      ? [{ field: 'check', value: JSON.stringify(row.check), expected: 'none beside grade: one of them grades' }]
-      : []),
+      : [
+          {
+            field: 'check',
+            value: given === 0 ? 'missing' : 'not alone',
+            expected: 'one of check (a command whose exit code is the grade), judge, and grade in TypeScript',
+          },
+        ]),
     ...(hasDockerfile && row.image !== undefined
       ? [{ field: 'image', value: row.image, expected: 'none beside files.Dockerfile: its FROM names the image' }]
       : []),
@@ -118,6 +121,7 @@ function newFile(file: NonNullable<TaskRow['files']>[string], directory: string)
 /** The check is a script of its own, so that whatever it says cannot disturb the one around it. */
 function testFiles({ row, grader }: RowTask): [string, NewFile][] {
   if (grader !== undefined) return [['tests/test.sh', { text: gradedElsewhere(grader), executable: true }]]
+  if (row.judge !== undefined) return []
   return [
     ['tests/test.sh', { text: runCheck, executable: true }],
     ['tests/check.sh', shellScript(row.check ?? '')],
@@ -142,9 +146,13 @@ function shellScript(text: string): NewFile {
 }
 
 function ownFile({ row, grader }: RowTask): [string, NewFile][] {
-  const { runtime } = row
-  if (runtime === undefined && grader === undefined) return []
-  const own = { ...(runtime === undefined ? {} : { runtime }), ...(grader === undefined ? {} : { grader }) }
+  const { runtime, judge } = row
+  const own = {
+    ...(runtime === undefined ? {} : { runtime }),
+    ...(grader === undefined ? {} : { grader }),
+    ...(judge === undefined ? {} : { judge }),
+  }
+  if (Object.keys(own).length === 0) return []
   return [[ownTaskFile, { text: yaml(own) }]]
 }
 
