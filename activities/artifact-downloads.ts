@@ -1,13 +1,13 @@
 import { quoted } from '../agents/shell.ts'
 import type { PartInput } from '../protocol/activities.ts'
+import type { ExecResult } from '../protocol/exec.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { ArtifactRecord } from '../protocol/grade.ts'
-import { rolloutId } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { collectedTarKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { ExecLog } from './exec-log.ts'
-import { execScope } from './sandbox-name.ts'
+import { phaseScope } from './upload-for-agent.ts'
 
 /** Harbor's folder for artifacts, which is always collected. */
 export const artifactsFolder = '/logs/artifacts'
@@ -93,9 +93,8 @@ done`
     const key = collectedTarKey({ ...this.#input, index })
     const limit = this.#leftBytes
     const log = new ExecLog(this.#input, this.#at.store, limit)
-    const { stdout, outcome } = await this.#at.runner
-      .exec({ ...this.#tarRequest(artifact, type), id: this.#id(index + 1), stdoutSink: log.spoolTo(key) }, this.#at)
-      .finally(() => log.flush())
+    const request = { ...this.#tarRequest(artifact, type), id: this.#id(index + 1), stdoutSink: log.spoolTo(key) }
+    const { stdout, outcome } = await this.#stored(log, this.#at.runner.exec(request, { signal: this.#at.signal }))
     if (outcome.type === 'lost') throw new RollcallError('sandbox-lost', `Collecting ${artifact.source} was lost`)
     const bytes = Math.min(stdout.bytes, limit)
     this.#leftBytes -= bytes
@@ -110,6 +109,14 @@ done`
     }
   }
 
+  async #stored(log: ExecLog, downloading: Promise<ExecResult>): Promise<ExecResult> {
+    try {
+      return await downloading
+    } finally {
+      await log.flush()
+    }
+  }
+
   #tarRequest({ source, exclude }: WantedArtifact, type: 'file' | 'directory') {
     const at = source.lastIndexOf('/')
     const [folder, name] =
@@ -121,8 +128,7 @@ done`
   }
 
   #id(call: number) {
-    const { job, rollout, phase } = this.#input
-    return { scope: execScope(rolloutId(job, rollout)), phase, batch: 1, call, part: 0 }
+    return { scope: phaseScope(this.#input), phase: this.#input.phase, batch: 1, call, part: 0 }
   }
 }
 

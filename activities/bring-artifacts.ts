@@ -64,10 +64,11 @@ export async function plainFiles(tar: Readable): Promise<Buffer> {
   tar.pipe(entries)
   try {
     for await (const entry of entries) {
-      const { name, type, mode = 0o644, size = 0 } = entry.header
+      const { name, type, mode } = entry.header
       if ((type !== 'file' && type !== 'directory') || climbs(name)) entry.resume()
       else {
         const content = await buffer(entry)
+        const { length: size } = content
         plain.entry({ name, type, mode: mode & 0o777, size, uid: 0, gid: 0, mtime: new Date(0) }, content)
       }
     }

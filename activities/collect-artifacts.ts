@@ -1,7 +1,6 @@
 import { posix } from 'node:path'
 import type { CollectedArtifacts, PartInput } from '../protocol/activities.ts'
 import type { ArtifactRecord } from '../protocol/grade.ts'
-import { rolloutId } from '../protocol/names.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { Runner } from '../runner/runner.ts'
 import { collectedKey, openedKey } from '../store/keys.ts'
@@ -13,7 +12,7 @@ import { ArtifactDownloads, artifactsFolder } from './artifact-downloads.ts'
 import type { WantedArtifact } from './artifact-downloads.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
-import { execScope } from './sandbox-name.ts'
+import { phaseScope, scopeOf } from './upload-for-agent.ts'
 
 export interface CollectDependencies {
   readonly context: Pick<JobContext, 'store'>
@@ -34,7 +33,7 @@ export async function collectArtifacts(
   const { context, runner } = dependencies
   const known = await getJson<StoredCollection>(context.store, collectedKey(input))
   if (known !== undefined) return { collected: known.artifacts.length }
-  const scope = execScope(rolloutId(input.job, input.rollout))
+  const scope = scopeOf(input)
   runner.acknowledge({ scope, phase: input.phase, batch: 0 })
   await runner.stop({ scope, beforePhase: input.phase })
   const execs = await runCollectCommands(input, dependencies)
@@ -47,7 +46,7 @@ async function runCollectCommands(input: PartInput, at: CollectDependencies): Pr
   const { task } = at.rollout
   const opening = await openingOf(input, at)
   const log = new ExecLog(input, at.context.store)
-  const scope = execScope(rolloutId(input.job, input.rollout))
+  const scope = phaseScope(input)
   for (const [call, { command, timeoutMs, user = 'root' }] of partOf(task, input.step).verifier.collect.entries()) {
     const id = { scope, phase: input.phase, batch: 0, call, part: 0 }
     const startedAt = new Date().toISOString()

@@ -1,5 +1,5 @@
 import { Context } from '@temporalio/activity'
-import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
+import type { Activities, JobRef, Lease, PartInput } from '../protocol/activities.ts'
 import { parseRolloutName } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
@@ -16,7 +16,6 @@ import { prepareStep } from './prepare-step.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
 import { runActivity, runWholeActivity } from './run-activity.ts'
-import type { ActivityScope } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
 import { SandboxAttachments } from './sandboxes.ts'
 import type { ActivityServices } from './services.ts'
@@ -35,7 +34,16 @@ export function createActivities(services: ActivityServices): { activities: Acti
   const { handover, namespace, versions } = services
 
   const inSandbox = sandboxUser(contextOf, attachments)
-  const inRollout = rolloutUser(contextOf, inSandbox)
+
+  /** Work in a rollout's sandbox, whose commands are told with the heartbeats; secrets are masked in what is told. */
+  const inRollout = <Result>(input: PartInput, work: (at: InRollout) => Promise<Result>) =>
+    runActivity(handover, async ({ signal, ...notes }) => {
+      const context = await contextOf(input)
+      const rollout = await context.rollout(input.rollout)
+      const masking = (runner: Runner) =>
+        work({ context, rollout, signal, runner: maskingRunner(runner, rollout.host.mask) })
+      return await masked(rollout, () => inSandbox(input, masking, notes))
+    })
 
   const activities: Activities = {
     planJob: (input) =>
@@ -63,21 +71,17 @@ export function createActivities(services: ActivityServices): { activities: Acti
         )
       }),
 
+    prepareStep: (input) => inRollout(input, (at) => prepareStep(input, at)),
+
     runTurns: (input) =>
-      runActivity(handover, (scope) => {
-        const isRetry = Context.current().info.attempt > 1
-        return inRollout(input, scope, (at) => runTurns(input, { ...at, isRetry }))
-      }),
+      inRollout(input, (at) => runTurns(input, { ...at, isRetry: Context.current().info.attempt > 1 })),
 
-    prepareStep: (input) => runActivity(handover, (scope) => inRollout(input, scope, (at) => prepareStep(input, at))),
-
-    collectArtifacts: (input) =>
-      runActivity(handover, (scope) => inRollout(input, scope, (at) => collectArtifacts(input, at))),
+    collectArtifacts: (input) => inRollout(input, (at) => collectArtifacts(input, at)),
 
     gradeRollout: (input) =>
-      runActivity(handover, async (scope) => {
-        const { capabilities } = await (await contextOf(input)).provider()
-        return await inRollout(input, scope, (at) => gradeRollout(input, { ...at, capabilities }))
+      inRollout(input, async (at) => {
+        const { capabilities } = await at.context.provider()
+        return await gradeRollout(input, { ...at, capabilities })
       }),
 
     recordRollout: (input) =>
@@ -114,21 +118,6 @@ interface InRollout {
   readonly rollout: RolloutContext
   readonly runner: Runner
   readonly signal: AbortSignal
-}
-
-/** Runs work in a rollout's sandbox, with secrets masked in all that commands print and in what errors tell. */
-function rolloutUser(contextOf: ReturnType<typeof createJobContexts>, inSandbox: ReturnType<typeof sandboxUser>) {
-  return async <Result>(
-    ref: JobRef & { lease: Lease; rollout: string },
-    { signal, ...notes }: ActivityScope,
-    work: (at: InRollout) => Promise<Result>,
-  ): Promise<Result> => {
-    const context = await contextOf(ref)
-    const rollout = await context.rollout(ref.rollout)
-    const { mask } = rollout.host
-    const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) })
-    return await masked(rollout, () => inSandbox(ref, masking, notes))
-  }
 }
 
 /** Runs work in the sandbox of a lease; with `notes`, what runs there is told with the heartbeats. */

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Runner } from '../runner/runner.ts'
+import { inside } from '../providers/host-sandbox/paths.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
-import { enteredPrefix, gradeFileKey, gradeKey } from '../store/keys.ts'
+import { enteredPrefix, gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
 import { gradeRollout } from './grade-rollout.ts'
-import { execScope } from './sandbox-name.ts'
+import { execScope, gradingScope } from './sandbox-name.ts'
 
 const reward = (value: string) => `echo ${value} > /logs/verifier/reward.txt`
 
@@ -23,17 +24,18 @@ async function rolloutToGrade(tests: string, toml = '') {
   const lease = { provider: 'fake', place: 'here', sandbox: request.name, incarnation: 1, spec: 'x' }
   // Markers of commands are seen by all tests of this machine: a job of its own.
   const id = randomUUID().slice(0, 8)
-  const at = { storeUrl: context.store.url, rollout: 'a-task.oracle.1', incarnation: 1, owner: 'o', lease, attempt: 1 }
+  const at = { storeUrl: context.store.url, rollout: 'a-task.oracle.1', incarnation: 1, owner: 'o', lease }
   const rollout = await context.rollout('a-task.oracle.1')
   const { signal } = new AbortController()
   const { capabilities } = provider
-  const input = { ...at, job: id, phase: 2 }
+  const input = { ...at, job: id, phase: 2, attempt: 1 }
   const grade = (phase = 2, through: Runner = runner) =>
-    gradeRollout({ ...input, phase }, { context, rollout, runner: through, capabilities, signal })
+    gradeRollout({ ...input, phase, attempt: phase - 1 }, { context, rollout, runner: through, capabilities, signal })
   const scope = execScope(`${id}.a-task.oracle.1`)
-  const agentRuns = (script: string, { phase = 1, call = 0 } = {}) =>
-    runner.exec({ id: { scope, phase, batch: 0, call, part: 0 }, script, timeoutMs: 10_000 })
-  return { grade, agentRuns, runner, store: context.store, input }
+  const gradings = gradingScope({ rolloutId: `${id}.a-task.oracle.1`, owner: 'o', phase: 2 })
+  const agentRuns = (script: string, { phase = 1, call = 0, within = scope } = {}) =>
+    runner.exec({ id: { scope: within, phase, batch: 0, call, part: 0 }, script, timeoutMs: 10_000 })
+  return { grade, agentRuns, runner, store: context.store, input, gradings }
 }
 
 /** The runner, but before a call of the grading something else happens. */
@@ -61,6 +63,23 @@ test('what the agent wrote where the tests write does not count', async () => {
   const { grade, agentRuns } = await rolloutToGrade('true')
   await agentRuns(`mkdir -p /logs/verifier; ${reward('1')}`)
   await expect(grade()).rejects.toMatchObject({ code: 'reward-missing' })
+})
+
+test('answers that the agent has put into the journal beforehand are not those of grading', async () => {
+  const { grade, agentRuns } = await rolloutToGrade(reward('0'))
+  // The agent's own claim and output, under every id that grading could have in the agent's scope.
+  const forged = await agentRuns(`
+    scope=\${ROLLCALL_EXEC%%/*}
+    for phase in 2 3 4; do
+      for answer in '0:1\\n1 0 1\\nsteady\\n' '1:' '2:' '3:' '4:reward.txt\\n1\\n' '5:reward.txt\\n1\\n'; do
+        name=$phase-0-\${answer%%:*}-0
+        printf '%-5s %-9s %-17s %-3s !\\n.\\n1 1 100 9999999\\n' x 0 100 0 >"${inside.journal}/$scope/$name"
+        printf "\${answer#*:}" >"${inside.output}/$scope/$name.out"
+        : >"${inside.output}/$scope/$name.err"
+      done
+    done`)
+  expect(forged.outcome).toEqual({ type: 'exited', code: 0 })
+  expect(await grade()).toEqual({ rewards: { reward: 0 }, integrity: 'clean' })
 })
 
 test('graded again after its worker died before it stored the grade, the tests do not run twice', async () => {
@@ -100,8 +119,8 @@ test('a reward that changes after the tests have ended is a failure', async () =
 })
 
 test('where nobody knows what became of reading the reward, it is not the reward that is to blame', async () => {
-  const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
-  const killed = before(runner, 4, () => agentRuns('kill -9 $PPID', { phase: 2, call: 4 }))
+  const { grade, agentRuns, runner, gradings: within } = await rolloutToGrade(reward('1'))
+  const killed = before(runner, 4, () => agentRuns('kill -9 $PPID', { phase: 2, call: 4, within }))
   const grading = grade(2, killed)
   await expect(grading).rejects.toMatchObject({ code: 'grader-failed' })
   await expect(grading).rejects.toThrow('reading the reward is unknown (supervisor-gone)')
@@ -116,6 +135,27 @@ test('a grade of a sandbox that a person has entered is claimed to be no better 
   expect(JSON.parse(String(await store.get(gradeKey(input))))).toMatchObject({
     processes: ['rollcall shell: ada@laptop entered at 2026-01-02T03:04:05.000Z'],
   })
+})
+
+test.each([
+  { users: { agent: 1000, verifier: 0 }, integrity: 'non-root' },
+  { users: { agent: 1000, verifier: 1000 }, integrity: 'clean' },
+  { users: { agent: 0, verifier: 1000 }, integrity: 'clean' },
+  { users: { verifier: 0 }, integrity: 'clean' },
+])('of users $users a grade is $integrity', async ({ users, integrity }) => {
+  const { grade, store, input } = await rolloutToGrade(reward('1'))
+  await store.putOnce(openedKey(input), Buffer.from(JSON.stringify({ workdir: '/', users })))
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity })
+})
+
+test('what an agent without root has left running may have read the tests: such a grade is live', async () => {
+  const { grade, agentRuns, store, input } = await rolloutToGrade(reward('1'))
+  await store.putOnce(
+    openedKey(input),
+    Buffer.from(JSON.stringify({ workdir: '/', users: { agent: 1000, verifier: 0 } })),
+  )
+  await agentRuns('sleep 600 >/dev/null 2>&1 &')
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'live' })
 })
 
 test('what ends by itself a moment after the turns is not held against the grade', async () => {

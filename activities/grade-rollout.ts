@@ -12,7 +12,7 @@ import type { Capabilities } from '../providers/contract/provider.ts'
 import { uploadTree } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
 import { enteredPrefix, gradeFileKey, gradeKey, openedKey, verifierOpenedKey } from '../store/keys.ts'
-import { partOf, partsOf, testFolders } from '../tasks/task-parts.ts'
+import { partOf, testFolders } from '../tasks/task-parts.ts'
 import { packTree } from '../tasks/task-tree.ts'
 import { assertDone } from './assert-done.ts'
 import { bringArtifacts } from './bring-artifacts.ts'
@@ -24,8 +24,8 @@ import type { GraderReference } from '../tasks/task.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
 import type { StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
-import { agentUser, verifierUser } from './part-spec.ts'
-import { execScope } from './sandbox-name.ts'
+import { verifierUser } from './part-spec.ts'
+import { execScope, gradingScope } from './sandbox-name.ts'
 import { verifierTimeoutMs } from './task-limits.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
@@ -89,7 +89,7 @@ class GradingAttempt {
   constructor(input: GradeInput, dependencies: GradeDependencies) {
     this.#input = input
     this.#dependencies = dependencies
-    this.#scope = execScope(rolloutId(input.job, input.rollout))
+    this.#scope = this.#scopeOf(input.phase)
     this.#log = new ExecLog(input, dependencies.context.store)
   }
 
@@ -154,11 +154,7 @@ class GradingAttempt {
   }
 
   async #prepareShared(): Promise<void> {
-    const { runner } = this.#dependencies
-    const { phase } = this.#input
-    // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
-    runner.acknowledge({ scope: this.#scope, phase, batch: 0 })
-    await runner.stop({ scope: this.#scope, beforePhase: phase })
+    await this.#endEarlierPhases()
     await this.#findProcesses()
     await this.#prepareFolders()
   }
@@ -170,6 +166,22 @@ class GradingAttempt {
     assertDone(made, 'Making fresh grading folders', 'grader-failed')
     const first = this.#id(calls.artifacts)
     await bringArtifacts({ ...this.#input, phase: this.#input.collectedPhase ?? 0 }, { runner, context, first, signal })
+  }
+
+  /** Those of the agent, and of earlier grading attempts. */
+  async #endEarlierPhases(): Promise<void> {
+    const { runner } = this.#dependencies
+    const { job, rollout, phase, attempt } = this.#input
+    const earlierGradings = Array.from({ length: attempt - 1 }, (_, back) => this.#scopeOf(phase - 1 - back))
+    const scopes = [execScope(rolloutId(job, rollout)), ...earlierGradings]
+    // The mark goes with the stop: a stale worker's command that comes after is answered, never run beside the tests.
+    for (const scope of scopes) runner.acknowledge({ scope, phase, batch: 0 })
+    await Promise.all(scopes.map((scope) => runner.stop({ scope, beforePhase: phase })))
+  }
+
+  #scopeOf(phase: number): string {
+    const { job, rollout, owner } = this.#input
+    return gradingScope({ rolloutId: rolloutId(job, rollout), owner, phase })
   }
 
   /** The file as the tests wrote it: evidence, and what an export shows. */
@@ -230,8 +242,7 @@ class GradingAttempt {
   async #runTests(): Promise<ExecResult> {
     const { context, rollout } = this.#dependencies
     const { verifier } = this.#part
-    const openingKey = this.#isSeparate ? verifierOpenedKey(this.#input) : openedKey(this.#input)
-    const opening = await getJson<StoredOpening>(context.store, openingKey)
+    const opening = await this.#opening()
     const timeoutMs = verifierTimeoutMs(this.#part, context.options)
     const result = await this.#exec(calls.tests, {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
@@ -275,22 +286,22 @@ class GradingAttempt {
     }
   }
 
-  #integrity(): Integrity {
+  async #integrity(): Promise<Integrity> {
     if (this.#isSeparate) return 'separate'
-    if (this.#visits.length > 0) return 'live'
-    if (this.#agentIsBound()) return 'non-root'
-    // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed.
-    return this.#canListProcesses() && this.#processes.length === 0 ? 'clean' : 'live'
+    // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed. One without
+    // root, too, reads the tests and changes the agent's files before they look.
+    if (this.#visits.length > 0 || !this.#canListProcesses() || this.#processes.length > 0) return 'live'
+    return (await this.#agentIsBound()) ? 'non-root' : 'clean'
   }
 
-  /** Neither root nor the verifier's user, who owns the reward's folder, in this part and those before it. */
-  #agentIsBound(): boolean {
-    const { rollout, context } = this.#dependencies
-    const tester = verifierUser(this.#part)
-    return partsOf(rollout.task)
-      .slice(0, (this.#input.step ?? 0) + 1)
-      .map((part) => agentUser({ part, spec: rollout.spec, options: context.options }))
-      .every((user) => !isRoot(user) && user !== tester)
+  /** Neither root nor the verifier's user, who owns the reward's folder, in this step and those before it. */
+  async #agentIsBound(): Promise<boolean> {
+    const opening = await this.#opening()
+    const users = opening?.stepUsers?.slice(0, (this.#input.step ?? 0) + 1) ?? [opening?.users]
+    const verifier = users.at(-1)?.verifier
+    // By number, since one user can have several names.
+    const agents = users.map((user) => user?.agent)
+    return verifier !== undefined && agents.every((agent) => agent !== undefined && agent !== 0 && agent !== verifier)
   }
 
   async #grade(found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure }): Promise<StoredGrade> {
@@ -298,13 +309,18 @@ class GradingAttempt {
     await this.#findVisits()
     const grade = {
       ...found,
-      integrity: this.#integrity(),
+      integrity: await this.#integrity(),
       execs: this.#log.records,
       startedAt: this.#startedAt,
       finishedAt: new Date().toISOString(),
       processes: [...this.#visits, ...this.#processes].slice(0, mostProcesses),
     }
     return this.#dependencies.rollout.host.mask.json(grade)
+  }
+
+  #opening(): Promise<StoredOpening | undefined> {
+    const key = this.#isSeparate ? verifierOpenedKey(this.#input) : openedKey(this.#input)
+    return getJson<StoredOpening>(this.#dependencies.context.store, key)
   }
 
   #step(call: number, script: string): Promise<ExecResult> {
@@ -339,12 +355,6 @@ class GradingAttempt {
 
 function stepRequest(script: string): Omit<ExecRequest, 'id'> {
   return { script, user: 'root', cwd: '/', timeoutMs: stepTimeoutMs }
-}
-
-/** Undefined is the image's own user, which may be root. */
-function isRoot(user: string | undefined): boolean {
-  const name = user?.split(':')[0] ?? 'root'
-  return name === 'root' || Number(name) === 0
 }
 
 /** The end of what the tests printed, so that the failure can be understood where it is shown. */

@@ -62,7 +62,7 @@ test('a sandbox that is lost while it is prepared fails this rollout and leaves 
 
   const preparing = prepareSandbox({
     runner,
-    rollout: { task: loaded.task, agent: createOracleAgent() },
+    rollout: { task: loaded.task, agent: createOracleAgent(), spec: {} },
     workdir: '/app',
     scope: 'scope',
     signal: new AbortController().signal,

@@ -12,7 +12,7 @@ import type { RolloutPlace } from '../store/keys.ts'
 import type { StoredOpening } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
-import { partOf } from '../tasks/task-parts.ts'
+import { partOf, partsOf } from '../tasks/task-parts.ts'
 import type { Healthcheck } from '../tasks/task.ts'
 import { agentTask } from './agent-task.ts'
 import { assertDone } from './assert-done.ts'
@@ -21,13 +21,14 @@ import { hostValues } from './host-values.ts'
 import { maskingRunner } from './masking-runner.ts'
 import { awaitHealthy } from './healthcheck.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
-import { verifierSpec } from './part-spec.ts'
+import { agentUser, verifierSpec, verifierUser } from './part-spec.ts'
 import { assertPlace } from './sandboxes.ts'
 import type { SandboxAttachments } from './sandboxes.ts'
 import { sandboxName } from './sandbox-name.ts'
 import type { ActivityServices } from './services.ts'
 import { agentSetupTimeoutMs, agentTimeoutMs, planOf } from './task-limits.ts'
 import { scopeOf, uploadForAgent } from './upload-for-agent.ts'
+import { parseUserNumbers, userNumbersScript } from './user-numbers.ts'
 
 export interface OpenDependencies {
   readonly context: JobContext
@@ -60,10 +61,17 @@ export async function openRollout(input: OpenInput, dependencies: OpenDependenci
   services.room.taken(sandbox.name)
   const { incarnation } = input
   const lease = { provider: provider.name, place, sandbox: sandbox.name, incarnation, spec: specHash(spec) }
-  await prepare(input, { lease, workdir: sandbox.workdir }, dependencies)
+  const users = await prepare(input, { lease, workdir: sandbox.workdir }, dependencies)
   const opened = { lease, ...planOf(rollout.task, context.options) }
   const runtime = effectiveRuntime(spec)
-  const opening: StoredOpening = { opened, image: sandbox.image, runtime, workdir: sandbox.workdir, execs: [] }
+  const opening: StoredOpening = {
+    opened,
+    image: sandbox.image,
+    runtime,
+    workdir: sandbox.workdir,
+    ...users,
+    execs: [],
+  }
   return (await putJsonOnce(context.store, key, opening)).opened
 }
 
@@ -83,14 +91,16 @@ async function prepare(
   input: OpenInput,
   { lease, workdir }: { lease: Lease; workdir: string },
   { context, rollout, attachments, signal }: OpenDependencies,
-): Promise<void> {
+): Promise<Pick<StoredOpening, 'users' | 'stepUsers'>> {
   const provider = await context.provider()
   const { imageLayers: layers } = provider.capabilities
   const { store, options } = context
-  await attachments.use({ provider, lease }, (unmasked) => {
+  return await attachments.use({ provider, lease }, async (unmasked) => {
     const runner = maskingRunner(unmasked, rollout.host.mask)
     const at = { runner, rollout, workdir, scope: scopeOf(input), signal, layers, store, options, place: input }
-    return input.verifier === undefined ? prepareSandbox(at) : makeLogs(at)
+    if (input.verifier === undefined) return await prepareSandbox(at)
+    await makeLogs(at, [])
+    return {}
   })
 }
 
@@ -132,7 +142,7 @@ async function createSandbox(
 
 interface Preparation {
   readonly runner: Runner
-  readonly rollout: Pick<RolloutContext, 'task' | 'agent'>
+  readonly rollout: Pick<RolloutContext, 'task' | 'agent'> & { readonly spec: Pick<RolloutContext['spec'], 'user'> }
   readonly workdir: string
   readonly scope: string
   readonly signal: AbortSignal
@@ -144,13 +154,15 @@ interface Preparation {
 }
 
 /**
- * Phase 0: the log folders, the environment's health check, what the agent asked for, and its installation where the
- * image does not hold it yet. Exported for its test.
+ * Phase 0: the log folders, who its users are, the environment's health check, what the agent asked for, and its
+ * installation where the image does not hold it yet. Exported for its test.
  */
-export async function prepareSandbox(preparation: Preparation): Promise<void> {
+export async function prepareSandbox(preparation: Preparation): Promise<Pick<StoredOpening, 'users' | 'stepUsers'>> {
   const { runner, rollout, workdir, scope, signal, options } = preparation
-  const { task, agent } = rollout
-  const made = makeLogs(preparation)
+  const { task, agent, spec } = rollout
+  const parts = partsOf(task)
+  const names = parts.flatMap((part) => [agentUser({ part, spec, options }) ?? '', verifierUser(part)])
+  const made = makeLogs(preparation, names)
   const first = { scope, phase: 0, batch: 0, call: 1 }
   // The steps of a task bring their own, before each of them.
   const own = agentTask(task, { workdir, timeoutMs: agentTimeoutMs(partOf(task), options) })
@@ -159,14 +171,27 @@ export async function prepareSandbox(preparation: Preparation): Promise<void> {
   await Promise.all([made, ...uploaded])
   if (task.healthcheck !== undefined) await checkHealth(preparation, task.healthcheck)
   if (agent.layerScript !== undefined && !preparation.layers) await install(preparation, agent.layerScript)
+  const numbers = await made
+  const users = parts.map((_, index) => usersOf(numbers[2 * index], numbers[2 * index + 1]))
+  return task.steps.length > 0 ? { stepUsers: users } : { users: users[0] ?? {} }
 }
 
-async function makeLogs({ runner, scope, signal }: Preparation): Promise<void> {
+function usersOf(agent: number | undefined, verifier: number | undefined): NonNullable<StoredOpening['users']> {
+  return { ...(agent === undefined ? {} : { agent }), ...(verifier === undefined ? {} : { verifier }) }
+}
+
+/** @returns the numbers of the users, where they are known */
+async function makeLogs(
+  { runner, scope, signal }: Preparation,
+  users: readonly string[],
+): Promise<(number | undefined)[]> {
   const folders = '/logs/agent /logs/verifier /logs/artifacts'
   const id = { scope, phase: 0, batch: 0, call: 0, part: 0 }
-  const script = `mkdir -p ${folders} && chmod 777 ${folders}`
+  const numbers = users.length === 0 ? '' : userNumbersScript(users)
+  const script = `mkdir -p ${folders} && chmod 777 ${folders} || exit\n${numbers}`
   const made = await runner.exec({ id, script, user: 'root', cwd: '/', timeoutMs: 60_000 }, { signal })
   assertDone(made, 'making /logs', 'setup-failed')
+  return parseUserNumbers(made.stdout.head.toString())
 }
 
 async function checkHealth(

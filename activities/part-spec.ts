@@ -7,7 +7,7 @@ import { resolveSpec } from './resolve-spec.ts'
 /** Who runs the agent's commands in a part: the job's user, else the step's own, else the sandbox's. */
 export function agentUser(at: {
   part: Pick<TaskPart, 'agent'>
-  spec: SandboxSpec
+  spec: Pick<SandboxSpec, 'user'>
   options: Pick<JobOptions, 'runtime'>
 }) {
   return at.options.runtime.user === undefined ? (at.part.agent.user ?? at.spec.user) : at.spec.user

@@ -14,7 +14,7 @@ import { awaitHealthy } from './healthcheck.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import { agentUser } from './part-spec.ts'
 import { agentTimeoutMs } from './task-limits.ts'
-import { scopeOf, uploadForAgent } from './upload-for-agent.ts'
+import { phaseScope, uploadForAgent } from './upload-for-agent.ts'
 
 /** Batches of the phase: one after the other. */
 const batches = { clear: 0, owner: 1, uploads: 2, setup: 3, health: 4 }
@@ -94,7 +94,7 @@ chmod 777 ${logs}`
     const { step, phase } = this.#input
     const folder = `${this.#part.folder}workdir`
     const files = hasFolder(task, folder) ? { tar: await packTree(task, folder), user: await this.#owner() } : undefined
-    const first = { scope: scopeOf(this.#input), phase, batch: batches.uploads, call: 1 }
+    const first = { scope: phaseScope(this.#input), phase, batch: batches.uploads, call: 1 }
     const forAgent = agentTask(task, { workdir, step, timeoutMs: agentTimeoutMs(this.#part, context.options) })
     const uploads = uploadForAgent({ runner, rollout, agentTask: forAgent, first, step, signal })
     if (files !== undefined) {
@@ -131,7 +131,7 @@ chmod 777 ${logs}`
     const { healthcheck, step } = this.#part
     if (healthcheck === undefined) return
     const { runner, context, signal } = this.#at
-    const id = { scope: scopeOf(this.#input), phase: this.#input.phase, batch: batches.health, call: 0, part: 0 }
+    const id = { scope: phaseScope(this.#input), phase: this.#input.phase, batch: batches.health, call: 0, part: 0 }
     const user = this.#user === undefined ? {} : { user: this.#user }
     const at = { runner, store: context.store, place: this.#input, id, cwd: workdir, signal, ...user }
     await awaitHealthy(healthcheck, { ...at, field: `The health check of step ${step}` })
@@ -139,7 +139,7 @@ chmod 777 ${logs}`
 
   async #exec(batch: number, request: Omit<ExecRequest, 'id'>) {
     const { runner, signal } = this.#at
-    const id = { scope: scopeOf(this.#input), phase: this.#input.phase, batch, call: 0, part: 0 }
+    const id = { scope: phaseScope(this.#input), phase: this.#input.phase, batch, call: 0, part: 0 }
     const startedAt = new Date().toISOString()
     const sinks = { stdoutSink: this.#log.spool(id, 'stdout'), stderrSink: this.#log.spool(id, 'stderr') }
     const result = await runner.exec({ ...request, id, ...sinks }, { signal })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { execScope, sandboxName } from './sandbox-name.ts'
+import { execScope, gradingScope, sandboxName } from './sandbox-name.ts'
 
 const identity = { namespace: 'n', rolloutId: 'My_Job.Some Task!.oracle.1', role: 'main', incarnation: 1 } as const
 
@@ -26,4 +26,10 @@ test('whatever tells sandboxes apart tells their names apart', () => {
 test('the scope of execs is a short plain word', () => {
   expect(execScope('j.a.oracle.1')).toMatch(/^[a-z0-9]{12}$/)
   expect(execScope('j.a.oracle.1')).not.toBe(execScope('j.a.oracle.2'))
+})
+
+test('a grading attempt has a scope of its own that nobody guesses without the owner nonce', () => {
+  const attempt = { rolloutId: 'j.a.oracle.1', owner: 'o', phase: 2 }
+  const scopes = [attempt, { ...attempt, owner: 'p' }, { ...attempt, phase: 3 }].map(gradingScope)
+  expect(new Set([...scopes, execScope('j.a.oracle.1')]).size).toBe(4)
 })

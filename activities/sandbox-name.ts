@@ -31,3 +31,12 @@ export function sandboxName(identity: SandboxIdentity): string {
 export function execScope(rolloutId: string): string {
   return createHash('sha256').update(rolloutId).digest('hex').slice(0, 12)
 }
+
+/**
+ * The scope of one grading attempt. Made of the owner nonce, which no sandbox sees: a root agent that knew the ids of
+ * grading could put their answers into the runner's journal beforehand, and no test would ever run.
+ */
+export function gradingScope(attempt: { rolloutId: string; owner: string; phase: number }): string {
+  const { rolloutId, owner, phase } = attempt
+  return execScope(JSON.stringify([rolloutId, owner, phase]))
+}

@@ -5,7 +5,7 @@ import type { Runner } from '../runner/runner.ts'
 import { packTree } from '../tasks/task-tree.ts'
 import { partFolder } from './agent-task.ts'
 import type { RolloutContext } from './job-context.ts'
-import { execScope } from './sandbox-name.ts'
+import { execScope, gradingScope } from './sandbox-name.ts'
 
 export interface UploadsAt {
   readonly runner: Runner
@@ -27,6 +27,13 @@ export function uploadForAgent({ runner, rollout, agentTask, first, step, signal
   })
 }
 
+/** Of what is done for the agent: its own commands, and what opens its sandbox before it. */
 export function scopeOf(input: { job: string; rollout: string }): string {
   return execScope(rolloutId(input.job, input.rollout))
+}
+
+/** Of a phase that no agent is to answer for: what prepares, collects and grades. */
+export function phaseScope(input: { job: string; rollout: string; owner: string; phase: number }): string {
+  const { job, rollout, owner, phase } = input
+  return gradingScope({ rolloutId: rolloutId(job, rollout), owner, phase })
 }

@@ -12,6 +12,8 @@ export interface ModelConnection {
   readonly model: LanguageModel
   /** What one answer may be long where the user says nothing; absent: the service's own limit. */
   readonly maxOutputTokens?: number
+  /** Only to be hidden where a service repeats it. */
+  readonly apiKey?: string
 }
 
 /** Anthropic wants a limit, and the AI SDK sets a very low one for models that it does not know. */
@@ -62,17 +64,18 @@ export function connectModel(
   const { provider, model } = parseModelName(name)
   const { baseURL, apiKey } = endpointOf(provider, env)
   const requests = fetch === undefined ? {} : { fetch }
+  const key = apiKey === undefined ? {} : { apiKey }
   switch (provider) {
     // The chat protocol, since every turn sends the whole conversation and nothing is kept with the service.
     case 'openai':
-      return { model: createOpenAI({ baseURL, apiKey: apiKey ?? '', ...requests }).chat(model) }
+      return { model: createOpenAI({ baseURL, apiKey: apiKey ?? '', ...requests }).chat(model), ...key }
     case 'anthropic': {
       const anthropic = createAnthropic({ baseURL: withVersionPath(baseURL), apiKey: apiKey ?? '', ...requests })
-      return { model: anthropic(model), maxOutputTokens: anthropicOutputTokens }
+      return { model: anthropic(model), maxOutputTokens: anthropicOutputTokens, ...key }
     }
     case 'openai-compatible': {
-      const key = apiKey === undefined ? {} : { apiKey }
-      return { model: createOpenAICompatible({ name: 'openai-compatible', baseURL, ...key, ...requests })(model) }
+      const service = createOpenAICompatible({ name: 'openai-compatible', baseURL, ...key, ...requests })
+      return { model: service(model), ...key }
     }
   }
 }

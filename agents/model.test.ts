@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
 import { agentInput, agentTask, playedTurn } from './agent-fixture.ts'
 import type { Agent, AgentInput, Decision } from './agent.ts'
@@ -20,7 +21,7 @@ async function modelAgent(
   const server = await startModelServer(answers)
   servers.push(server)
   const prefix = provider.toUpperCase().replaceAll('-', '_')
-  const env = { [`${prefix}_API_KEY`]: 'key-1', [`${prefix}_BASE_URL`]: `${server.url}${paths[provider]}` }
+  const env = { [`${prefix}_API_KEY`]: 'key-of-a-test', [`${prefix}_BASE_URL`]: `${server.url}${paths[provider]}` }
   const spec = { kind: 'model' as const, label: 'model', args, model: `${provider}/a-model` }
   return { agent: await loadAgent(spec, { env, readBundle: neverRead, cacheDirectory: '/nowhere' }), server }
 }
@@ -57,7 +58,7 @@ describe('a model that speaks OpenAI’s chat protocol', () => {
     expect(server.requests).toHaveLength(1)
     const [request] = server.requests
     expect(request?.path).toBe('/v1/chat/completions')
-    expect(request?.headers.authorization).toBe('Bearer key-1')
+    expect(request?.headers.authorization).toBe('Bearer key-of-a-test')
     expect(request?.body).toMatchObject({
       model: 'a-model',
       messages: [
@@ -175,6 +176,13 @@ describe('a model that does not answer', () => {
     })
   })
 
+  test.each([401, 503])('a key that the service repeats with HTTP %i is nowhere in the error', async (status) => {
+    const answer = answerWith({ error: { message: 'Incorrect API key provided: key-of-a-test' } }, status)
+    const error: unknown = await ask([answer]).catch((reason: unknown) => reason)
+    expect(String(error)).toContain('Incorrect API key provided: …')
+    expect(inspect(error)).not.toContain('key-of-a-test')
+  })
+
   test.each([400, 401, 403, 404, 422])('HTTP %i is model-rejected', async (status) => {
     await expect(ask([answerWith(failure, status)])).rejects.toMatchObject({
       code: 'model-rejected',
@@ -223,7 +231,7 @@ test('a model that speaks Anthropic’s messages protocol works the same', async
     done: true,
   })
   expect(server.requests[0]?.path).toBe('/v1/messages')
-  expect(server.requests[0]?.headers['x-api-key']).toBe('key-1')
+  expect(server.requests[0]?.headers['x-api-key']).toBe('key-of-a-test')
   expect(server.requests[0]?.body['max_tokens']).toBe(16_000)
   expect(server.requests[1]?.body['messages']).toMatchObject([
     { role: 'user' },
@@ -252,7 +260,10 @@ test('a server compatible with OpenAI works the same', async () => {
   const { agent, server } = await modelAgent([answerWith(chatAnswer({ toolCalls }))], { provider: 'openai-compatible' })
   const decision = await agent.next(agentInput({ task: agentTask({}, { instruction: 'Other.' }) }))
   expect(decision).toMatchObject({ calls: [{ tool: 'bash' }], usage: { inputTokens: 100, outputTokens: 20 } })
-  expect(server.requests[0]).toMatchObject({ path: '/v1/chat/completions', headers: { authorization: 'Bearer key-1' } })
+  expect(server.requests[0]).toMatchObject({
+    path: '/v1/chat/completions',
+    headers: { authorization: 'Bearer key-of-a-test' },
+  })
 })
 
 test.each([

@@ -14,7 +14,7 @@ import { conversation, systemPrompt } from './model-messages.ts'
  * recorded. Done when the model calls no tool or has called `submit`.
  */
 export function createModelAgent(
-  { model, ...defaults }: ModelConnection,
+  { model, apiKey, ...defaults }: ModelConnection,
   { name, args }: { name: string; args: Readonly<Record<string, string>> },
 ): Agent {
   const settings = { ...defaults, ...parseModelArguments(args) }
@@ -25,7 +25,7 @@ export function createModelAgent(
       if (input.transcript.at(-1)?.results.some((result) => result.submitted)) {
         return { done: true, reason: 'submitted' }
       }
-      return decisionOf(await ask({ model, name, settings, input }), name)
+      return decisionOf(await ask({ model, apiKey, name, settings, input }), name)
     },
   }
 }
@@ -34,6 +34,7 @@ type Answer = Awaited<ReturnType<typeof request>>
 
 interface Question {
   readonly model: LanguageModel
+  readonly apiKey: string | undefined
   readonly name: string
   readonly settings: ModelArguments
   readonly input: AgentInput
@@ -44,7 +45,7 @@ async function ask(question: Question): Promise<Answer> {
     return await request(question)
   } catch (error) {
     if (question.input.signal.aborted) throw question.input.signal.reason
-    throw modelError(error, question.name)
+    throw modelError(error, { name: question.name, apiKey: question.apiKey })
   }
 }
 

@@ -15,7 +15,7 @@ import { connectToDocker, dockerConnection } from '../providers/docker/docker-co
 import type { DockerConnection } from '../providers/docker/docker-connection.ts'
 import { createDockerProvider } from '../providers/docker/docker-provider.ts'
 import { createFakeProvider } from '../providers/fake/fake-provider.ts'
-import { ensureTestImages } from '../scripts/test-images.ts'
+import { ensureTestImages, probeDocker } from '../scripts/test-images.ts'
 import { imageLabel, writeTasks } from './bench-tasks.ts'
 import type { BenchTasks } from './bench-tasks.ts'
 import { processesNaming } from './process-usage.ts'
@@ -48,10 +48,13 @@ export interface BenchOptions {
 /**
  * A home of its own for one run of the benchmarks: state, cache, store, embedded server. `close` ends every process that
  * was started from it and removes every sandbox and image that was made, also after a measure broke off.
+ * @throws Error with one sentence when no Docker Engine answers
  */
 export async function openBench(options: BenchOptions): Promise<Bench & { close: () => Promise<void> }> {
   const { env, runs, progress } = options
   const docker = dockerConnection(env['DOCKER_HOST'])
+  const engine = await probeDocker(docker)
+  if (!engine.ready) throw new Error(engine.reason)
   const cached = { cacheDirectory: cacheDirectory(env), env, onProgress: progress }
   const imageMap = await ensureTestImages({ connection: docker, cacheDirectory: cached.cacheDirectory })
   const binary = await findTemporal(cached)

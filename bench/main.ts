@@ -31,6 +31,7 @@ const measures: readonly Measure[] = [
   manyTurns,
   recovery,
 ]
+const failedExitCode = 1
 const usageExitCode = 2
 const interruptedExitCode = 130
 
@@ -76,7 +77,8 @@ function interrupted(): Promise<'interrupted'> {
 }
 
 async function main({ chosen, runs, json }: Settings): Promise<number> {
-  const bench = await openBench({ env: process.env, runs, progress })
+  const bench = await openBench({ env: process.env, runs, progress }).catch((error: Error) => progress(error.message))
+  if (bench === undefined) return failedExitCode
   try {
     const record = await readServerRecord(bench.environment.stateDirectory)
     const machine = await describeMachine(bench.docker, record?.serverVersion ?? 'unknown')

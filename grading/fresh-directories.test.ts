@@ -10,7 +10,13 @@ mount -t tmpfs none /mnt && cd /mnt && mkdir -p usr proc logs tests
 for link in bin lib lib64; do [ ! -e /$link ] || ln -s usr/$link $link; done
 mount --rbind /usr usr
 exec chroot . /bin/sh -c 'cd /; eval "$BEFORE"; eval "$FRESH" && eval "$AFTER"'`
-  const env = { ...process.env, BEFORE: before, FRESH: freshDirectoriesScript(undefined), AFTER: after }
+  const env = {
+    ...process.env,
+    LONG: 'x'.repeat(200),
+    BEFORE: before,
+    FRESH: freshDirectoriesScript(undefined),
+    AFTER: after,
+  }
   const { stdout } = await promisify(execFile)(
     'unshare',
     ['--user', '--map-root-user', '--mount', 'sh', '-c', script],
@@ -26,9 +32,21 @@ test.each([
   ['links to folders', 'mkdir -p /evil/verifier; rmdir /logs /tests; ln -s /evil /logs; ln -s /evil /tests'],
   ['a link in place of the log folder', 'mkdir /evil; echo 1 >/evil/reward.txt; ln -s /evil /logs/verifier'],
   ['files in place of folders', 'rmdir /logs /tests; echo x >/logs; echo x >/tests'],
+  [
+    'more files than an argument list holds',
+    'cd /tests; i=0; while [ $i -lt 20000 ]; do : >"$i$LONG"; i=$((i+1)); done',
+  ],
   ['FIFOs in place of folders', 'rmdir /logs /tests; mkfifo /logs /tests'],
 ])('%s that the agent left are gone', async (_, before) => {
   expect(await fresh(before, 'find -P /logs /tests | sort')).toBe('/logs\n/logs/verifier\n/tests\n')
+})
+
+test('a mount point in place of the tests is emptied', async () => {
+  const left = await fresh(
+    'mount -t tmpfs none /tests; echo x >/tests/x; mkdir /tests/.y',
+    'find -P /tests; mountpoint /tests',
+  )
+  expect(left).toBe('/tests\n/tests is a mountpoint\n')
 })
 
 test('nobody else may put another folder in their place', async () => {

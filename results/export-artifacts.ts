@@ -9,20 +9,27 @@ import { hasCode } from './export-files.ts'
 import type { Readable } from 'node:stream'
 
 /**
+/**
+ * Files and folders that one artifact may come to: in a tar of a gigabyte there is room for millions, and for a thousand
+ * times as many folders as files.
+ */
+const mostNames = 50_000
+
+/**
  * Unpacks what was collected into `folder`, with Harbor's manifest beside it, all at once by renaming: a crash leaves none
  * of it. The tars come out of a sandbox, so only plain files with paths that stay inside the folder are taken; links and
- * devices are left out. Of one that is cut or no tar at all, what comes before the damage is taken.
+ * devices are left out. Of one that is cut, no tar at all, or of more names than `mostNames`, what comes before is taken.
  * A folder that is there already has been unpacked before and stays.
  */
 export async function unpackArtifacts(
   artifacts: readonly ArtifactRecord[],
-  { open, folder }: { open: (key: string) => Promise<Readable | undefined>; folder: string },
+  { open, folder, most = mostNames }: { open: OpenTar; folder: string; most?: number },
 ): Promise<void> {
   if (artifacts.length === 0 || (await hasArtifacts(folder))) return
   const temporary = join(dirname(folder), `.artifacts.${randomUUID()}.tmp`)
   try {
     await mkdir(temporary, { recursive: true })
-    for (const artifact of artifacts) await unpackOne(artifact, { open, temporary })
+    for (const artifact of artifacts) await unpackOne(artifact, { open, temporary, most })
     await writeFile(join(temporary, 'manifest.json'), `${JSON.stringify(artifacts.map(manifestEntry), undefined, 2)}\n`)
     await rename(temporary, folder)
   } catch (error) {
@@ -32,20 +39,20 @@ export async function unpackArtifacts(
   }
 }
 
+type OpenTar = (key: string) => Promise<Readable | undefined>
+
 async function unpackOne(
   { key, type, source, destination }: ArtifactRecord,
-  { open, temporary }: { open: (key: string) => Promise<Readable | undefined>; temporary: string },
+  { open, temporary, most }: { open: OpenTar; temporary: string; most: number },
 ): Promise<void> {
   const tar = key === undefined ? undefined : await open(key)
-  const place = safePath(destination)
   if (tar === undefined) return
-  if (place === undefined) {
-    tar.destroy()
-    return
-  }
-  const single = type === 'file' ? { from: basename(source), to: basename(place) } : undefined
+  const place = safePath(destination)
+  const single = type === 'file' && place !== undefined ? { from: basename(source), to: basename(place) } : undefined
   try {
-    await unpackInto(tar, join(temporary, single ? dirname(place) : place), single)
+    if (place === undefined) return
+    const folder = join(temporary, single ? dirname(place) : place)
+    await unpackInto(tar, { folder, most, ...(single === undefined ? {} : { single }) })
   } finally {
     tar.destroy()
   }
@@ -66,21 +73,38 @@ export async function hasArtifacts(folder: string): Promise<boolean> {
   }
 }
 
-/** @param single the one file that is meant, and what it is to be called */
-async function unpackInto(tar: Readable, folder: string, single?: { from: string; to: string }): Promise<void> {
+interface Unpacking {
+  readonly folder: string
+  readonly most: number
+  /** The one file that is meant, and what it is to be called. */
+  readonly single?: { readonly from: string; readonly to: string }
+}
+
+async function unpackInto(tar: Readable, { folder, most, single }: Unpacking): Promise<void> {
   const entries = extract()
   tar.on('error', (error) => entries.destroy(error))
   tar.pipe(entries)
+  const names = new Set<string>()
   try {
     for await (const entry of entries) {
       const named = entry.header.type === 'file' ? safePath(entry.header.name) : undefined
       const inside = single === undefined || named === undefined ? named : named === single.from ? single.to : undefined
+      if (inside !== undefined && !addNames(names, inside, most)) break
       const target = inside === undefined ? undefined : join(folder, inside)
       if (target === undefined || !(await writeEntry(entry, target))) entry.resume()
     }
   } catch (error) {
     if (tar.errored !== null || !isMalformed(error)) throw error
   }
+}
+
+/** Notes a path and the folders above it. @returns false when they are too many */
+function addNames(names: Set<string>, path: string, most: number): boolean {
+  for (let end = path.length; end > 0 && !names.has(path.slice(0, end)); end = path.lastIndexOf('/', end - 1)) {
+    if (names.size >= most) return false
+    names.add(path.slice(0, end))
+  }
+  return true
 }
 
 /** What tar-stream throws has no code, what the file system throws has one. */

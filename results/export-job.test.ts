@@ -1,11 +1,13 @@
 import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { pack } from 'tar-stream'
 import { expect, onTestFinished, test } from 'vitest'
 import { createFileStore } from '../store/file-store.ts'
 import * as keys from '../store/keys.ts'
+import { unpackArtifacts } from './export-artifacts.ts'
 import { exportJob } from './export-job.ts'
 import { rolloutResult } from './fixtures/rollout-result.ts'
 import { withoutFiles } from './fixtures/without-files.ts'
@@ -13,6 +15,7 @@ import { summarizeResults } from './summary.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Store } from '../store/store.ts'
+import { filesBelow } from '../testing/files-below.ts'
 
 const options = jobOptions({
   tasks: [
@@ -69,12 +72,6 @@ async function finishJob(store: Store, results: RolloutResult[]): Promise<void> 
 
 async function readJson(path: string): Promise<unknown> {
   return JSON.parse(await readFile(path, 'utf8'))
-}
-
-async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  const files = entries.filter((entry) => entry.isFile())
-  return files.map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1)).toSorted()
 }
 
 const rolloutFiles = [
@@ -258,6 +255,20 @@ async function withArtifacts(store: Store, tar: Buffer): Promise<RolloutResult> 
   await put(store, key, tar)
   return { ...graded, artifacts: [{ source: '/out', destination: 'out', type: 'directory', status: 'ok', key }] }
 }
+
+test('of artifacts with more names than a disk has room for, the first are unpacked', async () => {
+  const { jobsDir } = await newPlace()
+  const tar = pack()
+  for (let file = 0; file < 4; file += 1) tar.entry({ name: `${file}/${'d/'.repeat(98)}f` }, '')
+  tar.entry({ name: 'last' }, 'x')
+  tar.finalize()
+  const bytes = await buffer(tar)
+  const artifact = { source: '/out', destination: 'out', type: 'directory' as const, status: 'ok' as const, key: 'k' }
+  const open = async () => Readable.from([bytes])
+  await unpackArtifacts([artifact], { open, folder: join(jobsDir, 'artifacts'), most: 250 })
+  expect(await readdir(join(jobsDir, 'artifacts/out'))).toEqual(['0', '1'])
+  expect(await readdir(jobsDir)).toEqual(['artifacts'])
+})
 
 async function artifactsTar(): Promise<Buffer> {
   const tar = pack()

@@ -37,6 +37,10 @@ export interface StoredOpening {
   /** What it was asked to be. Absent in openings of older versions. */
   readonly runtime?: EffectiveRuntime
   readonly workdir: string
+  /** Their numbers before the agent has run. Absent: not known, as of an image's own user. */
+  readonly users?: { readonly agent?: number; readonly verifier?: number }
+  /** The same for each step of a task of several. */
+  readonly stepUsers?: readonly NonNullable<StoredOpening['users']>[]
   readonly execs: readonly ExecRecord[]
 }
 

@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { PassThrough } from 'node:stream'
 import { text as textOf } from 'node:stream/consumers'
 import { Ajv } from 'ajv'
@@ -152,6 +153,28 @@ test.each(['plain', 'with space', "it's", 'new\nline', 'Áß€', '-rf', '$(touc
     expect(readdirSync(sandbox.workdir)).toEqual([name])
   },
 )
+
+test('lines are those asked for, with their ends', async () => {
+  writeFileSync(path('f'), 'a\n\nb\nc')
+  const ask = async (offset: number, limit?: number) =>
+    (await one({ tool: 'read_file', args: { path: 'f', offset, ...(limit && { limit }) } }))?.output
+  expect(await ask(1)).toBe('a\n\nb\nc')
+  expect(await ask(2, 2)).toBe('\nb\n')
+  expect(await ask(4, 9)).toBe('c')
+  expect(await ask(5)).toBe('')
+})
+
+test('a long file of short lines does not hold up everything else in the worker', async () => {
+  writeFileSync(path('f'), '\n'.repeat(16 * 1024 * 1024))
+  const delay = monitorEventLoopDelay({ resolution: 10 })
+  delay.enable()
+  await run([
+    { tool: 'read_file', args: { path: 'f' } },
+    { tool: 'read_file', args: { path: 'f', offset: 9_000_000, limit: 5 } },
+  ])
+  delay.disable()
+  expect(delay.max / 1e6).toBeLessThan(600)
+})
 
 test('an edit needs exactly one match and keeps mode and all other bytes', async () => {
   const bytes = Buffer.from([0xff, 0xfe, ...Buffer.from('a b b\n'), 0x80])

@@ -29,11 +29,25 @@ export const readFileTool = defineTool({
     const text = textOf(file.content, file.truncated)
     const size = file.truncated ? `more than ${longestFileBytes}` : String(file.content.length)
     if (text === undefined) return succeeded(`[${path} is a binary file of ${size} bytes]`)
-    const lines = text.split(/(?<=\n)/).slice(offset - 1, limit === undefined ? undefined : offset - 1 + limit)
     const more = file.truncated ? `\n[${path} has ${size} bytes; only its beginning was read]` : ''
-    return succeeded(shorten(lines.join('')) + more)
+    return succeeded(shorten(linesOf(text, offset, limit)) + more)
   },
 })
+
+/** `limit` lines from line `offset` on. A file of nothing but line ends must not become a million texts. */
+function linesOf(text: string, offset: number, limit: number | undefined): string {
+  const start = afterLines(text, 0, offset - 1)
+  return text.slice(start, limit === undefined ? undefined : afterLines(text, start, limit))
+}
+
+function afterLines(text: string, start: number, count: number): number {
+  let at = start
+  for (let line = 0; line < count && at < text.length; line += 1) {
+    const lineEnd = text.indexOf('\n', at)
+    at = lineEnd < 0 ? text.length : lineEnd + 1
+  }
+  return at
+}
 
 export const writeFileTool = defineTool({
   name: 'write_file',

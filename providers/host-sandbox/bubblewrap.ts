@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs'
 import { inside } from './paths.ts'
 import type { SandboxView } from './isolation.ts'
+import { writeWhole } from './write-whole.ts'
 
 /** What root inside may do, all of it within its own user namespace. Without CAP_SYS_ADMIN it cannot remount /usr. */
 const capabilities = [
@@ -18,6 +20,32 @@ const capabilities = [
 const journalBytes = 64 * 1024 * 1024
 
 /**
+ * Of /proc, what changes the whole machine, as the Engine closes it too. Root inside is the worker's user outside: where
+ * that is the machine's root, the kernel lets it write settings (`core_pattern` starts programs outside), since their
+ * files belong to it; bubblewrap itself leaves /proc/sys open.
+ */
+const machineSettings = ['acpi', 'asound', 'bus', 'fs', 'irq', 'mtrr', 'scsi', 'sys', 'sysrq-trigger']
+
+/** What `--dev` takes from the host. */
+const devices = ['null', 'zero', 'full', 'random', 'urandom', 'tty']
+
+/** What `heldDevicesArgv` mounts, in the form of fstab(5). */
+export async function prepareHeldDevices(view: SandboxView): Promise<void> {
+  const lines = devices.map((name) => `/dev/${name} /dev/${name} none bind,ro 0 0\n`)
+  await writeWhole(view.paths.mounts, lines.join(''))
+}
+
+/**
+ * Beginning of a command line for a worker that is root: bubblewrap then finds the host's devices mounted read-only.
+ * They belong to root, which inside could change their modes and times for the whole machine; writing to a device is no
+ * change of its file.
+ */
+export function heldDevicesArgv(view: SandboxView): string[] {
+  const script = 'mount --all --fstab "$1" && shift && exec "$@"'
+  return ['unshare', '--mount', '--', '/bin/sh', '-c', script, 'rollcall-launch', view.paths.mounts]
+}
+
+/**
  * bubblewrap's command line up to `--`. Deliberately without `--die-with-parent`: the sandbox outlives its worker.
  * Process 1 inside is ours (`--as-pid-1`), because bubblewrap's own stays until the last daemon has ended, which would
  * let daemons outlive the supervisor and its lifetime cap. A user namespace also for root: real root could leave.
@@ -30,6 +58,10 @@ export function bubblewrapArgv(bwrapPath: string, view: SandboxView): string[] {
     view.hostNetwork ? [] : ['--unshare-net'],
     ['--cap-drop', 'ALL', ...capabilities.flatMap((name) => ['--cap-add', name])],
     ['--bind', view.paths.root, '/', '--dev', '/dev', '--proc', '/proc'],
+    machineSettings
+      .map((name) => `/proc/${name}`)
+      .filter((path) => existsSync(path))
+      .flatMap((path) => ['--ro-bind', path, path]),
     view.binds.flatMap((bind) => [bind.readOnly ? '--ro-bind' : '--bind', bind.source, bind.target]),
     ['--perms', '0700', '--size', String(journalBytes), '--tmpfs', inside.journal],
     ['--clearenv', '--new-session', '--as-pid-1', '--chdir', '/', '--info-fd', '4', '--'],

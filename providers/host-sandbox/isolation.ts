@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { bubblewrapArgv, confineLikeBubblewrap } from './bubblewrap.ts'
+import { bubblewrapArgv, confineLikeBubblewrap, heldDevicesArgv, prepareHeldDevices } from './bubblewrap.ts'
 import { prepareNamespaces, namespacesArgv } from './namespaces.ts'
 import type { Bind } from './host-system.ts'
 import type { SandboxPaths } from './paths.ts'
@@ -29,13 +29,14 @@ export interface Isolation {
 }
 
 /** bubblewrap: the sandbox reaches nothing of the host but its read-only system. */
-export function bubblewrapIsolation(bwrapPath: string): Isolation {
+export function bubblewrapIsolation(bwrapPath: string, options: { asRoot: boolean }): Isolation {
+  const tried = [bwrapPath, ...'--unshare-user --unshare-pid --unshare-net --ro-bind / / --'.split(' '), 'true']
+  const [program = '', ...args] = options.asRoot ? ['unshare', '--mount', '--', ...tried] : tried
   return {
-    prepare: () => Promise.resolve(),
-    argv: (view) => bubblewrapArgv(bwrapPath, view),
+    prepare: (view) => (options.asRoot ? prepareHeldDevices(view) : Promise.resolve()),
+    argv: (view) => [...(options.asRoot ? heldDevicesArgv(view) : []), ...bubblewrapArgv(bwrapPath, view)],
     confineShell: confineLikeBubblewrap,
-    whyNot: () =>
-      firstError(bwrapPath, [...'--unshare-user --unshare-pid --unshare-net --ro-bind / / --'.split(' '), 'true']),
+    whyNot: () => firstError(program, args),
   }
 }
 

@@ -74,6 +74,18 @@ describe('from within a sandbox', () => {
     await expect(shell(`unshare --map-root-user --mount sh -c '${remount} && touch /usr/x'`)).rejects.toThrow(/exited/)
   })
 
+  test('root inside changes neither a setting of the machine nor the host’s devices, which work', async () => {
+    const writable = "find /proc -path '/proc/[0-9]*' -prune -o -path '/proc/*self' -prune -o -type f -writable -print"
+    const files = await shell(`${writable} 2>/dev/null || :`)
+    expect(files).not.toMatch(/^\/proc\/(sys|irq|bus|fs|sysrq-trigger)\b/m)
+    await expect(shell('f=/proc/sys/kernel/core_pattern; old=$(cat $f) && printf %s "$old" >$f')).rejects.toThrow(
+      /Read-only file system/,
+    )
+    // The mode that it has: a failure of this test leaves the machine as it was.
+    await expect(shell('chmod 666 /dev/full')).rejects.toThrow(/Read-only file system|not permitted/)
+    expect(await shell('echo x >/dev/null && head -c 4 /dev/zero | wc -c')).toBe('4\n')
+  })
+
   test('of processes only its own are seen', async () => {
     expect(await shell(`ls /proc/${process.pid}/cmdline 2>/dev/null || echo absent`)).toBe('absent\n')
     expect(await shell('cat /proc/*/comm | sort -u | tr "\\n" " "')).not.toMatch(/node|dockerd|temporal/)

@@ -32,9 +32,10 @@ export function createLocalProvider(options: LocalProviderOptions): Provider {
     allowNetwork: options.allowNetwork ?? false,
     ignoreLimits: options.ignoreLimits ?? false,
   }
+  const asRoot = process.getuid?.() === 0
   const isolation = unsafe
-    ? namespaceIsolation({ asRoot: process.getuid?.() === 0 })
-    : bubblewrapIsolation(options.bwrapPath ?? 'bwrap')
+    ? namespaceIsolation({ asRoot })
+    : bubblewrapIsolation(options.bwrapPath ?? 'bwrap', { asRoot })
   const whyNot = onceItWorks(isolation)
   return createHostProvider({
     name: 'local',
