@@ -2,12 +2,11 @@ import { answerKey, rolloutPrefix, turnResultKey } from '../store/keys.ts'
 import type { StoredAnswer, StoredOpening } from '../store/records.ts'
 import { getJson } from '../store/stored-json.ts'
 import type { Store } from '../store/store.ts'
+import { gradingCalls } from '../protocol/exec.ts'
 import type { PendingStep } from './pending-step.ts'
 
 /** Agents work in it: phase 0 opens, those after it grade. */
 const turnsPhase = 1
-/** The call of a grading attempt's phase that runs the tests. */
-const testsCall = 3
 /** What stands between two steps is a workflow task: it takes milliseconds where a worker is there. */
 const between = 'its workflow decides what comes next'
 const commandShown = 100
@@ -113,7 +112,7 @@ function sayCall(call: { tool: string; args: Readonly<Record<string, unknown>> }
 }
 
 function sayGrading({ note, startedAt, scheduledAt }: PendingStep): Said {
-  const tests = note?.execs.find(({ name }) => name.split('-')[2] === String(testsCall))
+  const tests = note?.execs.find(({ name }) => name.split('-')[2] === String(gradingCalls.tests))
   if (tests !== undefined) return { doing: 'its tests run', since: new Date(tests.sinceMs) }
   const since = startedAt ?? scheduledAt
   return { doing: 'it is graded: around the tests', ...(since && { since }) }

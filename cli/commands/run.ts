@@ -51,7 +51,7 @@ export function defineRun(program: Command, host: CommandHost): void {
 
 function addAgentOptions(command: Command, agents: AgentCollector): void {
   command
-    .option('--agent <name>', 'oracle, nop, script, command, model or ./file.ts#export; repeatable (default: oracle)')
+    .option('--agent <name>', 'oracle, nop, script, command, model or ./file.ts#export; repeatable (default oracle)')
     .option('--agent-arg <key=value>', 'an argument of the agent before it (repeatable)')
     .option('--model <name>', 'model of the agent before it: openai/…, anthropic/… or openai-compatible/…')
     .option('--agent-label <name>', 'name of the agent before it in results, where one agent runs twice')
@@ -63,12 +63,12 @@ function addAgentOptions(command: Command, agents: AgentCollector): void {
 
 function addJobOptions(command: Command): void {
   command
-    .option('-k, --attempts <n>', 'rollouts per task and agent (default: 1)')
-    .option('-n, --concurrency <n>', 'rollouts at the same time (default: 4)')
+    .option('-k, --attempts <n>', 'rollouts per task and agent (default 1)')
+    .option('-n, --concurrency <n>', 'rollouts at the same time (default 4)')
     .option('-c, --config <file>', 'options out of a YAML or JSON file, or the config.json of an exported job')
     .option('--print-config', 'print what it would run with, as such a file, and end')
     .option('--job <id>', 'name of the job; the same id with the same options comes back to it')
-    .option('--jobs-dir <dir>', 'where results are exported as they come (default: jobs)')
+    .option('--jobs-dir <dir>', 'where results are exported as they come (default jobs)')
     .addOption(repeatable('--image-map <from=to>', 'use image TO wherever a task says FROM'))
     .option('--no-worker', 'start no worker: `rollcall worker` runs elsewhere')
     .option('--detach', 'start the job and return at once')
@@ -81,7 +81,7 @@ function addSelectionOptions(command: Command): void {
     .addOption(repeatable('--exclude <glob>', 'no tasks whose name matches'))
     .addOption(repeatable('--where <key=value>', 'only tasks with that metadata; a key given twice: any of the values'))
     .option('--shuffle', 'in an order that --seed decides')
-    .option('--seed <n>', 'for --shuffle (default: 0); the same order on every machine')
+    .option('--seed <n>', 'for --shuffle (default 0); the same order on every machine')
     .option('--limit <n>', 'only the first tasks that are left')
 }
 
@@ -98,18 +98,18 @@ function addRuntimeOptions(command: Command): void {
 
 function addLimitOptions(command: Command): void {
   command
-    .option('--max-turns <n>', 'turns per rollout')
+    .option('--max-turns <n>', 'turns per rollout (default 200)')
     .option('--max-tokens <n>', 'input and output tokens per rollout, where the agent reports them')
-    .option('--agent-timeout <time>', 'for tasks that state none: 90s, 15m, 1h')
+    .option('--agent-timeout <time>', 'for tasks that state none: 90s, 15m (default 1h)')
     .option('--timeout-multiplier <number>', 'of all time limits of tasks; those for one phase go before it')
     .option('--agent-timeout-multiplier <number>', 'of the agent’s time limit')
     .option('--verifier-timeout-multiplier <number>', 'of the tests’ time limit')
     .option('--agent-setup-timeout-multiplier <number>', 'of the time for installing the agent')
     .option('--environment-build-timeout-multiplier <number>', 'of the time for building and starting the sandbox')
     .option('--ignore-docker-image', 'build the Dockerfile also where the task names an image')
-    .option('--sandbox-loss <policy>', 'when a sandbox dies: restart the rollout in a new one, or fail')
+    .option('--sandbox-loss <policy>', 'when a sandbox dies: restart the rollout in a new one, or fail (default fail)')
     .option('--host-timeout <duration>', 'with --no-worker: a host that answers nothing this long is lost (default 2m)')
-    .option('--keep <when>', 'keep sandboxes for a look inside: never, on-failure or always')
+    .option('--keep <when>', 'keep sandboxes for a look inside: never, on-failure or always (default never)')
 }
 
 const examples = `
