@@ -35,13 +35,13 @@ export function createActivities(services: ActivityServices): { activities: Acti
 
   const inSandbox = sandboxUser(contextOf, attachments)
 
-  /** Work in a rollout's sandbox, whose commands are told with the heartbeats; secrets are masked in all they print. */
+  /** Work in a rollout's sandbox, whose commands are told with the heartbeats; secrets are masked in what is told. */
   const inRollout = <Result>(input: PartInput, work: (at: InRollout) => Promise<Result>) =>
     runActivity(handover, async ({ signal, ...notes }) => {
       const context = await contextOf(input)
       const rollout = await context.rollout(input.rollout)
-      const { mask } = rollout.host
-      const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) })
+      const masking = (runner: Runner) =>
+        work({ context, rollout, signal, runner: maskingRunner(runner, rollout.host.mask) })
       return await masked(rollout, () => inSandbox(input, masking, notes))
     })
 

@@ -20,7 +20,7 @@ export class Mask {
 
   constructor(values: Iterable<string>) {
     const trimmed = [...values].flatMap((value) => [value, value.trim()])
-    const long = [...new Set(trimmed)].filter((value) => [...value].length >= shortestMasked)
+    const long = [...new Set(trimmed)].filter((value) => value.length >= shortestMasked)
     // Latin-1 stands for bytes one to one, so that text in any encoding can be searched.
     this.#values = long.map((value) => Buffer.from(value).toString('latin1')).toSorted((a, b) => b.length - a.length)
     if (this.#values.length > 0) this.#pattern = new RegExp(this.#values.map(escaped).join('|'), 'g')

@@ -2,7 +2,7 @@ import type { Agent } from '../agents/agent.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { layRuntime } from '../protocol/runtime-config.ts'
 import type { RuntimeConfig } from '../protocol/runtime-config.ts'
-import type { ImageSource, Limits, Resources, SandboxSpec } from '../providers/contract/runtime.ts'
+import type { ImageSource, Limits, SandboxSpec } from '../providers/contract/runtime.ts'
 import { splitEnv } from '../tasks/host-templates.ts'
 import type { Task, TaskRuntime } from '../tasks/task.ts'
 import { multiplied } from './task-limits.ts'
@@ -32,7 +32,7 @@ export function resolveSpec(order: RuntimeOrder & { readonly agent: Pick<Agent, 
     image: imageOf(order),
     imageMap: options.imageMap,
     ...(agent.layerScript === undefined ? {} : { layerScript: agent.layerScript }),
-    resources: present(runtime.resources ?? {}) as Resources,
+    resources: present(runtime.resources ?? {}),
     limits: limitsOf(runtime, options),
     ...networkOf(runtime),
     env: plain,

@@ -105,8 +105,8 @@ function isTable(value: unknown): value is object {
 
 /** What a rollout's sandbox was really asked to be: every layer resolved. For the lock file and results. */
 export interface EffectiveRuntime {
-  /** A name, the content hash of a build context, or the provider's default. */
-  readonly image: string | { readonly dockerfile: string } | 'default'
+  /** A name, the content hash of a build context, or `default`: the provider's. */
+  readonly image: string | { readonly dockerfile: string }
   readonly resources: Readonly<Record<string, unknown>>
   readonly limits: Readonly<Record<string, number>>
   readonly network: 'public' | 'none' | { readonly allowlist: readonly string[] }

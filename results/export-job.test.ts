@@ -15,6 +15,7 @@ import { summarizeResults } from './summary.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Store } from '../store/store.ts'
+import { filesBelow } from '../testing/files-below.ts'
 
 const options = jobOptions({
   tasks: [
@@ -71,12 +72,6 @@ async function finishJob(store: Store, results: RolloutResult[]): Promise<void> 
 
 async function readJson(path: string): Promise<unknown> {
   return JSON.parse(await readFile(path, 'utf8'))
-}
-
-async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  const files = entries.filter((entry) => entry.isFile())
-  return files.map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1)).toSorted()
 }
 
 const rolloutFiles = [

@@ -6,38 +6,52 @@ import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { comeBack, followJob } from '../follow-job.ts'
 import { leaveOnInterrupt } from '../leave-on-interrupt.ts'
+import { askForConsent } from '../ask-for-consent.ts'
+import type { JobFile } from '../job-file.ts'
+import {
+  defaultJobsDir,
+  effectiveConfig,
+  printedConfig,
+  providerName,
+  readConfig,
+  runOptionsOf,
+  selectionOf,
+} from '../run-config.ts'
 import { parseRunOptions } from '../run-options.ts'
 import type { RawRunOptions } from '../run-options.ts'
 import type { CommandHost } from '../run-cli.ts'
+import { RollcallError } from '../../protocol/failure.ts'
 import { proveWritableFolder } from '../../store/writable-folder.ts'
 import { addProviderOptions, repeatable } from './command-options.ts'
 
 interface RunFlags extends RawRunOptions {
-  readonly jobsDir: string
-  readonly detach?: boolean
-  readonly json?: boolean
+  readonly config?: string
+  readonly runtimeFile?: string
+  readonly printConfig?: boolean
 }
 
 export function defineRun(program: Command, host: CommandHost): void {
   const agents = new AgentCollector()
   const command = program
     .command('run')
-    .argument('<taskset>', 'directory of Harbor tasks, or one task')
+    .argument('[taskset]', 'directory of tasks, one task, or a file of tasks (.jsonl, .yaml, .toml, .ts)')
     .description('Runs every task of a taskset with every agent, and prints the table of grades.')
   addProviderOptions(command)
   addAgentOptions(command, agents)
   addJobOptions(command)
+  addSelectionOptions(command)
+  addRuntimeOptions(command)
   addLimitOptions(command)
   command
     .addHelpText('after', examples)
-    .action(async (taskset: string, flags: RunFlags) =>
-      host.exitWith(await run({ taskset, flags, agents }, host.context)),
+    .action(async (taskset: string | undefined) =>
+      host.exitWith(await run({ taskset, flags: givenFlags(command), agents }, host.context)),
     )
 }
 
 function addAgentOptions(command: Command, agents: AgentCollector): void {
   command
-    .option('--agent <name>', 'oracle, nop, script, command, model or ./file.ts#export; repeatable (default: oracle)')
+    .option('--agent <name>', 'oracle, nop, script, command, model or ./file.ts#export; repeatable (default oracle)')
     .option('--agent-arg <key=value>', 'an argument of the agent before it (repeatable)')
     .option('--model <name>', 'model of the agent before it: openai/…, anthropic/… or openai-compatible/…')
     .option('--agent-label <name>', 'name of the agent before it in results, where one agent runs twice')
@@ -49,20 +63,41 @@ function addAgentOptions(command: Command, agents: AgentCollector): void {
 
 function addJobOptions(command: Command): void {
   command
-    .option('-k, --attempts <n>', 'rollouts per task and agent', '1')
-    .option('-n, --concurrency <n>', 'rollouts at the same time', '4')
+    .option('-k, --attempts <n>', 'rollouts per task and agent (default 1)')
+    .option('-n, --concurrency <n>', 'rollouts at the same time (default 4)')
+    .option('-c, --config <file>', 'options out of a YAML or JSON file, or the config.json of an exported job')
+    .option('--print-config', 'print what it would run with, as such a file, and end')
     .option('--job <id>', 'name of the job; the same id with the same options comes back to it')
-    .option('--jobs-dir <dir>', 'where results are exported as they come', 'jobs')
+    .option('--jobs-dir <dir>', 'where results are exported as they come (default jobs)')
     .addOption(repeatable('--image-map <from=to>', 'use image TO wherever a task says FROM'))
     .option('--no-worker', 'start no worker: `rollcall worker` runs elsewhere')
     .option('--detach', 'start the job and return at once')
     .option('--json', 'one JSON object per line: events, last the summary')
 }
 
-function addLimitOptions(command: Command): void {
+function addSelectionOptions(command: Command): void {
+  command
+    .addOption(repeatable('--include <glob>', 'only tasks whose name matches'))
+    .addOption(repeatable('--exclude <glob>', 'no tasks whose name matches'))
+    .addOption(repeatable('--where <key=value>', 'only tasks with that metadata; a key given twice: any of the values'))
+    .option('--shuffle', 'in an order that --seed decides')
+    .option('--seed <n>', 'for --shuffle (default 0); the same order on every machine')
+    .option('--limit <n>', 'only the first tasks that are left')
+}
+
+function addRuntimeOptions(command: Command): void {
   command
     .option('--cpus <n>', 'CPUs per sandbox, instead of what tasks say')
     .option('--memory <size>', 'memory per sandbox, instead of what tasks say: 512M, 2G')
+    .option('--gpus <n>', 'GPUs per sandbox, instead of what tasks say')
+    .option('--image <name>', 'image of all sandboxes, instead of what tasks say')
+    .option('--runtime-file <file>', 'a runtime in YAML or JSON, over what tasks say; null clears')
+    .addOption(repeatable('--allow-env <name>', 'tasks may have this variable of the host where they say ${NAME}'))
+    .option('-y, --yes', 'tasks may have every variable of the host that they ask for')
+}
+
+function addLimitOptions(command: Command): void {
+  command
     .option('--max-turns <n>', 'turns per rollout (default 200)')
     .option('--max-tokens <n>', 'input and output tokens per rollout, where the agent reports them')
     .option('--agent-timeout <time>', 'for tasks that state none: 90s, 15m (default 1h)')
@@ -85,33 +120,80 @@ Examples:
   rollcall run tasks --agent script --agent-arg file=turns.yaml
   rollcall run tasks --agent model --model anthropic/NAME --max-turns 50
   rollcall run tasks --agent ./my-agent.ts#agent --agent nop        two agents in one job
+  rollcall run tasks.yaml --include 'edit-*' --where difficulty=hard --shuffle --seed 7 --limit 20
+  rollcall run -c nightly.yaml --attempts 5
+  rollcall run -c jobs/JOB/config.json                              the same job anew
   rollcall run tasks --detach --json
 
 Ctrl-C (or SIGTERM) asks the job to cancel and waits until its sandboxes are removed; a second one leaves it running.
 `
 
+/** What was given: what commander fills in by itself must not go over a job file. */
+function givenFlags(command: Command): RunFlags {
+  const given = Object.entries(command.opts()).filter(([name]) => command.getOptionValueSource(name) !== 'default')
+  return Object.fromEntries(given) as RunFlags
+}
+
 async function run(
-  { taskset, flags, agents }: { taskset: string; flags: RunFlags; agents: AgentCollector },
+  { taskset, flags, agents }: { taskset: string | undefined; flags: RunFlags; agents: AgentCollector },
   context: CommandContext,
 ): Promise<number> {
-  const options = parseRunOptions(flags, agents.options())
-  await proveWritableFolder('--jobs-dir', resolve(flags.jobsDir))
-  const { environment, stderr } = context
-  const onProgress = (line: string) => stderr.write(`${line}\n`)
-  const starting = async () => {
-    const { Taskset } = await import('../../client/index.ts')
-    const loaded = await Taskset.load(taskset)
-    return await loaded.run({ ...options, environment, onProgress })
+  const config = await configOf({ taskset, flags, agents })
+  if (flags.printConfig) {
+    context.stdout.write(printedConfig(config))
+    return exitCodes.ok
   }
-  const job = await leaveOnInterrupt(starting, context)
+  const { jobsDir = defaultJobsDir, detach: isDetached = false, json = false } = config
+  await proveWritableFolder('--jobs-dir', resolve(jobsDir))
+  const job = await leaveOnInterrupt(() => startRun(config, context), context)
   if (job === undefined) return exitCodes.interrupted
   try {
     announce(job, context)
-    if (flags.detach) return detach(job, { json: flags.json === true }, context)
-    return await followJob({ job, json: flags.json === true, jobsDir: flags.jobsDir, onInterrupt: 'cancel' }, context)
+    if (isDetached) return detach(job, { json }, context)
+    return await followJob({ job, json, jobsDir, onInterrupt: 'cancel' }, context)
   } finally {
     await job.close()
   }
+}
+
+async function configOf(line: {
+  taskset: string | undefined
+  flags: RunFlags
+  agents: AgentCollector
+}): Promise<JobFile> {
+  const { taskset, flags } = line
+  const file = await readConfig(flags.config)
+  const [agents, provider] = [line.agents.options(), providerName(file)]
+  const parsed = parseRunOptions(flags, {
+    ...(agents === undefined ? {} : { agents }),
+    ...(provider === undefined ? {} : { provider }),
+  })
+  return await effectiveConfig({
+    file,
+    flags: { ...parsed, ...(taskset === undefined ? {} : { taskset }) },
+    ...(flags.runtimeFile === undefined ? {} : { runtimeFile: flags.runtimeFile }),
+  })
+}
+
+async function startRun(config: JobFile, context: CommandContext): Promise<Job> {
+  const { environment, stderr } = context
+  const { Taskset } = await import('../../client/index.ts')
+  const { taskset } = config
+  if (taskset === undefined) {
+    throw new RollcallError(
+      'configuration-invalid',
+      'No taskset is named: rollcall run TASKSET, or taskset in the file',
+    )
+  }
+  const loaded =
+    typeof taskset === 'string'
+      ? await Taskset.load(taskset, { environment })
+      : await Taskset.restore(taskset, { environment })
+  const selected = loaded.select(selectionOf(config))
+  const options = runOptionsOf(config)
+  const allowEnv = await askForConsent(selected.askedVariables(options), options.allowEnv, context)
+  const onProgress = (line: string) => stderr.write(`${line}\n`)
+  return await selected.run({ ...options, ...(allowEnv === undefined ? {} : { allowEnv }), environment, onProgress })
 }
 
 function announce(job: Job, { stderr }: CommandContext): void {

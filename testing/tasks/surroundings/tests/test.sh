@@ -4,6 +4,6 @@ expected=$(printf '/srv\nhello there\nyes\n# One')
 rm -f /srv/beat
 for _ in $(seq 50); do [ -e /srv/beat ] && break; sleep 0.1; done
 [ -e /srv/beat ] || r=0
-# The image's first process ran with the task's environment, where there is one.
-[ ! -e /entered ] || [ "$(cat /entered)" = "hello there" ] || r=0
+# In a container the image's own first process ran, with the task's environment.
+[ ! -e /.dockerenv ] || [ "$(cat /entered)" = "hello there" ] || r=0
 echo $r > /logs/verifier/reward.txt
