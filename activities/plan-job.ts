@@ -7,6 +7,7 @@ import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import type { Task } from '../tasks/task.ts'
 import { planKey } from '../store/keys.ts'
 import type { StoredPlan } from '../store/records.ts'
+import { taskTags } from '../tasks/task-tags.ts'
 import { agentTask } from './agent-task.ts'
 import { effectiveRuntime } from './effective-runtime.ts'
 import { assertHostValues } from './host-values.ts'
@@ -38,6 +39,7 @@ export async function planJob(
     rollouts: listRollouts(context.options),
     policy: policyOf(context.options, specs),
     runtimes: runtimesByTask(specs),
+    tags: await tagsOf(context),
   })
   return {
     total: plan.rollouts.length,
@@ -164,8 +166,23 @@ function imageProblems({ task, spec, at, only }: TaskSpec, options: JobOptions):
   ]
 }
 
-/** Attempts outermost: with a small window every task is seen once before any is seen twice. */
+async function tagsOf(context: JobContext): Promise<Record<string, readonly string[]>> {
+  const tasks = await Promise.all(context.options.tasks.map(({ name }) => context.task(name)))
+  return Object.fromEntries(tasks.map((task) => [task.name, taskTags(task)]))
+}
+
 function listRollouts(options: JobOptions): PlannedRollout[] {
+  const all = allRollouts(options)
+  if (options.rollouts === undefined) return all
+  const only = new Set(options.rollouts)
+  const listed = all.filter(({ name }) => only.has(name))
+  if (listed.length === only.size) return listed
+  const unknown = options.rollouts.filter((name) => all.every((rollout) => rollout.name !== name))
+  throw new RollcallError('configuration-invalid', `The job has no rollouts ${unknown.join(', ')}: nothing was started`)
+}
+
+/** Attempts outermost: with a small window every task is seen once before any is seen twice. */
+function allRollouts(options: JobOptions): PlannedRollout[] {
   const attempts = Array.from({ length: options.attempts }, (_, index) => index + 1)
   return attempts.flatMap((attempt) =>
     options.tasks.flatMap(({ name: task }) =>

@@ -2,12 +2,11 @@ import type { JobRef, SummaryResult } from '../protocol/activities.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
 import { rolloutId } from '../protocol/names.ts'
-import { readResults } from '../results/read-job.ts'
+import { readResults, readStoredPlan } from '../results/read-job.ts'
 import { summarizeResults } from '../results/summary.ts'
-import { lockKey, planKey, summaryKey } from '../store/keys.ts'
-import type { StoredPlan } from '../store/records.ts'
+import { lockKey, summaryKey } from '../store/keys.ts'
 import type { JobContext } from './job-context.ts'
-import { getJson, putJsonOnce } from '../store/stored-json.ts'
+import { putJsonOnce } from '../store/stored-json.ts'
 
 /** The job's summary and lock file from the rollouts' results. Safe to run twice: `putOnce`. */
 export async function summarizeJob(
@@ -15,8 +14,7 @@ export async function summarizeJob(
   { context, versions }: { context: JobContext; versions: Readonly<Record<string, string>> },
 ): Promise<SummaryResult> {
   const { store, options } = context
-  const plan = await getJson<StoredPlan>(store, planKey(input.job))
-  const planned = plan?.rollouts ?? []
+  const { rollouts: planned = [], tags, runtimes = {} } = (await readStoredPlan(store, input.job)) ?? {}
   const stored = await readResults(
     store,
     input.job,
@@ -26,18 +24,20 @@ export async function summarizeJob(
   await putJsonOnce(store, lockKey(input.job), {
     version: 1,
     rollcall: versions,
+    ...(options.parentJob === undefined ? {} : { parentJob: options.parentJob }),
     taskset: options.taskset,
+    agents: options.agents,
     tasks: options.tasks,
     provider: options.provider,
     imageMap: options.imageMap,
     images: imagesByTask(results),
-    runtimes: plan?.runtimes ?? {},
+    runtimes,
     ...(options.selection === undefined ? {} : { selection: options.selection }),
   })
   const { graded, failed, cancelled, mean } = await putJsonOnce(
     store,
     summaryKey(input.job),
-    summarizeResults({ job: input.job, results, planned }),
+    summarizeResults({ job: input.job, results, planned, ...(tags && { tags }), parentJob: options.parentJob }),
   )
   return { graded, failed, cancelled, ...(mean === undefined ? {} : { mean }) }
 }

@@ -2,8 +2,6 @@ import { randomInt } from 'node:crypto'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { RollcallError } from '../protocol/failure.ts'
-import { jobIdPattern } from '../protocol/names.ts'
-import { findJobOptions, readSummary } from '../results/read-job.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Selection } from '../protocol/job.ts'
 import type { RuntimeConfig } from '../protocol/runtime-config.ts'
@@ -15,17 +13,14 @@ import { fetchTask } from '../tasks/task-copy.ts'
 import { bundleTasks, checkDefinitions } from '../tasks/task-module.ts'
 import type { TaskBundle } from '../tasks/task-module.ts'
 import type { Task } from '../tasks/task.ts'
-import { environmentOfProcess, proveUsable } from './environment.ts'
+import { environmentOfProcess } from './environment.ts'
 import type { ClientEnvironment } from './environment.ts'
 import { askedVariables, describeAsked } from './host-consent.ts'
 import type { AskedVariable } from './host-consent.ts'
-import { connectTemporal } from './connect.ts'
-import type { TemporalConnection } from './connect.ts'
-import { Job, liveJob } from './job.ts'
+import type { Job } from './job.ts'
 import { prepareJobOptions, runtimesOf } from './job-options.ts'
+import { assertJobId, launchJob } from './launch-job.ts'
 import type { RunOptions } from './run-options.ts'
-import { JobWorker } from './job-worker.ts'
-import { assertSameOptions, startJob } from './start-job.ts'
 
 /** An ordered set of tasks, loaded and validated. */
 export class Taskset {
@@ -133,38 +128,14 @@ export class Taskset {
    */
   async run(run: RunOptions = {}): Promise<Job> {
     const id = run.job ?? defaultJobId(this.name, new Date())
-    if (!jobIdPattern.test(id)) {
-      throw new RollcallError(
-        'configuration-invalid',
-        `Job id is ${JSON.stringify(id)}: expected letters, digits, - and _, at most 100 characters`,
-      )
-    }
+    assertJobId(id)
     const environment = run.environment ?? environmentOfProcess()
     const prepared = await prepareJobOptions(this, run, environment.workingDirectory)
     const onProgress = run.onProgress ?? (() => {})
-    await proveUsable(environment)
     const asked = this.askedVariables(run)
     if (asked.length > 0) onProgress(`variables of this host that sandboxes get:\n${describeAsked(asked).join('\n')}`)
-    const store = openStore(environment.storeUrl)
-    const known = await findJobOptions(store, id)
-    if (known !== undefined) assertSameOptions(id, known, prepared.options)
-    if ((await readSummary(store, id)) !== undefined) return new Job({ id, store, attached: true })
-
-    const worker = run.worker === 'shared' ? undefined : new JobWorker(id, environment, onProgress)
-    let temporal: TemporalConnection | undefined
-    try {
-      // The worker comes up while this connects and uploads the tasks.
-      if (known === undefined) await worker?.start()
-      temporal = await connectTemporal({ ...environment, onProgress })
-      if (known !== undefined) await worker?.ensure(temporal)
-      const start = { id, tasks: this.tasks, ...prepared, store, temporal, worker: run.worker ?? 'own', onProgress }
-      const { attached } = await startJob(start)
-      return liveJob({ id, store, temporal, worker, environment, onProgress, attached })
-    } catch (error) {
-      worker?.stop()
-      await temporal?.close()
-      throw error
-    }
+    const { tasks } = this
+    return await launchJob({ id, prepared, tasks, environment, worker: run.worker ?? 'own', onProgress })
   }
 }
 

@@ -15,6 +15,8 @@ export interface StoredPlan {
   readonly policy: RolloutPolicy
   /** By task: what its sandboxes are asked to be. Absent in plans of older versions. */
   readonly runtimes?: Readonly<Record<string, EffectiveRuntime>>
+  /** By task, as `taskTags` gives them. Absent in plans of older versions. */
+  readonly tags?: Readonly<Record<string, readonly string[]>>
 }
 
 /** `answerKey`: the agent's answer of a turn, stored before it is acted on. */

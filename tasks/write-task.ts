@@ -56,7 +56,7 @@ function rowProblems({ row, grader }: RowTask): Problem[] {
           {
             field: 'check',
             value: given === 0 ? 'missing' : 'not alone',
-            expected: 'one of check (a command whose exit code is the grade), judge, and grade in TypeScript',
+            expected: 'a command whose exit code is the grade, or a judge, or grade in TypeScript: exactly one of them',
           },
         ]),
     ...(hasDockerfile && row.image !== undefined

@@ -8,6 +8,7 @@ import { comeBack, followJob } from '../follow-job.ts'
 import { leaveOnInterrupt } from '../leave-on-interrupt.ts'
 import { askForConsent } from '../ask-for-consent.ts'
 import type { JobFile } from '../job-file.ts'
+import { parseReward } from '../parse-values.ts'
 import {
   defaultJobsDir,
   effectiveConfig,
@@ -28,6 +29,7 @@ interface RunFlags extends RawRunOptions {
   readonly config?: string
   readonly runtimeFile?: string
   readonly printConfig?: boolean
+  readonly failUnder?: string
 }
 
 export function defineRun(program: Command, host: CommandHost): void {
@@ -73,6 +75,7 @@ function addJobOptions(command: Command): void {
     .option('--no-worker', 'start no worker: `rollcall worker` runs elsewhere')
     .option('--detach', 'start the job and return at once')
     .option('--json', 'one JSON object per line: events, last the summary')
+    .option('--fail-under <mean>', 'exit code 1 when the mean is below this, or nothing was graded')
 }
 
 function addSelectionOptions(command: Command): void {
@@ -139,6 +142,7 @@ async function run(
   context: CommandContext,
 ): Promise<number> {
   const config = await configOf({ taskset, flags, agents })
+  const failUnder = flags.failUnder === undefined ? undefined : parseReward('--fail-under', flags.failUnder)
   if (flags.printConfig) {
     context.stdout.write(printedConfig(config))
     return exitCodes.ok
@@ -150,7 +154,7 @@ async function run(
   try {
     announce(job, context)
     if (isDetached) return detach(job, { json }, context)
-    return await followJob({ job, json, jobsDir, onInterrupt: 'cancel' }, context)
+    return await followJob({ job, json, jobsDir, onInterrupt: 'cancel', failUnder }, context)
   } finally {
     await job.close()
   }
@@ -196,13 +200,13 @@ async function startRun(config: JobFile, context: CommandContext): Promise<Job> 
   return await selected.run({ ...options, ...(allowEnv === undefined ? {} : { allowEnv }), environment, onProgress })
 }
 
-function announce(job: Job, { stderr }: CommandContext): void {
+export function announce(job: Job, { stderr }: CommandContext): void {
   // Whether it can start, planning will tell: the display says so.
   const what = job.attached ? 'was started before, coming back to it' : 'is being planned'
   stderr.write(`Job ${job.id} ${what}${job.uiUrl === undefined ? '' : `: ${job.uiUrl}`}\n`)
 }
 
-function detach(job: Job, { json }: { json: boolean }, { stdout, stderr }: CommandContext): number {
+export function detach(job: Job, { json }: { json: boolean }, { stdout, stderr }: CommandContext): number {
   stderr.write(`${comeBack(job.id)}\n`)
   const detached = { type: 'detached', job: job.id, ...(job.uiUrl === undefined ? {} : { ui: job.uiUrl }) }
   stdout.write(json ? `${JSON.stringify(detached)}\n` : `${job.id}\n`)
