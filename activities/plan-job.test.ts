@@ -57,6 +57,15 @@ test('a secret that the worker does not have is named before anything starts', a
   })
 })
 
+test('a judge whose model has no key in the worker’s environment fails the plan', async () => {
+  const judge = '{ model: openai/a-judge, criteria: [{ name: correct, description: It is. }] }'
+  const job = await jobOfOneTask({ files: { 'rollcall.yaml': `judge: ${judge}\n` }, agent: createNopAgent() })
+  await expect(plan(job)).rejects.toMatchObject({
+    code: 'secret-missing',
+    message: expect.stringContaining('OPENAI_API_KEY') as string,
+  })
+})
+
 test('limits that cannot all hold are told for every task before anything starts, one sentence each', async () => {
   const runtime = { limits: { lifetimeMs: 60_000, execTimeoutMs: 100_000, idleTimeoutMs: 5 } }
   const toml = 'schema_version = "1.4"\n[agent]\ntimeout_sec = 90\n[verifier]\ntimeout_sec = 10\n'
