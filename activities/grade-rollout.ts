@@ -23,7 +23,7 @@ import type { JobContext, RolloutContext } from './job-context.ts'
 import { runGrader } from './run-grader.ts'
 import { runJudge } from './run-judge.ts'
 import type { TaskJudge } from '../tasks/judge.ts'
-import { readEarlierSteps } from './transcript.ts'
+import { gradedTurns } from './restore-artifacts.ts'
 import type { GraderReference } from '../tasks/task.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
@@ -134,7 +134,7 @@ class GradingAttempt {
       cacheDirectory: context.cacheDirectory,
       idOf: (asked) => this.#id(gradingCalls.grader, asked),
       workdir: opening?.workdir ?? '/',
-      transcript: await readEarlierSteps(context.store, this.#input),
+      transcript: await gradedTurns(this.#input, { store: context.store, rollout }),
       log: this.#log,
       env: rollout.host.expand(this.#part.verifier.env),
       timeoutMs: verifierTimeoutMs(this.#part, context.options),
@@ -156,7 +156,7 @@ class GradingAttempt {
       idOf: (file) => this.#id(gradingCalls.grader, file),
       workdir: (await this.#opening())?.workdir ?? '/',
       instruction: this.#part.instruction,
-      turns: () => readEarlierSteps(context.store, this.#input),
+      turns: () => gradedTurns(this.#input, { store: context.store, rollout }),
       mark: execScope(JSON.stringify(['judge', owner, phase])),
       mask: (value) => rollout.host.mask.json(value),
       timeoutMs: verifierTimeoutMs(this.#part, context.options),
@@ -308,12 +308,14 @@ class GradingAttempt {
   }
 
   async #integrity(): Promise<Integrity> {
-    if (this.#isSeparate) return 'separate'
+    const { agent, task } = this.#dependencies.rollout
+    // The agent never was in a sandbox into which its stored artifacts were put.
+    if (this.#isSeparate || (agent.restores !== undefined && task.judge === undefined)) return 'separate'
     // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed. One without
     // root, too, reads the tests and changes the agent's files before they look.
     if (this.#visits.length > 0 || !this.#canListProcesses() || this.#processes.length > 0) return 'live'
     // A judge can be talked round by what it reads, whoever wrote it.
-    if (this.#dependencies.rollout.task.judge !== undefined) return 'clean'
+    if (task.judge !== undefined) return 'clean'
     return (await this.#agentIsBound()) ? 'non-root' : 'clean'
   }
 

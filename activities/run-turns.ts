@@ -14,6 +14,7 @@ import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import type { StoredAnswer, StoredOpening, StoredTurnResult } from '../store/records.ts'
 import { agentUser } from './part-spec.ts'
+import { restoreArtifacts } from './restore-artifacts.ts'
 import { execScope } from './sandbox-name.ts'
 import { agentTimeoutMs } from './task-limits.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
@@ -39,6 +40,8 @@ export interface TurnsDependencies {
  * ids; its results are `putOnce`.
  */
 export async function runTurns(input: TurnsInput, dependencies: TurnsDependencies): Promise<TurnsResult> {
+  const { context, rollout, runner, signal } = dependencies
+  await restoreArtifacts(input, { store: context.store, rollout, runner, signal })
   const loop = new TurnLoop(input, dependencies)
   await loop.load()
   const sliceEnds = Date.now() + input.sliceMs

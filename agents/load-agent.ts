@@ -4,6 +4,7 @@ import { createCommandAgent } from './command.ts'
 import type { JudgeModel } from './judge-model.ts'
 import { createNopAgent } from './nop.ts'
 import { createOracleAgent } from './oracle.ts'
+import { createStoredAgent } from './stored.ts'
 import { createScriptAgent } from './script.ts'
 
 export interface AgentSources {
@@ -37,6 +38,8 @@ export async function loadAgent(spec: AgentSpec, sources: AgentSources): Promise
       })
     case 'model':
       return loadModelAgent(spec, sources)
+    case 'stored':
+      return createStoredAgent(required(spec, 'job', args['job']))
     case 'module': {
       const { loadModuleAgent } = await import('./module.ts')
       return loadModuleAgent(required(spec, 'module', spec.module), args, sources)

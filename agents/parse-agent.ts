@@ -27,7 +27,7 @@ export interface ParsedAgent {
   readonly bundle?: { readonly key: string; readonly bytes: Buffer }
 }
 
-type BuiltIn = Exclude<AgentSpec['kind'], 'module'>
+type BuiltIn = Exclude<AgentSpec['kind'], 'module' | 'stored'>
 
 const knownArguments: Readonly<Record<BuiltIn, readonly string[]>> = {
   oracle: [],

@@ -92,6 +92,11 @@ const kinds = {
     retry: false,
     meaning: 'The reward file changed after the test script had ended.',
   },
+  'artifacts-missing': {
+    actor: 'operator',
+    retry: false,
+    meaning: 'What was to be graded again is not in the store, or not whole.',
+  },
   'integrity-too-weak': {
     actor: 'grader',
     retry: false,

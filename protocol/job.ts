@@ -8,7 +8,7 @@ import { runtimeConfigSchema } from './runtime-config.ts'
 const jsonScalarRecord = z.record(z.string(), z.string())
 
 export const agentSpecSchema = z.object({
-  kind: z.enum(['oracle', 'nop', 'script', 'command', 'model', 'module']),
+  kind: z.enum(['oracle', 'nop', 'script', 'command', 'model', 'module', 'stored']),
   label: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/),
   args: jsonScalarRecord,
   model: z.string().optional(),

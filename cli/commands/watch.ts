@@ -17,7 +17,12 @@ export function defineWatch(program: Command, host: CommandHost): void {
       const { context } = host
       const { jobsDir } = flags
       const failUnder = flags.failUnder === undefined ? undefined : parseReward('--fail-under', flags.failUnder)
-      const following = { json: flags.json === true, onInterrupt: 'leave', failUnder, ...(jobsDir ? { jobsDir } : {}) } as const
+      const following = {
+        json: flags.json === true,
+        onInterrupt: 'leave',
+        failUnder,
+        ...(jobsDir ? { jobsDir } : {}),
+      } as const
       host.exitWith(
         await attachedJob({ id, worker: 'own' }, context, (job) => followJob({ job, ...following }, context)),
       )
