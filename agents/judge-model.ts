@@ -54,7 +54,7 @@ async function request(
     maxRetries: 0,
     instructions,
     prompt,
-    output: Output.object({ schema: jsonSchema<unknown>(schema), name: 'verdict' }),
+    output: Output.object({ schema: jsonSchema(schema), name: 'verdict' }),
     abortSignal: signal,
     ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
   })
