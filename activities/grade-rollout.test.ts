@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { expect, onTestFinished, test } from 'vitest'
+import { RollcallError } from '../protocol/failure.ts'
 import type { Runner } from '../runner/runner.ts'
 import { inside } from '../providers/host-sandbox/paths.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
@@ -168,4 +169,45 @@ test('what ends by itself a moment after the turns is not held against the grade
   })
   expect(await grade(2, seen)).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
   expect(looks).toBeGreaterThan(1)
+})
+
+test('a command of the agent that still runs is ended before the tests, and one that comes late is never begun', async () => {
+  const isStill = 'before=$(wc -l < /ticks); sleep 0.2; [ $before = $(wc -l < /ticks) ]'
+  const { grade, agentRuns } = await rolloutToGrade(`${isStill} && [ ! -e /late ] && ${reward('1')}`)
+  const running = agentRuns('while :; do echo x >> /ticks; sleep 0.01; done')
+  await agentRuns('until [ -e /ticks ]; do sleep 0.02; done', { call: 1 })
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
+  await running
+  expect((await agentRuns('touch /late', { call: 2 })).outcome).toEqual({ type: 'lost', reason: 'acknowledged' })
+  expect(await grade(3)).toMatchObject({ rewards: { reward: 1 } })
+})
+
+test('a sandbox that is lost while it is graded leaves no grade behind', async () => {
+  const { grade, runner, store, input } = await rolloutToGrade(reward('1'))
+  const lost = before(runner, 3, () => Promise.reject(new RollcallError('sandbox-lost', 'It is gone')))
+  await expect(grade(2, lost)).rejects.toMatchObject({ code: 'sandbox-lost' })
+  expect(await store.get(gradeKey(input))).toBeUndefined()
+})
+
+test('a grade that is stored is told again without the sandbox', async () => {
+  const { grade, runner } = await rolloutToGrade(reward('1'))
+  const first = await grade()
+  const gone = () => Promise.reject(new RollcallError('sandbox-lost', 'It is gone'))
+  expect(await grade(2, { ...before(runner, -1, gone), stop: gone, exec: gone })).toEqual(first)
+})
+
+test('tests whose fate nobody knows are a failure of the grader', async () => {
+  const { grade, agentRuns, runner, gradings: within } = await rolloutToGrade(reward('1'))
+  const killed = before(runner, 3, () => agentRuns('kill -9 $PPID', { phase: 2, call: 3, within }))
+  const grading = grade(2, killed)
+  await expect(grading).rejects.toMatchObject({ code: 'grader-failed' })
+  await expect(grading).rejects.toThrow('The fate of the tests is unknown (supervisor-gone)')
+})
+
+test('what was printed of a reward whose reading has failed is no reward', async () => {
+  const { grade, agentRuns, runner, gradings: within } = await rolloutToGrade(reward('1'))
+  const cut = async () => {
+    for (const call of [4, 5]) await agentRuns('printf "reward.txt\\n1"; exit 1', { phase: 2, call, within })
+  }
+  await expect(grade(2, before(runner, 4, cut))).rejects.toThrow('The reward cannot be read')
 })

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { freshDirectoriesScript, freshLogsScript } from '../grading/fresh-directories.ts'
 import { parseReward, readRewardScript, rewardFile } from '../grading/reward.ts'
 import type { GradeInput, GradeResult } from '../protocol/activities.ts'
+import { gradingCalls } from '../protocol/exec.ts'
 import type { ExecId, ExecResult } from '../protocol/exec.ts'
 import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { Failure } from '../protocol/failure.ts'
@@ -28,9 +29,6 @@ import { getJson, putJsonOnce } from '../store/stored-json.ts'
 
 /** For the fixed commands around the tests. */
 const stepTimeoutMs = 5 * 60_000
-
-/** Calls of a grading attempt's phase. */
-const calls = { processes: 0, fresh: 1, upload: 2, tests: 3, reward: 4, rewardAgain: 5, commands: 6, artifacts: 7 }
 
 /** Command lines are evidence for a person; nobody waits for them longer. */
 const commandsTimeoutMs = 10_000
@@ -102,8 +100,8 @@ class GradingAttempt {
   async #rewards() {
     await (this.#isSeparate ? this.#prepareSeparate() : this.#prepareShared())
     const tests = await this.#runTests()
-    const first = await this.#readReward(calls.reward, tests)
-    const second = await this.#readReward(calls.rewardAgain, tests)
+    const first = await this.#readReward(gradingCalls.reward, tests)
+    const second = await this.#readReward(gradingCalls.rewardAgain, tests)
     if (!isDeepStrictEqual(first, second)) {
       throw new RollcallError('grade-tampered', 'The reward file changed after the test script had ended')
     }
@@ -128,9 +126,9 @@ class GradingAttempt {
   /** The image of the verifier's own sandbox brings the tests; what the agent left is put where it was. */
   async #prepareSeparate(): Promise<void> {
     const { runner, context, signal } = this.#dependencies
-    const made = await this.#step(calls.fresh, freshLogsScript(this.#part.verifier.user))
+    const made = await this.#step(gradingCalls.fresh, freshLogsScript(this.#part.verifier.user))
     assertDone(made, 'Making fresh grading folders', 'grader-failed')
-    const first = this.#id(calls.artifacts)
+    const first = this.#id(gradingCalls.artifacts)
     await bringArtifacts({ ...this.#input, phase: this.#input.collectedPhase ?? 0 }, { runner, context, first, signal })
   }
 
@@ -166,7 +164,7 @@ class GradingAttempt {
     let left: readonly SandboxProcess[] = []
     for (let look = 0; look < mostLooks; look += 1) {
       if (look > 0) await delay(lookAgainMs)
-      const { stdout } = await this.#exec(calls.processes, { ...stepRequest(listProcessesScript), part: look })
+      const { stdout } = await this.#exec(gradingCalls.processes, { ...stepRequest(listProcessesScript), part: look })
       const list = parseProcesses(stdout.head.toString())
       if (list === undefined) {
         this.#processes = ['unknown: the sandbox gave no steady list of its processes']
@@ -181,7 +179,7 @@ class GradingAttempt {
   async #commandsOf(left: readonly SandboxProcess[]): Promise<string[]> {
     const pids = left.slice(0, mostProcesses).map(({ pid }) => pid)
     const request = { script: commandsScript(pids), user: 'root', cwd: '/', timeoutMs: commandsTimeoutMs }
-    const { stdout } = await this.#exec(calls.commands, request)
+    const { stdout } = await this.#exec(gradingCalls.commands, request)
     const lines = stdout.head.toString().split('\n')
     return pids.map((pid, index) => lines[index]?.trim() || `process ${pid}`)
   }
@@ -192,11 +190,11 @@ class GradingAttempt {
 
   async #prepareFolders(): Promise<void> {
     const { runner, rollout, signal } = this.#dependencies
-    const fresh = await this.#step(calls.fresh, freshDirectoriesScript(this.#part.verifier.user))
+    const fresh = await this.#step(gradingCalls.fresh, freshDirectoriesScript(this.#part.verifier.user))
     assertDone(fresh, 'Making fresh grading folders', 'grader-failed')
     for (const [index, folder] of testFolders(rollout.task, this.#part).entries()) {
       const upload = {
-        id: this.#id(calls.upload, index),
+        id: this.#id(gradingCalls.upload, index),
         tar: await packTree(rollout.task, folder),
         directory: '/tests',
       }
@@ -210,7 +208,7 @@ class GradingAttempt {
     const { verifier } = this.#part
     const opening = await this.#opening()
     const timeoutMs = verifierTimeoutMs(this.#part, context.options)
-    const result = await this.#exec(calls.tests, {
+    const result = await this.#exec(gradingCalls.tests, {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
       shell: 'bash',
       cwd: opening?.workdir ?? '/',
@@ -298,7 +296,7 @@ class GradingAttempt {
     const id = this.#id(call, part)
     const startedAt = new Date().toISOString()
     const result = await runner.exec({ ...request, id }, { signal })
-    if (call === calls.tests) this.#reportTests(id, startedAt, result)
+    if (call === gradingCalls.tests) this.#reportTests(id, startedAt, result)
     return result
   }
 

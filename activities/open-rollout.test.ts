@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { createOracleAgent } from '../agents/oracle.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import type { ExecResult } from '../protocol/exec.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Runner } from '../runner/runner.ts'
 import { createFileStore } from '../store/file-store.ts'
@@ -22,7 +23,8 @@ async function rolloutToOpen() {
   const { signal } = new AbortController()
   const input = { job: 'j', storeUrl: context.store.url, rollout: 'a-task.oracle.1', incarnation: 1, owner: 'ours' }
   const rollout = await context.rollout(input.rollout)
-  const open = () => openRollout(input, { context, rollout, services, attachments, signal, onProgress: () => {} })
+  const open = (more: { place?: string } = {}) =>
+    openRollout({ ...input, ...more }, { context, rollout, services, attachments, signal, onProgress: () => {} })
   const destroyAll = async () => {
     attachments.close()
     for (const { name } of await provider.list({})) await provider.destroy(name)
@@ -77,3 +79,37 @@ test('a sandbox that is lost while it is prepared fails this rollout and leaves 
   for (let turn = 0; turn < 200; turn += 1) await setImmediate()
   expect(unawaited).toEqual([])
 })
+
+test('a worker at another place than the rollout was placed on makes no sandbox', async () => {
+  const { open, sandboxes } = await rolloutToOpen()
+  await expect(open({ place: 'elsewhere' })).rejects.toMatchObject({ code: 'host-lost' })
+  expect(await sandboxes()).toBe(0)
+})
+
+test.each([
+  [true, []],
+  [false, ['apt-get install me']],
+])(
+  'where the provider keeps installations in images is %j, what is installed in the sandbox is %j',
+  async (layers, installed) => {
+    const { context } = await jobOfOneTask()
+    const { task, spec } = await context.rollout('a-task.oracle.1')
+    const ran: string[] = []
+    const nothing = { head: Buffer.alloc(0), tail: Buffer.alloc(0), bytes: 0, truncated: false }
+    const done: ExecResult = { outcome: { type: 'exited', code: 0 }, stdout: nothing, stderr: nothing, durationMs: 0 }
+    const runner: Runner = {
+      exec: async ({ script }) => (ran.push(script), done),
+      hello: async () => ({ bash: true, tar: true, workdir: '/', uid: 0 }),
+      stop: async () => {},
+      acknowledge: () => {},
+      close: () => {},
+    }
+    const agent = { name: 'installed', layerScript: 'apt-get install me', next: async () => ({ done: true }) as const }
+    const { signal } = new AbortController()
+    const { store, options } = context
+    const place = { job: 'j', rollout: 'a-task.oracle.1', incarnation: 1 }
+    const at = { runner, workdir: '/app', scope: 'scope', signal, layers, store, options, place }
+    await prepareSandbox({ ...at, rollout: { task, agent, spec } })
+    expect(ran.filter((script) => script === agent.layerScript)).toEqual(installed)
+  },
+)

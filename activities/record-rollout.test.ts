@@ -6,6 +6,7 @@ import type { RecordInput } from '../protocol/activities.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
 import { answerKey, gradeKey, openedKey, outputKey, resultKey, traceKey, turnResultKey } from '../store/keys.ts'
 import { createFileStore } from '../store/file-store.ts'
+import { RollcallError } from '../protocol/failure.ts'
 import { recordRollout } from './record-rollout.ts'
 import type { RecordDependencies } from './record-rollout.ts'
 import { putJsonOnce } from '../store/stored-json.ts'
@@ -117,6 +118,8 @@ test('the trace and the result are made of every incarnation’s openings, turns
   // The answer of a turn whose sandbox was lost: asked for and paid, without results.
   const unfinished = { decision: { calls: [], usage: { inputTokens: 7 } }, startedAt: new Date(1001).toISOString() }
   await putJsonOnce(store, answerKey({ ...ref, incarnation: 1, phase: 1, turn: 1 }), unfinished)
+  const last = { decision: { done: true }, startedAt: new Date(1002).toISOString() }
+  await putJsonOnce(store, answerKey({ ...ref, incarnation: 2, phase: 1, turn: 1 }), last)
   const grade = { rewards: { reward: 1 }, integrity: 'clean', execs: [exec(2, 0, 2)], processes: ['sleep'] }
   await putJsonOnce(store, gradeKey({ ...ref, incarnation: 2, phase: 2 }), grade)
   const inSandbox = () => Promise.reject(new Error('there is no lease'))
@@ -138,4 +141,23 @@ test('the trace and the result are made of every incarnation’s openings, turns
     { incarnation: 2, phase: 2, rewards: { reward: 1 } },
   ])
   expect(trace.join('')).not.toContain('sleep')
+})
+
+test.each(['sandbox-lost', 'host-lost'] as const)(
+  'a grade is recorded though its artifacts are out of reach: %s',
+  async (code) => {
+    const { dependencies, ...at } = await input()
+    const inSandbox = () => Promise.reject(new RollcallError(code, 'It is gone'))
+    const outcome = await recordRollout(at, { ...dependencies, signal: new AbortController().signal, inSandbox })
+    expect(outcome).toEqual({ state: 'graded', reward: 1 })
+  },
+)
+
+test('a cancelled rollout is recorded without a look into its sandbox', async () => {
+  const { dependencies, grade: _, ...at } = await input()
+  const inSandbox = () => Promise.reject(new Error('Somebody looked'))
+  const failure = { code: 'cancelled', message: 'The job was cancelled.' } as const
+  const recorded = { ...at, state: 'cancelled', failure } as const
+  const outcome = await recordRollout(recorded, { ...dependencies, signal: new AbortController().signal, inSandbox })
+  expect(outcome).toEqual({ state: 'cancelled', code: 'cancelled' })
 })

@@ -17,6 +17,12 @@ test('what the other side said about waiting is obeyed', () => {
   expect(asApplicationFailure(busy, 1).nextRetryDelay).toBe(7_000)
 })
 
+test('a provider that is busy is nothing to alarm anybody with, one that is away is', () => {
+  const categoryOf = (code: FailureCode) => asApplicationFailure(new RollcallError(code, 'm'), 1).category
+  expect(categoryOf('provider-busy')).toBe('BENIGN')
+  expect(categoryOf('provider-unavailable')).toBeUndefined()
+})
+
 test('a bug is tried again, but not for ever', () => {
   expect(asApplicationFailure(new TypeError('x'), 1)).toMatchObject({ type: 'internal', nonRetryable: false })
   expect(asApplicationFailure(new TypeError('x'), 5)).toMatchObject({ type: 'internal', nonRetryable: true })

@@ -26,51 +26,46 @@ export interface ActivityScope {
 }
 
 /**
- * The boundary between an activity and Temporal: heartbeats while `work` runs, turns failures into data by the one
- * table, and answers `handedOver` when this worker shuts down, so that no attempt is burnt. Work that does not let go is
- * left behind.
+ * For activities that another worker can go on with: answers `handedOver` when this worker shuts down, so that no attempt
+ * is burnt. Work that does not let go is left behind.
  */
 export async function runActivity<Result>(
   handover: AbortSignal,
   work: (scope: ActivityScope) => Promise<Result>,
 ): Promise<Result | HandedOver> {
-  return await runAtBoundary(handover, (scope) => untilAborted(scope.signal, work(scope)))
-}
-
-async function runAtBoundary<Result>(
-  handover: AbortSignal,
-  work: (scope: ActivityScope) => Promise<Result>,
-  attempts = Infinity,
-): Promise<Result | HandedOver> {
-  const context = Context.current()
-  const earlier = readNote(context.info.heartbeatDetails)
-  let latest = earlier
-  const note = (said: ActivityNote): void => void (latest = said)
-  const ticking = setInterval(() => context.heartbeat(latest), timing.heartbeatTickMs)
-  const signal = AbortSignal.any([context.cancellationSignal, handover])
-  try {
-    return assertSmall(await work({ signal, note, earlier }))
-  } catch (error) {
-    if (context.cancellationSignal.aborted) return await context.cancelled
-    if (handover.aborted) return { handedOver: true }
-    throw asApplicationFailure(error, context.info.attempt, attempts)
-  } finally {
-    clearInterval(ticking)
-  }
+  return await runWholeActivity(async (scope) => {
+    const signal = AbortSignal.any([scope.signal, handover])
+    try {
+      return await untilAborted(signal, work({ ...scope, signal }))
+    } catch (error) {
+      if (handover.aborted && !scope.signal.aborted) return { handedOver: true }
+      throw error
+    }
+  })
 }
 
 /**
- * For activities that are short or must end what they began: they are not handed over.
+ * The boundary between an activity and Temporal: heartbeats while `work` runs, and turns failures into data by the one
+ * table. By itself for activities that are short or must end what they began: they are not handed over.
  * @param options.attempts from which attempt on a failure is final that the table lets try again. Default: never
  */
 export async function runWholeActivity<Result>(
   work: (scope: ActivityScope) => Promise<Result>,
   { attempts = Infinity }: { attempts?: number } = {},
 ): Promise<Result> {
-  const never = new AbortController()
-  const result = await runAtBoundary(never.signal, async (scope) => ({ value: await work(scope) }), attempts)
-  if ('handedOver' in result) throw new Error('An activity that is not handed over was handed over.')
-  return result.value
+  const context = Context.current()
+  const earlier = readNote(context.info.heartbeatDetails)
+  let latest = earlier
+  const note = (said: ActivityNote): void => void (latest = said)
+  const ticking = setInterval(() => context.heartbeat(latest), timing.heartbeatTickMs)
+  try {
+    return assertSmall(await work({ signal: context.cancellationSignal, note, earlier }))
+  } catch (error) {
+    if (context.cancellationSignal.aborted) return await context.cancelled
+    throw asApplicationFailure(error, context.info.attempt, attempts)
+  } finally {
+    clearInterval(ticking)
+  }
 }
 
 function assertSmall<Result>(result: Result): Result {

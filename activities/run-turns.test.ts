@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { Agent, Decision } from '../agents/agent.ts'
 import type { TurnsInput } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import { rolloutId } from '../protocol/names.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
 import { openTestSandbox, uniqueScope } from '../runner/test-sandbox.ts'
 import { createFileStore } from '../store/file-store.ts'
@@ -14,6 +15,7 @@ import { loadTaskset } from '../tasks/load-taskset.ts'
 import { writeTask } from '../tasks/task-fixture.ts'
 import { resolveSpec } from './resolve-spec.ts'
 import { runTurns } from './run-turns.ts'
+import { execScope } from './sandbox-name.ts'
 import { putJsonOnce } from '../store/stored-json.ts'
 
 const bash = (command: string): Decision => ({ calls: [{ tool: 'bash', args: { command } }] })
@@ -141,4 +143,26 @@ test('a command that outlasts the deadline is the agent’s timeout; a model tha
 test('an agent that throws has failed', async () => {
   const { take } = await openedRollout(scriptedAgent(new TypeError('no such field')))
   await expect(take({})).rejects.toMatchObject({ code: 'agent-failed' })
+})
+
+test('the commands of a turn say that those of the turns before it are recorded and may be forgotten', async () => {
+  const { sandbox, input, take } = await openedRollout(scriptedAgent(bash('echo first'), bash('echo second')))
+  await take({})
+  const id = { scope: execScope(rolloutId(input.job, input.rollout)), phase: 1, call: 0, part: 0 }
+  const asked = async (batch: number) => {
+    const runner = sandbox.open()
+    return (await runner.exec({ id: { ...id, batch }, script: 'echo again', timeoutMs: 60_000 })).outcome
+  }
+  expect(await asked(0)).toEqual({ type: 'lost', reason: 'acknowledged' })
+  expect(await asked(1)).toEqual({ type: 'exited', code: 0 })
+})
+
+test('a service that is busy is asked again when it has said', async () => {
+  const scripted = scriptedAgent()
+  const busy = new RollcallError('model-unavailable', 'busy', { retryAfterMs: 10 })
+  let refusals = 2
+  const next: Agent['next'] = (asked) => (refusals-- > 0 ? Promise.reject(busy) : scripted.next(asked))
+  const { take } = await openedRollout({ ...scripted, next })
+  // Without its word it would be a second.
+  expect(await take({ deadline: Date.now() + 900 })).toEqual({ turn: 0, end: 'done' })
 })

@@ -44,7 +44,7 @@ test('a sandbox that somebody has removed is said to be gone', async () => {
   await run('true', 0)
   // Which of them is true depends on how far the removal is when the runner looks.
   const reason =
-    /is gone: (its main process has ended|somebody has ended or removed it|it no longer exists)|Nothing listens inside/
+    /is gone: (its main process has ended|somebody has ended or removed it|it no longer exists)|Nothing listens inside|is dead \(/
   const running = run('sleep 50', 1)
   await Promise.all([
     expect(running).rejects.toMatchObject({
@@ -54,4 +54,28 @@ test('a sandbox that somebody has removed is said to be gone', async () => {
     provider.destroy(name),
   ])
   attachments.close()
+})
+
+test('an attachment is kept while anybody uses it', async () => {
+  const { provider } = await jobOfOneTask()
+  const { name } = await provider.createOrAdopt(makeRequest())
+  onTestFinished(() => provider.destroy(name))
+  const attachments = new SandboxAttachments(10)
+  const lease = { provider: 'fake', place: await provider.place(), sandbox: name, incarnation: 1, spec: 'x' }
+  const run = (script: string, call: number) => {
+    const id = { scope: 'busy', phase: 0, batch: 0, call, part: 0 }
+    return attachments.use({ provider, lease }, (runner) => runner.exec({ id, script, timeoutMs: 60_000 }))
+  }
+  const slow = run('until [ -e /tmp/go-on ]; do sleep 0.02; done', 0)
+  await run('true', 1)
+  await run('sleep 0.2; touch /tmp/go-on', 2)
+  expect((await slow).outcome).toEqual({ type: 'exited', code: 0 })
+  attachments.close()
+})
+
+test('a worker at another place than the lease says so, and attaches to nothing', async () => {
+  const { provider } = await jobOfOneTask()
+  const lease = { provider: 'fake', place: 'elsewhere', sandbox: 'rc-elsewhere', incarnation: 1, spec: 'x' }
+  const using = new SandboxAttachments().use({ provider, lease }, () => Promise.reject(new Error('It was used')))
+  await expect(using).rejects.toMatchObject({ code: 'host-lost' })
 })

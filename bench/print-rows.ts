@@ -48,7 +48,7 @@ function verdict(row: Row): string {
 }
 
 /** Three digits that count. */
-export function figure(value: number): string {
+function figure(value: number): string {
   const decimals = Math.min(2, Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value) || 1))))
   return value.toFixed(decimals)
 }

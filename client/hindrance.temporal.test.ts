@@ -5,7 +5,7 @@ import { useTemporal } from '../testing/temporal.ts'
 import type { jobWorkflow } from '../workflows/job.ts'
 import { statusQuery } from '../workflows/messages.ts'
 import type { TemporalConnection } from './connect.ts'
-import { missingWorker, retriedStep } from './hindrance.ts'
+import { missingWorker, runningStep } from './hindrance.ts'
 import { liveJob } from './job.ts'
 
 const temporal = useTemporal()
@@ -77,13 +77,14 @@ test('a step that is tried again is told with its attempt and the first line of 
   const worker = await temporal.worker(activities, 'retries')
   await worker.runUntil(async () => {
     const handle = await startJob('retried', 'retries')
-    const step = () => retriedStep(connection().client, 'retried', 'task-0.oracle.1')
-    const told = { attempt: expect.any(Number) as number, message: 'scripted provider-unavailable' }
+    const step = () => runningStep(connection().client, 'retried', 'task-0.oracle.1')
+    const retried = { attempt: expect.any(Number) as number, message: 'scripted provider-unavailable' }
+    const told = { phase: 'open', retried }
     await vi.waitFor(async () => expect(await step()).toEqual(told), { timeout: 20_000, interval: 100 })
     expect((await handle.query(statusQuery)).state).toBe('running')
     await handle.cancel()
     await handle.result().catch(() => undefined)
   })
-  expect(await retriedStep(connection().client, 'retried', 'task-1.oracle.1')).toBeUndefined()
-  expect(await retriedStep(connection().client, 'retried', 'task-0.oracle.1')).toBeUndefined()
+  expect(await runningStep(connection().client, 'retried', 'task-1.oracle.1')).toBeUndefined()
+  expect(await runningStep(connection().client, 'retried', 'task-0.oracle.1')).toBeUndefined()
 })

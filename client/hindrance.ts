@@ -1,6 +1,7 @@
 import { WorkflowNotFoundError } from '@temporalio/client'
 import type { Client } from '@temporalio/client'
 import { providerTaskQueue, rolloutId, sharedTaskQueue } from '../protocol/names.ts'
+import type { RolloutPhase } from '../protocol/names.ts'
 import type { TemporalConnection } from './connect.ts'
 import { isPolled } from './job-worker.ts'
 import { pendingStep } from './pending-step.ts'
@@ -15,11 +16,21 @@ export interface RetriedStep {
   readonly message: string
 }
 
-/** @returns undefined where nothing has failed, and for a rollout that does not run */
-export async function retriedStep(client: Client, job: string, rollout: string): Promise<RetriedStep | undefined> {
+/** The step that a rollout is in. */
+export interface RunningStep {
+  readonly phase: RolloutPhase
+  /** Absent while all goes well. */
+  readonly retried?: RetriedStep
+}
+
+/** @returns undefined between two steps, and for a rollout that does not run */
+export async function runningStep(client: Client, job: string, rollout: string): Promise<RunningStep | undefined> {
   try {
     const step = pendingStep(await client.workflow.getHandle(rolloutId(job, rollout)).describe())
-    return step?.failure && { attempt: step.attempt, message: step.failure.message }
+    if (step === undefined) return undefined
+    const { attempt, failure } = step
+    const phase = step.phase === 'place' ? 'open' : step.phase
+    return failure === undefined ? { phase } : { phase, retried: { attempt, message: failure.message } }
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return undefined
     throw error

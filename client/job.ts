@@ -46,7 +46,7 @@ export class Job {
     this.uiUrl = at.uiUrl
     this.attached = at.attached
     this.#live = at.live
-    const ask = async (rollout: string) => await at.live?.retriedStep(rollout)
+    const ask = async (rollout: string) => await at.live?.runningStep(rollout)
     this.#rollouts = new RunningRollouts({ store: at.store, job: at.id, ask })
   }
 

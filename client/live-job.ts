@@ -3,8 +3,8 @@ import type { WorkflowHandle } from '@temporalio/client'
 import type { ClientEnvironment } from './environment.ts'
 import type { TemporalConnection } from './connect.ts'
 import { grpcCodeOf, grpcCodes } from './grpc-codes.ts'
-import { missingWorker, retriedStep } from './hindrance.ts'
-import type { RetriedStep } from './hindrance.ts'
+import { missingWorker, runningStep } from './hindrance.ts'
+import type { RunningStep } from './hindrance.ts'
 import { endingOf } from './job-ending.ts'
 import type { JobEnding } from './job-ending.ts'
 import type { JobLook } from './job-events.ts'
@@ -63,9 +63,9 @@ export class LiveJob {
     return { state: status.state, total: status.total, running: segments.flatMap(({ running }) => running), ended }
   }
 
-  async retriedStep(rollout: string): Promise<RetriedStep | undefined> {
+  async runningStep(rollout: string): Promise<RunningStep | undefined> {
     const job = this.handle.workflowId
-    return await this.persistently(() => retriedStep(this.#temporal.client, job, rollout))
+    return await this.persistently(() => runningStep(this.#temporal.client, job, rollout))
   }
 
   /** @returns false when the job was over already, which the server does not tell who cancels */

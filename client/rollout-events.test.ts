@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createFileStore } from '../store/file-store.ts'
-import { answerKey, openedKey, resultKey, turnResultKey } from '../store/keys.ts'
+import { answerKey, gradeKey, openedKey, resultKey, turnResultKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import type { JobLook } from './job-events.ts'
 import { jobEvents } from './job-events.ts'
@@ -37,12 +37,16 @@ test('a rollout’s events appear as its objects do, each once', async () => {
   expect(await events.read()).toEqual([])
 })
 
-test('the phase of a running rollout is what it has stored so far', async () => {
+test('how far a running rollout has come is what its latest incarnation has stored', async () => {
   const store = await emptyStore()
-  expect(await rolloutProgress({ store, ...at })).toEqual({ phase: 'open', turn: 0 })
+  expect(await rolloutProgress({ store, ...at })).toEqual({ phase: 'open', incarnation: 1, turn: 0 })
   await put(store, openedKey(at), {})
   await putTurn(store, 0)
-  expect(await rolloutProgress({ store, ...at })).toEqual({ phase: 'turns', turn: 1 })
+  expect(await rolloutProgress({ store, ...at })).toEqual({ phase: 'turns', incarnation: 1, turn: 1 })
+  await put(store, gradeKey({ ...at, phase: 2 }), {})
+  expect(await rolloutProgress({ store, ...at })).toEqual({ phase: 'record', incarnation: 1, turn: 1 })
+  await put(store, openedKey({ ...at, incarnation: 2 }), {})
+  expect(await rolloutProgress({ store, ...at })).toEqual({ phase: 'turns', incarnation: 2, turn: 0 })
   await put(store, resultKey(at.job, at.rollout), {})
   expect((await rolloutProgress({ store, ...at })).phase).toBe('release')
 })

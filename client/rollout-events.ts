@@ -87,22 +87,38 @@ function isEventful(key: string): boolean {
   return /\/turns\/\d+\.(answer|result)\.json$|\/[^/]+\/result\.json$/.test(key)
 }
 
-/** Where a running rollout is, from what it has stored so far. */
-export async function rolloutProgress(at: {
-  store: Store
-  job: string
-  rollout: string
-}): Promise<{ phase: RolloutPhase; turn: number }> {
-  const prefix = rolloutPrefix(at.job, at.rollout)
-  const keys = (await at.store.list(prefix)).map((key) => key.slice(prefix.length))
-  const answers = keys.filter((key) => key.endsWith('.answer.json')).length
-  const results = keys.filter((key) => key.endsWith('.result.json')).length
-  return { phase: phaseOf(keys, { answers, results }), turn: answers }
+/** How far a rollout has come, by what it has stored. */
+export interface StoredProgress {
+  readonly phase: RolloutPhase
+  /** The latest one that has stored anything. */
+  readonly incarnation: number
+  /** Turns begun in that incarnation. */
+  readonly turn: number
 }
 
-function phaseOf(keys: readonly string[], turns: { answers: number; results: number }): RolloutPhase {
-  if (keys.includes('result.json')) return 'release'
-  if (keys.some((key) => key.endsWith('/grade.json'))) return 'record'
-  if (keys.some((key) => key.includes('/verifier/'))) return 'grade'
-  return keys.some((key) => key.endsWith('/opened.json')) || turns.answers > 0 ? 'turns' : 'open'
+/** Where a running rollout must be at least: that its tests run, nothing in the store says. */
+export async function rolloutProgress(at: { store: Store; job: string; rollout: string }): Promise<StoredProgress> {
+  const prefix = rolloutPrefix(at.job, at.rollout)
+  const keys = (await at.store.list(prefix)).map((key) => key.slice(prefix.length))
+  const incarnation = Math.max(1, ...keys.map((key) => Number(/^i(\d+)\//.exec(key)?.[1] ?? 1)))
+  const latest = keys.filter((key) => key.startsWith(`i${incarnation}/`))
+  const turn = latest.filter((key) => key.endsWith('.answer.json')).length
+  return { phase: keys.includes('result.json') ? 'release' : phaseOf(latest), incarnation, turn }
+}
+
+function phaseOf(keysOfIncarnation: readonly string[]): RolloutPhase {
+  const has = (pattern: RegExp) => keysOfIncarnation.some((key) => pattern.test(key))
+  // Of a task of several steps only the latest phase tells: what was graded before was an earlier step.
+  if (has(/\/prepared\.json$/)) return phaseOfSteps(keysOfIncarnation)
+  if (has(/\/grade\.json$/)) return 'record'
+  if (has(/\/verifier\/|\/p\d+\/(collected|opened)\.json$/)) return 'grade'
+  return has(/\/opened\.json$/) ? 'turns' : 'open'
+}
+
+function phaseOfSteps(keys: readonly string[]): RolloutPhase {
+  const phaseOfKey = (key: string) => Number(/\/p(\d+)\//.exec(key)?.[1] ?? 0)
+  const latest = Math.max(...keys.map(phaseOfKey))
+  const found = keys.filter((key) => phaseOfKey(key) === latest)
+  const isGrading = found.some((key) => /\/verifier\/|\/(collected|opened)\.json$/.test(key))
+  return isGrading && !found.some((key) => key.endsWith('/grade.json')) ? 'grade' : 'turns'
 }

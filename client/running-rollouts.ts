@@ -1,7 +1,8 @@
 import type { RolloutPhase } from '../protocol/names.ts'
 import type { Store } from '../store/store.ts'
-import type { RetriedStep } from './hindrance.ts'
+import type { RetriedStep, RunningStep } from './hindrance.ts'
 import { rolloutProgress } from './rollout-events.ts'
+import type { StoredProgress } from './rollout-events.ts'
 
 /** The server is asked no more often than this about each rollout: a screen of them is drawn twice a second. */
 const askEveryMs = 5_000
@@ -18,24 +19,29 @@ export interface RunningRollout {
 }
 
 interface Seen {
+  /** What the store said when the server was asked. */
+  readonly stored: StoredProgress
+  readonly askedAt: number
+  readonly step: RunningStep | undefined
   readonly phase: RolloutPhase
   readonly since: number
-  readonly askedAt: number
-  readonly retried: RetriedStep | undefined
 }
 
-/** Where the running rollouts of a job are, as one client sees it over time. */
+/**
+ * Where the running rollouts of a job are, as one client sees it over time. The server knows the step that runs; the store
+ * tells at once when another one must have begun, and what the server is not asked.
+ */
 export class RunningRollouts {
   readonly #store: Store
   readonly #job: string
-  readonly #ask: (rollout: string) => Promise<RetriedStep | undefined>
+  readonly #ask: (rollout: string) => Promise<RunningStep | undefined>
   readonly #now: () => number
   readonly #seen = new Map<string, Seen>()
 
   constructor(at: {
     store: Store
     job: string
-    ask: (rollout: string) => Promise<RetriedStep | undefined>
+    ask: (rollout: string) => Promise<RunningStep | undefined>
     now?: () => number
   }) {
     this.#store = at.store
@@ -50,17 +56,23 @@ export class RunningRollouts {
   }
 
   async #lookAt(rollout: string): Promise<RunningRollout> {
-    const { phase, turn } = await rolloutProgress({ store: this.#store, job: this.#job, rollout })
-    const known = this.#seen.get(rollout)
-    const seen = await this.#see(rollout, { phase, known: known?.phase === phase ? known : undefined })
+    const stored = await rolloutProgress({ store: this.#store, job: this.#job, rollout })
+    const seen = await this.#see(rollout, stored)
     this.#seen.set(rollout, seen)
-    const retried = seen.retried === undefined ? {} : { retried: seen.retried }
-    return { rollout, phase, turn, sinceMs: this.#now() - seen.since, ...retried }
+    const retried = seen.step?.retried === undefined ? {} : { retried: seen.step.retried }
+    return { rollout, phase: seen.phase, turn: stored.turn, sinceMs: this.#now() - seen.since, ...retried }
   }
 
-  async #see(rollout: string, at: { phase: RolloutPhase; known: Seen | undefined }): Promise<Seen> {
+  async #see(rollout: string, stored: StoredProgress): Promise<Seen> {
     const now = this.#now()
-    if (at.known !== undefined && now - at.known.askedAt < askEveryMs) return at.known
-    return { phase: at.phase, since: at.known?.since ?? now, askedAt: now, retried: await this.#ask(rollout) }
+    const known = this.#seen.get(rollout)
+    if (known !== undefined && isSamePart(known.stored, stored) && now - known.askedAt < askEveryMs) return known
+    const step = await this.#ask(rollout)
+    const phase = step?.phase ?? stored.phase
+    return { stored, askedAt: now, step, phase, since: known?.phase === phase ? known.since : now }
   }
+}
+
+function isSamePart(one: StoredProgress, other: StoredProgress): boolean {
+  return one.phase === other.phase && one.incarnation === other.incarnation
 }

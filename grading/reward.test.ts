@@ -29,7 +29,7 @@ test.each([
   ['reward.json', '{"reward": null}'],
   ['reward.json', '{"reward": {"a": 1}}'],
   ['reward.json', '{"reward": 1e999}'],
-  ['reward.txt', '1'.repeat(70_000)],
+  ['reward.txt', '0'.repeat(70_000)],
 ])('%s with %j is a grading failure, never a reward', (name, content) => {
   expect(() => parse(name, content)).toThrow(expect.objectContaining({ code: 'reward-invalid' }))
 })

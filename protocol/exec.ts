@@ -64,3 +64,15 @@ export interface ExecResult {
   /** Measured in the sandbox by its uptime clock, 10 ms resolution. */
   readonly durationMs: number
 }
+
+/** Calls of a grading attempt's phase: whoever reads what runs tells the tests by theirs. */
+export const gradingCalls = {
+  processes: 0,
+  fresh: 1,
+  upload: 2,
+  tests: 3,
+  reward: 4,
+  rewardAgain: 5,
+  commands: 6,
+  artifacts: 7,
+} as const

@@ -14,7 +14,7 @@ export const agentSpecSchema = z.object({
 })
 
 /** Overrides of a task's runtime from the command line or `Taskset.run`; `null` clears. */
-export const runtimeOverridesSchema = z
+const runtimeOverridesSchema = z
   .object({
     resources: z
       .object({

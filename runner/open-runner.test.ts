@@ -1,4 +1,5 @@
 import { PassThrough, Duplex, Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { RollcallError } from '../protocol/failure.ts'
 import { openRunner } from './open-runner.ts'
@@ -212,4 +213,83 @@ test('a request that cannot be sent fails by itself', async () => {
   await expect(runner.exec({ ...request(), script: 'a\0b' })).rejects.toMatchObject({ code: 'task-invalid' })
   await expect(runner.exec({ ...request(), env: { 'A=B': '' } })).rejects.toMatchObject({ code: 'task-invalid' })
   runner.close()
+})
+
+test('a frame that does not count is an exec whose result was forgotten', async () => {
+  const far = farSide()
+  const runner = openRunner({ connect: async () => far.stream, isAlive: alive })
+  const result = runner.exec(request())
+  const nonce = await far.nonce()
+  far.say(frame(nonce, '0-0-0-0', 'a part').replace(/ \.\n$/, ' !\n'))
+  expect((await result).outcome).toEqual({ type: 'lost', reason: 'acknowledged' })
+  runner.close()
+})
+
+test('an answer that nobody wants any more holds up nobody else', async () => {
+  const sides = [farSide(), farSide()]
+  let attached = 0
+  const runner = openRunner({
+    connect: async () => sides[attached++]?.stream ?? Promise.reject(new Error('Attached too often')),
+    isAlive: alive,
+  })
+  const letGo = new AbortController()
+  let sunk = 0
+  const stdoutSink = new Writable({ write: (chunk: Buffer, _encoding, done) => ((sunk += chunk.length), done()) })
+  const endless = runner.exec({ ...request(0), stdoutSink }, { signal: letGo.signal })
+  const waiting = runner.exec(request(1))
+  const first = (await sides[0]?.nonce()) ?? ''
+  sides[0]?.say(`${first} R s 0-0-0-0 x 0 1 2 0\n${'x'.repeat(1_000)}`)
+  await until(() => sunk > 0, 'a part of the endless answer')
+  letGo.abort(new Error('nobody waits for it'))
+  await expect(endless).rejects.toThrow('nobody waits for it')
+  expect(sides[0]?.stream.destroyed).toBe(true)
+  const nonce = (await sides[1]?.nonce()) ?? ''
+  sides[1]?.say(frame(nonce, '0-0-1-0', 'mine'))
+  expect((await waiting).stdout.head.toString()).toBe('mine')
+  runner.close()
+})
+
+test('a sandbox that answers now and then is not silent, however often its attachments end', async () => {
+  const sides: FarSide[] = []
+  const connect = async (): Promise<Duplex> => {
+    const side = farSide()
+    sides.push(side)
+    return side.stream
+  }
+  const runner = openRunner({ connect, isAlive: alive, silenceMs: 20 })
+  const result = runner.exec({ ...request(), timeoutMs: 600_000 })
+  for (let attachment = 0; attachment < 8; attachment += 1) {
+    await until(() => sides.length > attachment, 'the next attachment')
+    const side = sides[attachment]
+    const nonce = (await side?.nonce()) ?? ''
+    if (attachment === 7) side?.say(frame(nonce, '0-0-0-0', 'at last'))
+    else side?.say(`${nonce} G 77\n${nonce} E\n${nonce} .\n`)
+    await delay(10)
+    side?.stream.destroy()
+  }
+  expect((await result).stdout.head.toString()).toBe('at last')
+  runner.close()
+})
+
+test('a sandbox that was out of reach meanwhile is not taken for silent by the time that this took', async () => {
+  const connect = vi.fn<() => Promise<Duplex>>(() => Promise.reject(new Error('cut')))
+  let looks = 0
+  const isAlive = async () => {
+    looks += 1
+    if (looks === 2) throw new RollcallError('provider-unavailable', 'connect ECONNREFUSED')
+    return { alive: true } as const
+  }
+  const runner = openRunner({ connect, isAlive, silenceMs: 60 })
+  await expect(runner.exec(request())).rejects.toMatchObject({ code: 'sandbox-lost' })
+  expect(looks).toBe(6)
+})
+
+test('a sandbox that begins every answer and ends none is lost after a stated time', async () => {
+  const connect = async (): Promise<Duplex> => {
+    const side = farSide()
+    void side.nonce().then((nonce) => side.say(`${nonce} R s 0-0-0-0 x 0 1 2 0\nand`))
+    return side.stream
+  }
+  const runner = openRunner({ connect, isAlive: alive, pingMs: 10, silenceMs: 100 })
+  await expect(runner.exec({ ...request(), timeoutMs: 1 })).rejects.toMatchObject({ code: 'sandbox-lost' })
 })

@@ -200,8 +200,9 @@ class StreamRunner implements Runner {
   }
 
   #verify(channel: Channel): void {
-    const waited = [...this.#questions.values(), ...[...this.#calls].filter((call) => !call.isAnswered)]
-    for (const { patience } of waited) patience.spend(this.#pingMs)
+    const waited = [...this.#questions.values(), ...this.#calls]
+    for (const { patience } of waited.filter(isUnanswered)) patience.spend(this.#pingMs)
+    // Also of an answer that has begun again, as often as it has broken off.
     if (waited.some(({ patience }) => patience.isOver)) {
       this.#lose(silent('a command was not ended at its timeout, nor reported', this.#silenceMs))
       channel.close()
@@ -320,6 +321,10 @@ class StreamRunner implements Runner {
     this.#lose(new RollcallError('sandbox-lost', `The runner in the sandbox cannot work: ${what}`))
     return ignored
   }
+}
+
+function isUnanswered(waited: Question | ExecCall): boolean {
+  return !(waited instanceof ExecCall && waited.isAnswered)
 }
 
 interface Silence {

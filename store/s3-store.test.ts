@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
 import { expect, onTestFinished, test } from 'vitest'
 import { createS3Store } from './s3-store.ts'
 import { parseS3Url } from './s3-url.ts'
@@ -10,16 +11,18 @@ import { parseS3Url } from './s3-url.ts'
 interface Answer {
   readonly status: number
   readonly code?: string
+  /** Instead of the code's. */
+  readonly body?: string
 }
 
 /** A store whose server gives these answers, one after the other, and the last one again. */
 async function storeWhoseServerAnswers(...answers: readonly Answer[]) {
   const requests: IncomingMessage[] = []
   const server = createServer((request, response) => {
-    const { status, code } = answers[Math.min(requests.length, answers.length - 1)] ?? { status: 500 }
+    const { status, code, body } = answers[Math.min(requests.length, answers.length - 1)] ?? { status: 500 }
     requests.push(request.resume())
     response.writeHead(status, { 'content-type': 'application/xml' })
-    response.end(code && `<?xml version="1.0"?><Error><Code>${code}</Code><Message>said so</Message></Error>`)
+    response.end(body ?? (code && `<?xml version="1.0"?><Error><Code>${code}</Code><Message>said so</Message></Error>`))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -52,6 +55,17 @@ test('a conflict with a write that is under way is looked at again: the other on
 test('… or has come to nothing, and this one is stored', async () => {
   const { store } = await storeWhoseServerAnswers(conflict, put, taken)
   expect(await store.putOnce('key', Buffer.from('x'))).toBe('stored')
+})
+
+test('an upload whose completion was answered by nobody is over: what is there then was stored', async () => {
+  const [absent, part] = [{ status: 404 }, { status: 200 }]
+  const begun = {
+    status: 200,
+    body: '<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>',
+  }
+  const over = { status: 404, code: 'NoSuchUpload' }
+  const { store } = await storeWhoseServerAnswers(absent, begun, part, part, over, over, put)
+  expect(await store.putOnce('key', Readable.from([Buffer.alloc(9 * 1024 ** 2)]))).toBe('exists')
 })
 
 test('a server that is too busy is asked again, and a request that fails for good is not', async () => {

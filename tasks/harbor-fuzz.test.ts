@@ -84,11 +84,10 @@ min_reward = { reward = 1.0 }
 const oddNames = ['', ' ', '../..', '/', 'a'.repeat(5_000), '__proto__', 'constructor', '💥', 'nan']
 
 /** What nobody expects in the place of anything. */
-const oddities: readonly unknown[] = [
-  ...[...oddNames, '\u0000', '-1', '${HOME}'],
-  ...[0, -1, 1.5, 1e308, -1e308, NaN, Infinity, -Infinity],
-  ...[true, false, [], {}, [[]], [{}], { constructor: 1 }, [1, 2], { name: 'x' }, new Date(0)],
-]
+const oddTexts = [...oddNames, '\u0000', '-1', '${HOME}']
+const oddNumbers = [0, -1, 1.5, 1e308, -1e308, NaN, Infinity, -Infinity]
+const oddTables: readonly unknown[] = [[], {}, [[]], [{}], { constructor: 1 }, [1, 2], { name: 'x' }, new Date(0)]
+const oddities: readonly unknown[] = [...oddTexts, ...oddNumbers, ...oddTables, true, false]
 
 type Table = Record<string, unknown>
 
@@ -162,7 +161,8 @@ test(`a mutated task.toml loads, or its problems name their fields (seed ${seed}
   for (let round = 0; round < rounds; round += 1) {
     const toml = round % 4 === 3 ? fuzzer.spoiled() : mutatedOrSpoiled(fuzzer)
     const problems = await load(toml)
-    for (const problem of problems) expect(problem, toml).toMatch(/^\S[^]* is (missing|[^]+): expected ./)
+    const nameless = problems.filter((problem) => !/^\S[^]* is (missing|[^]+): expected ./.test(problem))
+    if (nameless.length > 0) expect({ toml, nameless }).toEqual({ toml, nameless: [] })
     if (problems.length > 0) refused += 1
   }
   expect(refused).toBeGreaterThan(rounds / 4)

@@ -71,7 +71,8 @@ function heldPath(input: unknown, path: readonly PropertyKey[]): readonly Proper
 function fieldName(path: readonly PropertyKey[]): string {
   return path.reduce<string>((name, part) => {
     if (typeof part === 'number') return `${name}[${part}]`
-    return name === '' ? String(part) : `${name}.${String(part)}`
+    const key = /^[\w-]+$/.test(String(part)) ? String(part) : JSON.stringify(String(part))
+    return name === '' ? key : `${name}.${key}`
   }, '')
 }
 

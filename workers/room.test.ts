@@ -49,3 +49,12 @@ test('of many that ask at the same time only as many are given room as there is'
   )
   expect(asked.filter(({ status }) => status === 'fulfilled')).toHaveLength(3)
 })
+
+test('what was given room at one place takes none at another', async () => {
+  const { provider, room } = await place(1)
+  const elsewhere = (await place(1)).provider
+  const one = room()
+  await one.give(provider, 'a')
+  await one.give(elsewhere, 'b')
+  await expect(one.give(provider, 'c')).rejects.toEqual(busy)
+})

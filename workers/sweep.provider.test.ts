@@ -231,6 +231,23 @@ test('one that somebody has replaced between the look and the removal stays', as
   expect(await stateOf(provider, name)).toBe('running')
 })
 
+test('a server that falls silent in the middle is an error, and nothing goes', async () => {
+  const [job, provider] = [newJob(), docker.provider]
+  const name = await makeSandbox(provider, { job })
+  const away = { describe: () => Promise.reject(new Error('the server is away')) }
+  const { connection } = temporal.environment()
+  const client = new Client({ connection, interceptors: { workflow: [away] } })
+  const sweeping = sweepPlace({
+    client,
+    provider,
+    labels: { job },
+    policy: { nowMs: inAWhile() },
+    log: () => {},
+  })
+  await expect(sweeping).rejects.toThrow('the server is away')
+  expect(await stateOf(provider, name)).toBe('running')
+})
+
 test('without the server’s word nothing goes', async () => {
   const [job, provider] = [newJob(), docker.provider]
   const name = await makeSandbox(provider, { job })

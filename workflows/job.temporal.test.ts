@@ -111,6 +111,7 @@ test('a paused job starts nothing new until it is resumed', async () => {
     expect((await job.query(statusQuery)).state).toBe('paused')
     gate.letGo(3)
     await expect.poll(async () => (await job.query(statusQuery)).ended, { timeout: 20_000 }).toBe(3)
+    expect((await job.query(statusQuery)).running).toEqual([])
     expect(gate.entered).toBe(3)
     await job.executeUpdate(resumeUpdate)
     gate.openWide()

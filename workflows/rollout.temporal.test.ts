@@ -1,16 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import { Context } from '@temporalio/activity'
 import { expect, test } from 'vitest'
-import type { Activities } from '../protocol/activities.ts'
+import type { Activities, RecordInput } from '../protocol/activities.ts'
 import { failing, policy, scriptedActivities } from '../testing/scripted-activities.ts'
 import { runScriptedRollout } from '../testing/scripted-rollout.ts'
 import { useTemporal } from '../testing/temporal.ts'
 import type { RolloutInput, rolloutWorkflow } from './rollout.ts'
+import { timing } from './timing.ts'
 
 const temporal = useTemporal({ dynamicConfig: { 'limit.historyCount.suggestContinueAsNew': '60' } })
 
 const run = (script: Parameters<typeof runScriptedRollout>[1], input: Partial<RolloutInput> = {}) =>
   runScriptedRollout(temporal, script, input)
+
+/** A worker that is dead says nothing, not even that it was cancelled. */
+const silence: Activities['runTurns'] = async ({ turn }) => {
+  await Context.current().sleep(600_000)
+  return { turn }
+}
 
 const wholeLife = ['openRollout', 'runTurns', 'gradeRollout', 'recordRollout', 'releaseSandbox']
 
@@ -41,9 +48,54 @@ test('a sandbox that could not be opened is released all the same', async () => 
   expect(calls).toEqual(['openRollout', 'recordRollout', 'releaseSandbox'])
 })
 
+test.each([
+  ['out of time', true],
+  ['with an answer', false],
+])('a sandbox whose opening ended %s: the release is told whether it may appear later: %j', async (_, mayAppear) => {
+  const told: boolean[] = []
+  const inOneSecond = { ...policy, acquireTimeoutMs: 500 - timing.marginMs, startTimeoutMs: 500 }
+  await run(
+    {
+      openRollout: async () => {
+        if (mayAppear) await Context.current().sleep(600_000)
+        return failing('image-missing')
+      },
+      releaseSandbox: async (input) => void told.push(input.mayAppear),
+    },
+    { policy: inOneSecond },
+  )
+  expect(told).toEqual([mayAppear])
+})
+
+test('a rollout that is cancelled while its worker is dead is recorded as cancelled, not as failed', async () => {
+  const { activities, calls } = scriptedActivities({ runTurns: silence })
+  const taskQueue = randomUUID()
+  const worker = await temporal.worker(activities, taskQueue)
+  const { client } = temporal.environment()
+  await worker.runUntil(async () => {
+    const handle = await client.workflow.start<typeof rolloutWorkflow>('rolloutWorkflow', {
+      taskQueue,
+      workflowId: randomUUID(),
+      args: [{ job: 'j', storeUrl: 'file:///none', rollout: 'task-0.oracle.1', policy, searchable: true }],
+    })
+    await expect.poll(() => calls.includes('runTurns'), { timeout: 20_000 }).toBe(true)
+    await handle.cancel()
+    expect(await handle.result()).toEqual({ state: 'cancelled', code: 'cancelled' })
+  })
+})
+
 test('a lost sandbox fails the rollout when the policy is fail', async () => {
-  const { outcome, calls } = await run({ runTurns: async () => failing('sandbox-lost') })
+  const recorded: RecordInput[] = []
+  const { outcome, calls } = await run({
+    runTurns: async () => failing('sandbox-lost'),
+    recordRollout: async (input) => {
+      recorded.push(input)
+      return { state: input.state, code: 'sandbox-lost' }
+    },
+  })
   expect(outcome).toEqual({ state: 'failed', code: 'sandbox-lost' })
+  // Nobody looks for artifacts in a sandbox that is gone.
+  expect(recorded.map(({ lease }) => lease)).toEqual([undefined])
   expect(calls).toEqual(['openRollout', 'runTurns', 'recordRollout', 'releaseSandbox'])
 })
 
@@ -94,12 +146,14 @@ test('a tampered grade is never graded again', async () => {
   expect(calls.filter((name) => name === 'gradeRollout')).toHaveLength(1)
 })
 
-test('a long rollout goes on as new with its sandbox, its turns and its owner', async () => {
+test('a long rollout goes on as new with its sandbox, its turns, its deadline and its owner', async () => {
   const owners = new Set<string>()
+  const deadlines = new Set<number>()
   const runs = new Set<string>()
   const { outcome, calls, workflowId } = await run({
-    runTurns: async ({ turn, owner }) => {
+    runTurns: async ({ turn, owner, deadline }) => {
       owners.add(owner)
+      deadlines.add(deadline)
       runs.add(Context.current().info.workflowExecution?.runId ?? '')
       return turn >= 25 ? { turn: turn + 1, end: 'done' } : { turn: turn + 1 }
     },
@@ -109,6 +163,7 @@ test('a long rollout goes on as new with its sandbox, its turns and its owner', 
   expect(calls.filter((name) => name === 'openRollout')).toHaveLength(1)
   expect(calls.filter((name) => name === 'releaseSandbox')).toHaveLength(1)
   expect(owners.size).toBe(1)
+  expect(deadlines.size).toBe(1)
   expect(runs.size).toBeGreaterThan(1)
   expect(workflowId).toBeTruthy()
 })

@@ -43,7 +43,7 @@ export const timing = {
 /** Worker deaths are not the task's fault, so attempts are unlimited; the schedule-to-close timeout bounds them. */
 const untilTimeout: RetryPolicy = { initialInterval: 200, backoffCoefficient: 2, maximumInterval: 10_000 }
 
-/** Unset, the SDK's type is TRY_CANCEL: the workflow would go on while the activity still stops commands. */
+/** Unset, the SDK's type is TRY_CANCEL: the workflow would go on while the activity still works in the sandbox. */
 const common = {
   cancellationType: 'WAIT_CANCELLATION_COMPLETED',
   heartbeatTimeout: timing.heartbeatTimeoutMs,

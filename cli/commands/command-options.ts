@@ -14,7 +14,10 @@ export function addProviderOptions(command: Command): Command {
     .option('--provider <name>', 'where sandboxes are made: docker or local', 'docker')
     .addOption(repeatable('--provider-arg <key=value>', 'a setting of the provider'))
     .option('--local-network', 'local only: sandboxes of tasks that ask for it share the network of this host')
-    .option('--unsafe-local', 'local only: consent to run without bubblewrap, as plain processes of this host')
+    .option(
+      '--unsafe-local',
+      'local only: consent to run without bubblewrap, in namespaces that do not keep a process in',
+    )
 }
 
 /** Names of flags as they stand in the options of an action. */

@@ -63,18 +63,18 @@ function addLimitOptions(command: Command): void {
   command
     .option('--cpus <n>', 'CPUs per sandbox, instead of what tasks say')
     .option('--memory <size>', 'memory per sandbox, instead of what tasks say: 512M, 2G')
-    .option('--max-turns <n>', 'turns per rollout')
+    .option('--max-turns <n>', 'turns per rollout (default 200)')
     .option('--max-tokens <n>', 'input and output tokens per rollout, where the agent reports them')
-    .option('--agent-timeout <time>', 'for tasks that state none: 90s, 15m, 1h')
+    .option('--agent-timeout <time>', 'for tasks that state none: 90s, 15m (default 1h)')
     .option('--timeout-multiplier <number>', 'of all time limits of tasks; those for one phase go before it')
     .option('--agent-timeout-multiplier <number>', 'of the agent’s time limit')
     .option('--verifier-timeout-multiplier <number>', 'of the tests’ time limit')
     .option('--agent-setup-timeout-multiplier <number>', 'of the time for installing the agent')
     .option('--environment-build-timeout-multiplier <number>', 'of the time for building and starting the sandbox')
     .option('--ignore-docker-image', 'build the Dockerfile also where the task names an image')
-    .option('--sandbox-loss <policy>', 'when a sandbox dies: restart the rollout in a new one, or fail')
+    .option('--sandbox-loss <policy>', 'when a sandbox dies: restart the rollout in a new one, or fail (default fail)')
     .option('--host-timeout <duration>', 'with --no-worker: a host that answers nothing this long is lost (default 2m)')
-    .option('--keep <when>', 'keep sandboxes for a look inside: never, on-failure or always')
+    .option('--keep <when>', 'keep sandboxes for a look inside: never, on-failure or always (default never)')
 }
 
 const examples = `

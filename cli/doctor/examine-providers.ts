@@ -26,7 +26,8 @@ function bubblewrapFault(error: unknown): { detail: string; remedy: string } {
   if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
     return {
       detail: 'not installed: --provider local needs it',
-      remedy: 'apt-get install bubblewrap (or your system’s package); --unsafe-local runs without any isolation',
+      remedy:
+        'apt-get install bubblewrap (or your system’s package); --unsafe-local runs in namespaces that do not keep a process in',
     }
   }
   const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : reasonOf(error)

@@ -5,10 +5,10 @@ import { z } from 'zod'
 import { failureKinds, isFailureCode, type FailureCode } from '../../protocol/failure.ts'
 
 /** Calls of a provider that can go wrong. `exec` counts requests for a command on any attachment. */
-export const faultyCalls = ['create', 'find', 'connect', 'destroy', 'list', 'exec'] as const
+const faultyCalls = ['create', 'find', 'connect', 'destroy', 'list', 'exec'] as const
 export type FaultyCall = (typeof faultyCalls)[number]
 
-export const faultSchema = z.object({
+const faultSchema = z.object({
   on: z.enum(faultyCalls),
   /** Which call of that kind, from 1, counted over all processes that share the script. */
   nth: z.number().int().min(1),
