@@ -107,7 +107,6 @@ test.each([
     }
     const agent = { name: 'installed', layerScript: 'apt-get install me', next: async () => ({ done: true }) as const }
     const { signal } = new AbortController()
-    const { store, options } = context
     const place = { job: 'j', rollout: 'a-task.oracle.1', incarnation: 1 }
     const at = { runner, workdir: '/app', scope: 'scope', signal, layers, store, options, place }
     await prepareSandbox({ ...at, rollout: { task, agent, spec } })
