@@ -99,6 +99,10 @@ done`
     const bytes = Math.min(stdout.bytes, limit)
     this.#leftBytes -= bytes
     const isWhole = outcome.type === 'exited' && outcome.code === 0
+    // A small busybox knows no --exclude; what was to be left out is not to come with the rest.
+    if (!isWhole && bytes === 0 && artifact.exclude.length > 0) {
+      return skipped(artifact, 'the tar of the image cannot leave files out')
+    }
     const how = outcome.type === 'exited' ? `tar exited with ${outcome.code}` : `tar ${outcome.type}`
     return {
       ...pathsOf(artifact),

@@ -66,9 +66,8 @@ export function createActivities(services: ActivityServices): { activities: Acti
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
         const onProgress = (line: string) => note({ execs: [], line })
-        return await masked(rollout, () =>
-          openRollout(input, { context, rollout, services, attachments, signal, onProgress }),
-        )
+        const dependencies = { context, rollout, services, attachments, signal, onProgress }
+        return await masked(rollout, () => openRollout(input, dependencies))
       }),
 
     prepareStep: (input) => inRollout(input, (at) => prepareStep(input, at)),

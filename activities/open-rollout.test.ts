@@ -4,8 +4,8 @@ import { setImmediate } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { createOracleAgent } from '../agents/oracle.ts'
 import { RollcallError } from '../protocol/failure.ts'
-import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { ExecResult } from '../protocol/exec.ts'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Runner } from '../runner/runner.ts'
 import { createFileStore } from '../store/file-store.ts'
 import { temporaryFolder } from '../testing/temporary-folder.ts'
@@ -108,8 +108,8 @@ test.each([
     const agent = { name: 'installed', layerScript: 'apt-get install me', next: async () => ({ done: true }) as const }
     const { signal } = new AbortController()
     const place = { job: 'j', rollout: 'a-task.oracle.1', incarnation: 1 }
-    const rollout = { task, agent, spec }
-    await prepareSandbox({ runner, rollout, workdir: '/app', scope: 'scope', signal, layers, store, options, place })
+    const at = { runner, workdir: '/app', scope: 'scope', signal, layers, store, options, place }
+    await prepareSandbox({ ...at, rollout: { task, agent, spec } })
     expect(ran.filter((script) => script === agent.layerScript)).toEqual(installed)
   },
 )

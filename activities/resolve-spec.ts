@@ -23,7 +23,7 @@ export interface RuntimeOrder {
  * The order for a rollout's sandbox. Layers, each over the one before, from what is said for many to what is said for
  * this job: the defaults, the provider's settings, the taskset, the task (task.toml, then its `rollcall.yaml`), the job.
  */
-export function resolveSpec(order: RuntimeOrder & { readonly agent: Pick<Agent, 'layerScript'> }): SandboxSpec {
+export function resolveSpec(order: RuntimeOrder & { readonly agent: Partial<Agent> }): SandboxSpec {
   const { agent, options } = order
   const runtime = layeredRuntime(order)
   const { plain, fromHost } = splitEnv(present(runtime.env ?? {}) as Record<string, string>)

@@ -107,7 +107,18 @@ export async function rolloutProgress(at: { store: Store; job: string; rollout: 
 }
 
 function phaseOf(keysOfIncarnation: readonly string[]): RolloutPhase {
-  if (keysOfIncarnation.some((key) => key.endsWith('/grade.json'))) return 'record'
-  if (keysOfIncarnation.some((key) => key.includes('/verifier/'))) return 'grade'
-  return keysOfIncarnation.some((key) => key.endsWith('/opened.json')) ? 'turns' : 'open'
+  const has = (pattern: RegExp) => keysOfIncarnation.some((key) => pattern.test(key))
+  // Of a task of several steps only the latest phase tells: what was graded before was an earlier step.
+  if (has(/\/prepared\.json$/)) return phaseOfSteps(keysOfIncarnation)
+  if (has(/\/grade\.json$/)) return 'record'
+  if (has(/\/verifier\/|\/p\d+\/(collected|opened)\.json$/)) return 'grade'
+  return has(/\/opened\.json$/) ? 'turns' : 'open'
+}
+
+function phaseOfSteps(keys: readonly string[]): RolloutPhase {
+  const phaseOfKey = (key: string) => Number(/\/p(\d+)\//.exec(key)?.[1] ?? 0)
+  const latest = Math.max(...keys.map(phaseOfKey))
+  const found = keys.filter((key) => phaseOfKey(key) === latest)
+  const isGrading = found.some((key) => /\/verifier\/|\/(collected|opened)\.json$/.test(key))
+  return isGrading && !found.some((key) => key.endsWith('/grade.json')) ? 'grade' : 'turns'
 }

@@ -74,7 +74,7 @@ export class Taskset {
 
   /**
    * The tasks of an earlier job, out of the store.
-   * @throws RollcallError `store-not-shared` when the store does not have them
+   * @throws RollcallError `configuration-invalid` when the store does not have them
    */
   static async restore(
     kept: { name: string; tasks: readonly { name: string; checksum: string }[]; runtime?: RuntimeConfig | undefined },
@@ -84,7 +84,10 @@ export class Taskset {
     const store = openStore(storeUrl)
     const tasks: Task[] = []
     for (const { name, checksum } of kept.tasks) {
-      tasks.push({ ...(await fetchTask(store, cacheDirectory, checksum)), name })
+      const task = await fetchTask(store, cacheDirectory, checksum).catch((error: unknown) => {
+        throw notKept(error, name, store.url)
+      })
+      tasks.push({ ...task, name })
     }
     const { name, runtime } = kept
     return new Taskset({ name, tasks, bundles: [], ...(runtime === undefined ? {} : { runtime }) })
@@ -137,6 +140,12 @@ export class Taskset {
     const { tasks } = this
     return await launchJob({ id, prepared, tasks, environment, worker: run.worker ?? 'own', onProgress })
   }
+}
+
+function notKept(error: unknown, task: string, storeUrl: string): unknown {
+  if (!(error instanceof RollcallError) || error.code !== 'store-not-shared') return error
+  const remedy = 'name the taskset itself, as rollcall run TASKSET -c FILE'
+  return new RollcallError('configuration-invalid', `The store ${storeUrl} does not have task ${task}: ${remedy}`)
 }
 
 function modulePath(module: string): string {

@@ -31,9 +31,9 @@ export interface GraderExecOptions {
  */
 export interface GraderInput {
   /** Runs a command with sh in the agent's sandbox, after the agent has ended. A failing command is a result. */
-  exec(command: string, options?: GraderExecOptions): Promise<GraderExecResult>
+  readonly exec: (command: string, options?: GraderExecOptions) => Promise<GraderExecResult>
   /** A file's first MiB as text, or undefined where there is no such file. Relative to the working directory. */
-  readFile(path: string): Promise<string | undefined>
+  readonly readFile: (path: string) => Promise<string | undefined>
   /** Every turn of the agent with its results. */
   readonly transcript: readonly Turn[]
   /** The task's `checkEnv`, with values of the host. */

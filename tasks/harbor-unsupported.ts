@@ -32,6 +32,11 @@ const environmentRefusals: readonly Refusal<HarborEnvironment>[] = [
 /** Asked only of verifiers' environments: what is about agents has no meaning there. */
 const verifierEnvironmentRefusals: readonly Refusal<HarborEnvironment>[] = [
   { field: 'skills_dir', asked: ({ skills_dir: skills }) => skills, expected: 'none: no agent works in this sandbox' },
+  {
+    field: 'healthcheck',
+    asked: ({ healthcheck }) => healthcheck,
+    expected: 'none: nothing runs in this sandbox before the tests; let them wait for what they need',
+  },
 ]
 
 type Phase = Pick<HarborVerifier, 'network_mode' | 'allowed_hosts'>

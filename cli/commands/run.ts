@@ -134,7 +134,7 @@ Ctrl-C (or SIGTERM) asks the job to cancel and waits until its sandboxes are rem
 /** What was given: what commander fills in by itself must not go over a job file. */
 function givenFlags(command: Command): RunFlags {
   const given = Object.entries(command.opts()).filter(([name]) => command.getOptionValueSource(name) !== 'default')
-  return Object.fromEntries(given) as RunFlags
+  return Object.fromEntries(given)
 }
 
 async function run(
