@@ -13,7 +13,7 @@ import { rolloutId } from '../protocol/names.ts'
 import type { Capabilities } from '../providers/contract/provider.ts'
 import { uploadTree } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
-import { enteredPrefix, gradeFileKey, gradeKey, openedKey, verifierOpenedKey } from '../store/keys.ts'
+import { gradeFileKey, gradeKey, openedKey, verifierOpenedKey } from '../store/keys.ts'
 import { partOf, testFolders } from '../tasks/task-parts.ts'
 import { packTree } from '../tasks/task-tree.ts'
 import { assertDone } from './assert-done.ts'
@@ -21,13 +21,15 @@ import { bringArtifacts } from './bring-artifacts.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import { runGrader } from './run-grader.ts'
+import { printedBy } from './printed-by.ts'
 import { runJudge } from './run-judge.ts'
+import { findVisits } from './visits.ts'
 import type { TaskJudge } from '../tasks/judge.ts'
 import { gradedTurns } from './restore-artifacts.ts'
 import type { GraderReference } from '../tasks/task.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
-import type { JudgeEvidence, StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
+import type { JudgeEvidence, StoredGrade, StoredOpening } from '../store/records.ts'
 import { verifierUser } from './part-spec.ts'
 import { execScope, gradingScope } from './sandbox-name.ts'
 import { verifierTimeoutMs } from './task-limits.ts'
@@ -79,22 +81,13 @@ class GradingAttempt {
   /** Evidence: what a judge said. */
   #judged: JudgeEvidence | undefined
   /** Evidence: people who were in the sandbox, the last thing that is looked for. */
-  readonly #visits: string[] = []
+  #visits: readonly string[] = []
 
   constructor(input: GradeInput, dependencies: GradeDependencies) {
     this.#input = input
     this.#dependencies = dependencies
     this.#scope = this.#scopeOf(input.phase)
     this.#log = new ExecLog(input, dependencies.context.store)
-  }
-
-  /** What a person has changed in the sandbox nobody can tell; asked when the reward has been read, so none comes later. */
-  async #findVisits(): Promise<void> {
-    const { store } = this.#dependencies.context
-    for (const key of await store.list(enteredPrefix(this.#input))) {
-      const visit = await getJson<StoredVisit>(store, key)
-      if (visit !== undefined) this.#visits.push(`rollcall shell: ${visit.who} entered at ${visit.at}`)
-    }
   }
 
   /** A failure of the grader is a finding like a reward; everything else is thrown and tried again. */
@@ -276,7 +269,7 @@ class GradingAttempt {
       stderrSink: this.#log.spoolTo(this.#testOutputKey('stderr')),
     })
     if (result.outcome.type === 'timed-out') {
-      throw new RollcallError('grader-timeout', `The tests did not end within ${timeoutMs} ms${outputOf(result)}`)
+      throw new RollcallError('grader-timeout', `The tests did not end within ${timeoutMs} ms${printedBy(result)}`)
     }
     if (result.outcome.type === 'lost') {
       throw new RollcallError('grader-failed', `The fate of the tests is unknown (${result.outcome.reason})`)
@@ -293,7 +286,7 @@ class GradingAttempt {
       )
     }
     if (result.outcome.type !== 'exited' || result.outcome.code !== 0) {
-      throw new RollcallError('reward-invalid', `The reward cannot be read${outputOf(tests)}`)
+      throw new RollcallError('reward-invalid', `The reward cannot be read${printedBy(tests)}`)
     }
     return result.stdout.head
   }
@@ -303,7 +296,7 @@ class GradingAttempt {
       return parseReward(reward)
     } catch (error) {
       if (!(error instanceof RollcallError)) throw error
-      throw new RollcallError(error.code, `${error.message}${outputOf(tests)}`, { cause: error })
+      throw new RollcallError(error.code, `${error.message}${printedBy(tests)}`, { cause: error })
     }
   }
 
@@ -331,7 +324,8 @@ class GradingAttempt {
 
   async #grade(found: Found): Promise<StoredGrade> {
     await this.#log.flush()
-    await this.#findVisits()
+    // Now that the reward has been read, nobody comes who could change it.
+    this.#visits = await findVisits(this.#dependencies.context.store, this.#input)
     const integrity = await this.#integrity()
     const evidence = [...this.#visits, ...this.#processes].slice(0, mostProcesses)
     const grade = {
@@ -391,13 +385,4 @@ class GradingAttempt {
 
 function stepRequest(script: string): Omit<ExecRequest, 'id'> {
   return { script, user: 'root', cwd: '/', timeoutMs: stepTimeoutMs }
-}
-
-/** The end of what the tests printed, so that the failure can be understood where it is shown. */
-function outputOf({ stdout, stderr }: ExecResult): string {
-  const text = [stdout, stderr]
-    .map((output) => (output.truncated ? output.tail : output.head).toString())
-    .join('\n')
-    .trim()
-  return text === '' ? '; the tests printed nothing' : `; the tests printed: …${text.slice(-500)}`
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { RollcallError } from '../protocol/failure.ts'
+import { integrityClasses } from '../protocol/grade.ts'
 import { agentSpecSchema, jobOptionsSchema } from '../protocol/job.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { jobIdPattern } from '../protocol/names.ts'
@@ -73,6 +74,7 @@ export const jobFileSchema = z
           hostLostMs: count,
         })
         .partial(),
+      requireIntegrity: z.enum(integrityClasses, 'separate, non-root, clean or live'),
       gradingAttempts: count,
       keep: z.enum(['never', 'on-failure', 'always'], '"never", "on-failure" or "always"'),
       worker: z.enum(['own', 'shared'], '"own" or "shared"'),
@@ -135,7 +137,7 @@ export function parseStrictly<Schema extends z.ZodType>(
 export function jobFileOf(options: JobOptions): JobFile {
   const { taskset: name, tasks, tasksetRuntime, agents, limits } = options
   const { runtime, imageMap, attempts, concurrency, sandboxLoss, gradingAttempts, keep, allowEnv } = options
-  const { timeoutMultipliers, ignoreDockerImage } = options
+  const { timeoutMultipliers, ignoreDockerImage, requireIntegrity } = options
   return {
     taskset: { name, tasks, ...(tasksetRuntime === undefined ? {} : { runtime: tasksetRuntime }) },
     agents: agents.map((spec) => ({ spec })),
@@ -145,6 +147,7 @@ export function jobFileOf(options: JobOptions): JobFile {
     runtime,
     imageMap,
     sandboxLoss,
+    ...(requireIntegrity === undefined ? {} : { requireIntegrity }),
     gradingAttempts,
     keep,
     timeoutMultipliers,
