@@ -99,3 +99,15 @@ test('a second model for one agent is refused', () => {
   agents.setModel('openai/a')
   expect(() => agents.setModel('openai/b')).toThrow('--model is "openai/b": expected one per --agent')
 })
+
+test('time limits are multiplied by phase; a Dockerfile may be built though the task names an image', () => {
+  const multipliers = { timeoutMultiplier: '2', agentTimeoutMultiplier: '0.5', environmentBuildTimeoutMultiplier: '3' }
+  const raw = { ...defaults, ...multipliers, verifierTimeoutMultiplier: '4', agentSetupTimeoutMultiplier: '1' }
+  expect(parseRunOptions({ ...raw, ignoreDockerImage: true }, [])).toMatchObject({
+    timeoutMultipliers: { all: 2, agent: 0.5, verifier: 4, agentSetup: 1, environmentBuild: 3 },
+    ignoreDockerImage: true,
+  })
+  expect(() => parseRunOptions({ ...defaults, agentTimeoutMultiplier: '0' }, [])).toThrow(
+    '--agent-timeout-multiplier is "0": expected a number above 0 and at most 1000, for instance 2 or 0.5',
+  )
+})
