@@ -2,14 +2,17 @@ import type { Agent } from '../agents/agent.ts'
 import type { JobOptions, RuntimeOverrides } from '../protocol/job.ts'
 import type { Limits, Resources, SandboxSpec } from '../providers/contract/runtime.ts'
 import type { Task } from '../tasks/task.ts'
-import { multiplied } from './task-limits.ts'
+import { partsOf } from '../tasks/task-parts.ts'
+import { agentTimeoutMs, multiplied, verifierTimeoutMs } from './task-limits.ts'
 
-const defaultLimits: Limits = {
+const hourMs = 3_600_000
+const defaultLimits: Omit<Limits, 'lifetimeMs'> = {
   acquireTimeoutMs: 10 * 60_000,
   startTimeoutMs: 10 * 60_000,
   execTimeoutMs: 10 * 60_000,
-  lifetimeMs: 24 * 3_600_000,
 }
+/** Where neither task nor job says how long: a day, or what the rollout may take if that is more, but an end it has. */
+const defaultLifetimeMs = { least: 24 * hourMs, most: 365 * 24 * hourMs, besidesPhases: hourMs }
 
 /**
  * The order for a rollout's sandbox: the job's overrides over the task's runtime over the defaults, field by field. An
@@ -25,7 +28,7 @@ export function resolveSpec(order: { task: Task; agent: Agent; options: JobOptio
     imageMap: order.options.imageMap,
     ...(order.agent.layerScript === undefined ? {} : { layerScript: order.agent.layerScript }),
     resources: mergeResources(runtime.resources, overrides.resources),
-    limits: limitsOf(runtime, order.options),
+    limits: limitsOf(order),
     ...networkOf(runtime, overrides),
     env: mergeEnv(runtime.env, overrides.env),
     secrets: overrides.secrets ?? [],
@@ -35,9 +38,21 @@ export function resolveSpec(order: { task: Task; agent: Agent; options: JobOptio
   }
 }
 
-function limitsOf(runtime: Task['runtime'], options: JobOptions): Limits {
-  const limits = { ...defaultLimits, ...runtime.limits, ...defined(options.runtime.limits ?? {}) }
+function limitsOf(order: { task: Task; options: JobOptions }): Limits {
+  const { task, options } = order
+  const lifetimeMs = lifetimeOf(order)
+  const limits = { ...defaultLimits, lifetimeMs, ...task.runtime.limits, ...defined(options.runtime.limits ?? {}) }
   return { ...limits, startTimeoutMs: multiplied(limits.startTimeoutMs, options, 'environmentBuild') }
+}
+
+/** A cap that came before the agent's and the tests' own time is up would end them as a lost sandbox. */
+function lifetimeOf({ task, options }: { task: Task; options: JobOptions }): number {
+  const { least, most, besidesPhases } = defaultLifetimeMs
+  const phasesMs = partsOf(task).map(
+    (part) => agentTimeoutMs(part, options) + options.gradingAttempts * verifierTimeoutMs(part, options),
+  )
+  const sumMs = phasesMs.reduce((sum, partMs) => sum + partMs, 0)
+  return Math.min(most, Math.max(least, sumMs + besidesPhases))
 }
 
 function networkOf(
