@@ -30,7 +30,7 @@ export function harborTrialResult(result: RolloutResult, context: TrialContext):
     agent_info: agentInfo(result, agentOf(result, context.options)),
     agent_result: agentResult(result),
     verifier_result: result.rewards ? { rewards: result.rewards } : null,
-    verifier_environment_mode: result.integrity === 'separate' ? 'separate' : 'shared',
+    verifier_environment_mode: verifierMode(result),
     exception_info: exceptionInfo(result),
     started_at: result.startedAt,
     finished_at: result.finishedAt,
@@ -61,6 +61,7 @@ export function harborJobConfig(job: string, options: JobOptions): JsonObject {
     job_name: job,
     n_attempts: options.attempts,
     n_concurrent_trials: options.concurrency,
+    ...timeoutMultipliers(options),
     agents: options.agents.map(agentConfig),
     environment: environmentConfig(options),
     datasets: [{ name: options.taskset, task_names: options.tasks.map((task) => task.name) }],
@@ -98,6 +99,16 @@ export function harborJobResult(job: {
   }
 }
 
+function timeoutMultipliers({ timeoutMultipliers: by }: JobOptions): JsonObject {
+  return {
+    timeout_multiplier: by.all ?? 1,
+    agent_timeout_multiplier: by.agent ?? null,
+    verifier_timeout_multiplier: by.verifier ?? null,
+    agent_setup_timeout_multiplier: by.agentSetup ?? null,
+    environment_build_timeout_multiplier: by.environmentBuild ?? null,
+  }
+}
+
 function agentOf(result: RolloutResult, options: JobOptions): AgentSpec | undefined {
   const found = options.agents.find((agent) => agent.label === result.agent)
   return found && agentSpec(found)
@@ -126,6 +137,7 @@ function environmentConfig(options: JobOptions): JsonObject {
     type: name,
     kwargs,
     delete: options.keep === 'never',
+    force_build: options.ignoreDockerImage,
     override_cpus: cpus ?? null,
     override_memory_mb: memoryMiB ?? null,
     override_storage_mb: storageMiB ?? null,
@@ -161,6 +173,12 @@ function exceptionInfo(result: Pick<RolloutResult, 'failure' | 'finishedAt'>): J
     exception_traceback: '',
     occurred_at: result.finishedAt,
   }
+}
+
+/** Harbor's is about the whole task; of several steps each has its own. */
+function verifierMode({ integrity, steps }: RolloutResult): 'separate' | 'shared' | null {
+  if (steps !== undefined) return null
+  return integrity === 'separate' ? 'separate' : 'shared'
 }
 
 function stepResult(step: StepResult, { finishedAt }: RolloutResult): JsonObject {
