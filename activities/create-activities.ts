@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity'
-import type { Activities, JobRef, Lease, PartInput } from '../protocol/activities.ts'
+import type { Activities, JobRef, Lease, PartInput, TurnsInput } from '../protocol/activities.ts'
+import type { ActivityNote, ModelWait } from '../protocol/activity-note.ts'
 import { parseRolloutName } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
@@ -15,7 +16,7 @@ import { planJob } from './plan-job.ts'
 import { prepareStep } from './prepare-step.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
-import { runActivity, runWholeActivity } from './run-activity.ts'
+import { runActivity, runMakingActivity, runWholeActivity } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
 import { SandboxAttachments } from './sandboxes.ts'
 import type { ActivityServices } from './services.ts'
@@ -30,18 +31,22 @@ const planAttempts = 3
  */
 export function createActivities(services: ActivityServices): { activities: Activities; close: () => void } {
   const contextOf = createJobContexts(services)
-  const attachments = new SandboxAttachments()
+  const attachments = new SandboxAttachments(services.attachmentIdleMs)
   const { handover, namespace, versions } = services
 
   const inSandbox = sandboxUser(contextOf, attachments)
 
   /** Work in a rollout's sandbox, whose commands are told with the heartbeats; secrets are masked in what is told. */
-  const inRollout = <Result>(input: PartInput, work: (at: InRollout) => Promise<Result>) =>
-    runActivity(handover, async ({ signal, ...notes }) => {
+  const inRollout = <Result>(
+    input: PartInput,
+    work: (at: InRollout, notes: Parameters<typeof notingRunner>[1]) => Promise<Result>,
+  ) =>
+    runActivity(handover, async ({ signal, note, earlier }) => {
       const context = await contextOf(input)
       const rollout = await context.rollout(input.rollout)
-      const masking = (runner: Runner) =>
-        work({ context, rollout, signal, runner: maskingRunner(runner, rollout.host.mask) })
+      const { mask } = rollout.host
+      const notes = { note: (said: ActivityNote) => note(mask.json(said)), earlier }
+      const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) }, notes)
       return await masked(rollout, () => inSandbox(input, masking, notes))
     })
 
@@ -62,7 +67,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => placeRollout(input, { context: await contextOf(input), services })),
 
     openRollout: (input) =>
-      runActivity(handover, async ({ signal, note }) => {
+      runMakingActivity(handover, async ({ signal, note }) => {
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
         const onProgress = (line: string) => note({ execs: [], line })
@@ -73,7 +78,11 @@ export function createActivities(services: ActivityServices): { activities: Acti
     prepareStep: (input) => inRollout(input, (at) => prepareStep(input, at)),
 
     runTurns: (input) =>
-      inRollout(input, (at) => runTurns(input, { ...at, isRetry: Context.current().info.attempt > 1 })),
+      inRollout(input, (at, notes) => {
+        // No command runs while an agent is asked.
+        const onWait = (modelWait: ModelWait | undefined) => notes.note({ execs: [], ...(modelWait && { modelWait }) })
+        return runTurns(input, { ...at, onWait, isRetry: mayHaveBegun(input) })
+      }),
 
     collectArtifacts: (input) => inRollout(input, (at) => collectArtifacts(input, at)),
 
@@ -117,6 +126,11 @@ interface InRollout {
   readonly rollout: RolloutContext
   readonly runner: Runner
   readonly signal: AbortSignal
+}
+
+/** Whether another worker, or this one, may have begun the same slice of turns. */
+function mayHaveBegun({ wasHandedOver = false }: TurnsInput): boolean {
+  return wasHandedOver || Context.current().info.attempt > 1
 }
 
 /** Runs work in the sandbox of a lease; with `notes`, what runs there is told with the heartbeats. */

@@ -27,6 +27,6 @@ export function verifierSpec(at: { task: Task; part: TaskPart; options: JobOptio
   const { runtime } = at.part.verifier
   if (runtime === undefined) return undefined
   const { image: _image, user: _user, workdir: _workdir, mounts: _mounts, ...overrides } = at.options.runtime
-  const task = { runtime, agent: {} }
+  const { ownRuntime: _ownRuntime, ...task } = { ...at.task, runtime, agent: {} }
   return resolveSpec({ task, agent: {}, options: { ...at.options, runtime: overrides } })
 }

@@ -97,11 +97,23 @@ chmod 777 ${logs}`
     const first = { scope: phaseScope(this.#input), phase, batch: batches.uploads, call: 1 }
     const forAgent = agentTask(task, { workdir, step, timeoutMs: agentTimeoutMs(this.#part, context.options) })
     const uploads = uploadForAgent({ runner, rollout, agentTask: forAgent, first, step, signal })
-    if (files !== undefined) {
-      const id = { ...first, call: 0, part: 0 }
-      uploads.push(uploadTree(runner, { id, ...files, directory: workdir }, { signal }))
-    }
+    if (files !== undefined) uploads.push(this.#uploadWorkdir(files, workdir))
     await Promise.all(uploads)
+  }
+
+  /**
+   * Before any agent has run, root may write into the working directory. Later it may hold links that an agent without
+   * root has made, through which root would write what that agent cannot: the files are unpacked by its user.
+   */
+  async #uploadWorkdir({ tar, user }: { tar: Buffer; user: string }, workdir: string): Promise<void> {
+    const { runner, signal } = this.#at
+    const id = { scope: phaseScope(this.#input), phase: this.#input.phase, batch: batches.uploads, call: 0, part: 0 }
+    if (this.#input.step === 0 || user === 'root' || user === '0') {
+      return await uploadTree(runner, { id, tar, directory: workdir, user }, { signal })
+    }
+    const request = { id, script: 'tar -x -o -f -', cwd: workdir, user, stdin: tar, timeoutMs: clearTimeoutMs }
+    const what = `Unpacking ${this.#part.folder}workdir as user ${user}, who has to be able to write ${workdir},`
+    assertDone(await runner.exec(request, { signal }), what, 'step-setup-failed')
   }
 
   /** Who shall have the step's files: the agent's user, whom only the sandbox knows where nobody names one. */

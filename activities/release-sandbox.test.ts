@@ -25,7 +25,7 @@ async function rolloutWithTwoSandboxes(keep: JobOptions['keep'] = 'never') {
   const release = async (more: Partial<ReleaseInput>) => {
     const input = { job: 'j', storeUrl: context.store.url, rollout, owner: 'ours', state: 'graded' } as const
     // Nobody waits for a late sandbox where it is known how the opening ended.
-    const at = { context, namespace: 'test', attachments: new SandboxAttachments(), lateCreateMs: 3_600_000 }
+    const at = { context, namespace: 'test', attachments: new SandboxAttachments(60_000), lateCreateMs: 3_600_000 }
     await releaseSandbox({ ...input, incarnations: [1, 2], last: 2, mayAppear: false, ...more }, at)
     const found = await Promise.all(names.map((name) => provider.find(name)))
     return found.flatMap((sandbox, index) => (sandbox === undefined ? [] : [index + 1]))
@@ -48,6 +48,30 @@ test('a worker at another place takes what it does not find for gone in no case'
   const { release } = await rolloutWithTwoSandboxes()
   await expect(release({ place: 'elsewhere' })).rejects.toMatchObject({ code: 'host-lost' })
   expect(await release({ owner: 'somebody else' })).toEqual([1, 2])
+})
+
+test('a separate verifier’s sandbox goes also where the agent’s is kept', async () => {
+  const { context, provider } = await jobOfOneTask({ options: { keep: 'always' } })
+  const name = sandboxName({
+    namespace: 'test',
+    rolloutId: rolloutId('j', rollout),
+    role: 'verifier',
+    incarnation: 1,
+    phase: 4,
+  })
+  const request = makeRequest()
+  await provider.createOrAdopt({ ...request, name, ownership: { ...request.ownership, owner: 'ours' } })
+  onTestFinished(() => provider.destroy(name))
+  const input = { job: 'j', storeUrl: context.store.url, rollout, owner: 'ours', state: 'graded' as const }
+  const release = (phase: number) =>
+    releaseSandbox(
+      { ...input, incarnations: [], verifiers: [{ incarnation: 1, phase }], last: 1, mayAppear: false },
+      { context, namespace: 'test', attachments: new SandboxAttachments(60_000) },
+    )
+  await release(3)
+  expect(await provider.find(name)).toBeDefined()
+  await release(4)
+  expect(await provider.find(name)).toBeUndefined()
 })
 
 test('a release is of the named incarnations alone', async () => {
@@ -92,7 +116,7 @@ test.each([
     {
       context: { options: context.options, provider: async () => lateProvider },
       namespace: 'test',
-      attachments: new SandboxAttachments(),
+      attachments: new SandboxAttachments(60_000),
       lateCreateMs: 3_000,
     },
   )

@@ -4,18 +4,21 @@ import { layRuntime } from '../protocol/runtime-config.ts'
 import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import type { ImageSource, Limits, SandboxSpec } from '../providers/contract/runtime.ts'
 import { splitEnv } from '../tasks/host-templates.ts'
+import { partsOf } from '../tasks/task-parts.ts'
 import type { Task, TaskRuntime } from '../tasks/task.ts'
-import { multiplied } from './task-limits.ts'
+import { agentTimeoutMs, multiplied, verifierTimeoutMs } from './task-limits.ts'
 
-export const defaultLimits: Limits = {
+const hourMs = 3_600_000
+const defaultLimits: Omit<Limits, 'lifetimeMs'> = {
   acquireTimeoutMs: 10 * 60_000,
   startTimeoutMs: 10 * 60_000,
   execTimeoutMs: 10 * 60_000,
-  lifetimeMs: 24 * 3_600_000,
 }
+/** Where neither task nor job says how long: a day, or what the rollout may take if that is more, but an end it has. */
+const defaultLifetimeMs = { least: 24 * hourMs, most: 365 * 24 * hourMs, besidesPhases: hourMs }
 
 export interface RuntimeOrder {
-  readonly task: Pick<Task, 'runtime' | 'ownRuntime' | 'agent'>
+  readonly task: Task
   readonly options: JobOptions
 }
 
@@ -33,7 +36,7 @@ export function resolveSpec(order: RuntimeOrder & { readonly agent: Partial<Agen
     imageMap: options.imageMap,
     ...(agent.layerScript === undefined ? {} : { layerScript: agent.layerScript }),
     resources: present(runtime.resources ?? {}),
-    limits: limitsOf(runtime, options),
+    limits: limitsOf(runtime, order),
     ...networkOf(runtime),
     env: plain,
     secrets: [...(runtime.secrets ?? []), ...Object.keys(fromHost)],
@@ -44,9 +47,26 @@ export function resolveSpec(order: RuntimeOrder & { readonly agent: Partial<Agen
   }
 }
 
-function limitsOf({ limits: stated }: RuntimeConfig, options: JobOptions): Limits {
-  const limits: Limits = { ...defaultLimits, ...present(stated ?? {}) }
-  return { ...limits, startTimeoutMs: multiplied(limits.startTimeoutMs, options, 'environmentBuild') }
+function limitsOf({ limits: stated }: RuntimeConfig, order: RuntimeOrder): Limits {
+  const limits: Limits = { ...defaultLimits, lifetimeMs: defaultLifetime(order), ...present(stated ?? {}) }
+  return { ...limits, startTimeoutMs: multiplied(limits.startTimeoutMs, order.options, 'environmentBuild') }
+}
+
+/** A cap that came before the agent's and the tests' own time is up would end them as a lost sandbox. */
+function defaultLifetime(order: RuntimeOrder): number {
+  const { least, most, besidesPhases } = defaultLifetimeMs
+  const { agentMs, gradingMs } = phasesOf(order)
+  return Math.min(most, Math.max(least, agentMs + gradingMs + besidesPhases))
+}
+
+/** How long the agent and grading may take, all parts one after the other. */
+export function phasesOf({ task, options }: RuntimeOrder): { agentMs: number; gradingMs: number } {
+  const sum = (times: readonly number[]) => times.reduce((total, time) => total + time, 0)
+  const parts = partsOf(task)
+  return {
+    agentMs: sum(parts.map((part) => agentTimeoutMs(part, options))),
+    gradingMs: options.gradingAttempts * sum(parts.map((part) => verifierTimeoutMs(part, options))),
+  }
 }
 
 /** All layers, before defaults: what somebody has said. */

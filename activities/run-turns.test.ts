@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Agent, Decision } from '../agents/agent.ts'
 import type { TurnsInput } from '../protocol/activities.ts'
+import type { ModelWait } from '../protocol/activity-note.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import { rolloutId } from '../protocol/names.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
@@ -66,16 +67,24 @@ async function openedRollout(agent: Agent, limits: Partial<ReturnType<typeof job
   const spec = resolveSpec({ task, agent, options })
   const host = hostValues({ spec, options, services: { secrets: () => ({}) } })
   const rollout = { task, agent, spec, host }
+  const waits: (ModelWait | undefined)[] = []
   const attempt = (isRetry: boolean) => (more: Partial<TurnsInput>) =>
     runTurns(
       { ...input, ...more },
-      { context, rollout, runner: sandbox.open(), signal: new AbortController().signal, isRetry },
+      {
+        context,
+        rollout,
+        runner: sandbox.open(),
+        signal: new AbortController().signal,
+        isRetry,
+        onWait: (wait) => waits.push(wait),
+      },
     )
   const answer = async (turn: number) => {
     const bytes = await context.store.get(answerKey({ ...input, turn }))
     return bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as StoredAnswer)
   }
-  return { sandbox, input, store: context.store, take: attempt(false), retry: attempt(true), answer }
+  return { sandbox, input, store: context.store, take: attempt(false), retry: attempt(true), answer, waits }
 }
 
 test('a second attempt asks nobody and starts nothing that the first has recorded', async () => {
@@ -140,7 +149,55 @@ test('a command that outlasts the deadline is the agent’s timeout; a model tha
   const slow = await openedRollout(scriptedAgent(bash('sleep 60')))
   expect(await slow.take({ deadline: Date.now() + 300 })).toEqual({ turn: 0, end: 'agent-timeout' })
   const away = await openedRollout(scriptedAgent(new RollcallError('model-unavailable', 'busy')))
-  await expect(away.take({ deadline: Date.now() + 300 })).rejects.toMatchObject({ code: 'model-unavailable' })
+  const failure = { code: 'model-unavailable', message: 'busy', isFinal: true }
+  await expect(away.take({ deadline: Date.now() + 300 })).rejects.toMatchObject(failure)
+  expect(away.waits).toEqual([
+    { attempt: 2, failure: { code: failure.code, message: 'busy' }, atMs: expect.any(Number) },
+  ])
+})
+
+test('a model that is asked once more when the deadline comes has stayed away', async () => {
+  let asked = 0
+  const slow: Agent = {
+    name: 'slow',
+    next: async ({ signal }) => {
+      asked += 1
+      if (asked === 1) throw new RollcallError('model-unavailable', 'busy', { retryAfterMs: 1 })
+      return await new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    },
+  }
+  const { take } = await openedRollout(slow)
+  await expect(take({ deadline: Date.now() + 500 })).rejects.toMatchObject({ code: 'model-unavailable', isFinal: true })
+  expect(asked).toBe(2)
+})
+
+test('a model that was away and answers is no longer waited for', async () => {
+  const decisions = [new RollcallError('model-unavailable', 'busy', { retryAfterMs: 1 })]
+  const agent: Agent = {
+    name: 'away',
+    next: async () => {
+      const error = decisions.pop()
+      if (error !== undefined) throw error
+      return { done: true }
+    },
+  }
+  const { take, waits } = await openedRollout(agent)
+  expect(await take({})).toEqual({ turn: 0, end: 'done' })
+  expect(waits).toEqual([expect.objectContaining({ attempt: 2 }), undefined])
+})
+
+test('a deadline beyond what a timer can wait for does not come at once', async () => {
+  const { sandbox, take } = await openedRollout(scriptedAgent(bash('sleep 0.3; echo done >>log')))
+  expect(await take({ deadline: Date.now() + 30 * 86_400_000 })).toEqual({ turn: 1, end: 'done' })
+  expect(readFileSync(join(sandbox.workdir, 'log'), 'utf8')).toBe('done\n')
+})
+
+test('a model that wants to be left alone for months is not asked again at once', async () => {
+  const retryAfterMs = 90 * 86_400_000
+  const agent = scriptedAgent(new RollcallError('model-unavailable', 'closed', { retryAfterMs }))
+  const { take } = await openedRollout(agent)
+  await expect(take({ deadline: Date.now() + 300 })).rejects.toMatchObject({ code: 'model-unavailable' })
+  expect(agent.asked).toBe(1)
 })
 
 test('an agent that throws has failed', async () => {

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Agent, AgentInput, Decision, Turn } from '../agents/agent.ts'
 import type { TurnsInput, TurnsResult } from '../protocol/activities.ts'
+import type { ModelWait } from '../protocol/activity-note.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import { longestTimerMs } from '../protocol/longest-timer.ts'
 import { rolloutId } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { answerKey, openedKey, turnResultKey } from '../store/keys.ts'
@@ -30,8 +32,10 @@ export interface TurnsDependencies {
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
-  /** An earlier attempt of this activity has run. */
+  /** An earlier attempt has run, or another worker has handed this slice over. */
   readonly isRetry: boolean
+  /** Told while a model's service is waited for, and with undefined when it has answered. */
+  readonly onWait: (wait: ModelWait | undefined) => void
 }
 
 /**
@@ -133,7 +137,9 @@ class TurnLoop {
       tools: toolDescriptions,
       signal,
     }
-    const decision = await untilModelAnswers(() => askAgent(agent, input), signal)
+    const { onWait } = this.#dependencies
+    const decision = await untilModelAnswers({ ask: () => askAgent(agent, input), signal, onWait })
+    onWait(undefined)
     return this.#mayHaveAskedBefore() ? withUnrecordedCall(decision) : decision
   }
 
@@ -187,15 +193,21 @@ class TurnLoop {
     )
   }
 
-  /** Ends the wait, not the command, when the phase's time is up: grading ends what still runs. */
+  /**
+   * Ends the wait, not the command, when the phase's time is up: grading ends what still runs. Where a timer cannot wait
+   * that long the work is begun again, which is safe: it reads what is recorded, and attaches to what runs.
+   */
   async #withinDeadline<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result | 'agent-timeout'> {
-    const deadline = AbortSignal.timeout(Math.max(0, this.#input.deadline - Date.now()))
+    const remainingMs = Math.max(0, this.#input.deadline - Date.now())
+    const timer = AbortSignal.timeout(Math.min(remainingMs, longestTimerMs))
     const { signal } = this.#dependencies
     try {
-      return await work(AbortSignal.any([signal, deadline]))
+      return await work(AbortSignal.any([signal, timer]))
     } catch (error) {
-      if (!signal.aborted && deadline.aborted && !(error instanceof RollcallError)) return 'agent-timeout'
-      throw error
+      if (signal.aborted || !timer.aborted) throw error
+      if (remainingMs > longestTimerMs) return await this.#withinDeadline(work)
+      if (error instanceof RollcallError) throw beyondDeadline(error)
+      return 'agent-timeout'
     }
   }
 
@@ -210,22 +222,46 @@ function hasEnded(turn: Turn | undefined): boolean {
   return turn !== undefined && (!('calls' in turn.decision) || turn.results.some((result) => result.submitted))
 }
 
+/** Another attempt would find the deadline over and take it for the agent's timeout, which is graded. */
+function beyondDeadline(error: RollcallError): RollcallError {
+  return new RollcallError(error.code, error.message, { cause: error, isFinal: true })
+}
+
+interface Asking {
+  readonly ask: () => Promise<Decision>
+  readonly signal: AbortSignal
+  /** Told before each wait. */
+  readonly onWait: (wait: ModelWait) => void
+}
+
 /**
  * Asks until there is an answer. A service that stays away until the deadline is a failure, never the agent's timeout:
- * the error passes through.
+ * the error passes through, also where the deadline comes while it is asked once more.
  */
-async function untilModelAnswers(ask: () => Promise<Decision>, signal: AbortSignal): Promise<Decision> {
-  for (let waits = 0; ; waits += 1) {
+async function untilModelAnswers({ ask, signal, onWait }: Asking): Promise<Decision> {
+  let away: RollcallError | undefined
+  for (let attempt = 1; ; attempt += 1) {
     try {
       return await ask()
     } catch (error) {
-      if (!(error instanceof RollcallError) || error.code !== 'model-unavailable') throw error
-      const waitMs = error.retryAfterMs ?? Math.min(maxModelWaitMs, firstModelWaitMs * 2 ** waits)
-      await delay(waitMs * (1 + Math.random() / 4), undefined, { signal }).catch(() => {
-        throw error
-      })
+      if (!isModelAway(error)) throw signal.aborted ? (away ?? error) : error
+      away = error
     }
+    const waitMs = waitOf(away, attempt)
+    onWait({ attempt: attempt + 1, failure: { code: away.code, message: away.message }, atMs: Date.now() + waitMs })
+    await delay(waitMs, undefined, { signal }).catch(() => {
+      throw away
+    })
   }
+}
+
+function isModelAway(error: unknown): error is RollcallError {
+  return error instanceof RollcallError && error.code === 'model-unavailable'
+}
+
+function waitOf({ retryAfterMs }: RollcallError, attempt: number): number {
+  const waitMs = retryAfterMs ?? Math.min(maxModelWaitMs, firstModelWaitMs * 2 ** (attempt - 1))
+  return Math.min(longestTimerMs, waitMs * (1 + Math.random() / 4))
 }
 
 /** The agent's own errors are the agent's failure, except those that carry a code. */

@@ -64,6 +64,15 @@ shuffle: true
     await expect(effectiveConfig({ file: {}, flags: { seed: 3 } })).rejects.toThrow('--seed is "3": expected --shuffle')
   })
 
+  test('a time for hosts is refused where a job’s own worker has one host only', async () => {
+    const flags = { sandboxLoss: { hostLostMs: 180_000 } }
+    await expect(effectiveConfig({ file: {}, flags })).rejects.toThrow(
+      '--host-timeout is "180000ms": expected --no-worker',
+    )
+    const file = { worker: 'shared' as const }
+    expect(await effectiveConfig({ file, flags })).toMatchObject({ worker: 'shared', ...flags })
+  })
+
   test('what is printed does the same when it is read', async () => {
     const flags = { taskset: 'x', attempts: 2, shuffle: true, runtime: { resources: { cpus: null } } }
     const printed = printedConfig(await effectiveConfig({ file: {}, flags }))

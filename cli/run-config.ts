@@ -40,6 +40,10 @@ export async function effectiveConfig({ file, runtimeFile, flags }: RunSources):
     ...(file.sandboxLoss && flags.sandboxLoss ? { sandboxLoss: { ...file.sandboxLoss, ...flags.sandboxLoss } } : {}),
     ...mergedEnv(file.allowEnv, flags.allowEnv),
   }
+  const hostLostMs = flags.sandboxLoss?.hostLostMs
+  if (hostLostMs !== undefined && merged.worker !== 'shared') {
+    throw badOption('--host-timeout', `${hostLostMs}ms`, "--no-worker with it: a job's own worker has one host only")
+  }
   if (merged.seed !== undefined && merged.shuffle !== true) {
     throw badOption('--seed', String(merged.seed), '--shuffle with it: it says in which order tasks are shuffled')
   }

@@ -51,6 +51,8 @@ test.each([
   [{ unsafeLocal: true }, '--provider is "docker": expected local together with --unsafe-local'],
   [{ provider: 'dokcer' }, '--provider is "dokcer": expected one of '],
   [{ job: '../up' }, 'Job id is "../up": expected letters'],
+  [{ imageMap: ['a=b', 'debian= mirror/debian'] }, '--image-map is "debian= mirror/debian": expected FROM=TO'],
+  [{ imageMap: ['debian='] }, '--image-map is "debian=": expected FROM=TO'],
 ])('%j is refused', (change, message) => {
   expect(() => parseRunOptions({ ...defaults, ...change }, { agents: ['oracle'] })).toThrow(message)
 })
@@ -110,4 +112,16 @@ test('selection, runtime and consent arrive as a job file has them', () => {
   expect(parseRunOptions({ yes: true, allowEnv: ['A'] })).toEqual({ allowEnv: 'all' })
   expect(() => parseRunOptions({ allowEnv: ['A=1'] })).toThrow('--allow-env is "A=1": expected the name of a variable')
   expect(() => parseRunOptions({ where: ['tag'] })).toThrow('--where is "tag": expected KEY=VALUE')
+})
+
+test('time limits are multiplied by phase; a Dockerfile may be built though the task names an image', () => {
+  const multipliers = { timeoutMultiplier: '2', agentTimeoutMultiplier: '0.5', environmentBuildTimeoutMultiplier: '3' }
+  const raw = { ...defaults, ...multipliers, verifierTimeoutMultiplier: '4', agentSetupTimeoutMultiplier: '1' }
+  expect(parseRunOptions({ ...raw, ignoreDockerImage: true })).toMatchObject({
+    timeoutMultipliers: { all: 2, agent: 0.5, verifier: 4, agentSetup: 1, environmentBuild: 3 },
+    ignoreDockerImage: true,
+  })
+  expect(() => parseRunOptions({ ...defaults, agentTimeoutMultiplier: '0' })).toThrow(
+    '--agent-timeout-multiplier is "0": expected a number above 0 and at most 1000, for instance 2 or 0.5',
+  )
 })

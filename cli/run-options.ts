@@ -67,7 +67,7 @@ export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile 
     ...parseGivenProvider(raw, below.provider ?? runDefaults.provider),
     ...given('attempts', raw.attempts, (value) => parse.parseCount('--attempts', value, { max: 1000 })),
     ...given('concurrency', raw.concurrency, (value) => parse.parseCount('--concurrency', value, { max: 10_000 })),
-    ...given('imageMap', raw.imageMap, (value) => parse.parsePairs('--image-map', value, 'FROM=TO, two image names')),
+    ...given('imageMap', raw.imageMap, parseImageMap),
     ...given('worker', raw.worker, (value) => (value ? ('own' as const) : ('shared' as const))),
     ...given('job', raw.job, parseJobId),
     ...given('jobsDir', raw.jobsDir, (value) => value),
@@ -117,6 +117,13 @@ function parseGivenProvider(raw: RawRunOptions, below: string): Pick<JobFile, 'p
   const { provider, providerArg, localNetwork, unsafeLocal } = raw
   if ([provider, providerArg, localNetwork, unsafeLocal].every((one) => one === undefined)) return {}
   return { provider: parseProvider({ ...raw, provider: provider ?? below, providerArg: providerArg ?? [] }) }
+}
+
+function parseImageMap(pairs: readonly string[]): Record<string, string> {
+  const form = 'FROM=TO, two image names'
+  const [wrong] = pairs.filter((pair) => !/^[^\s=]+=[^\s=]+$/.test(pair))
+  if (wrong !== undefined) throw parse.badOption('--image-map', wrong, form)
+  return parse.parsePairs('--image-map', pairs, form)
 }
 
 /** @throws RollcallError `configuration-invalid` */

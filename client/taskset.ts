@@ -13,6 +13,7 @@ import { fetchTask } from '../tasks/task-copy.ts'
 import { bundleTasks, checkDefinitions } from '../tasks/task-module.ts'
 import type { TaskBundle } from '../tasks/task-module.ts'
 import type { Task } from '../tasks/task.ts'
+import { checkRunOptions } from './check-run-options.ts'
 import { environmentOfProcess } from './environment.ts'
 import type { ClientEnvironment } from './environment.ts'
 import { askedVariables, describeAsked } from './host-consent.ts'
@@ -130,6 +131,7 @@ export class Taskset {
    * @throws RollcallError `configuration-invalid`, `agent-invalid`, `job-conflict` naming the difference, `job-lost`
    */
   async run(run: RunOptions = {}): Promise<Job> {
+    checkRunOptions(run)
     const id = run.job ?? defaultJobId(this.name, new Date())
     assertJobId(id)
     const environment = run.environment ?? environmentOfProcess()

@@ -117,6 +117,8 @@ export interface TurnsInput extends PartInput {
   /** Absolute, milliseconds since 1970. */
   readonly deadline: number
   readonly sliceMs: number
+  /** A worker that shut down has begun this slice. */
+  readonly wasHandedOver?: boolean
 }
 
 export interface TurnsResult {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Problem } from '../providers/contract/provider.ts'
 import type { HarborStep, HarborTaskFile } from './harbor-schema.ts'
 import { verifierEnvironment, verifierMode } from './harbor-verifier.ts'
-import { shownValue } from './problems.ts'
+import { shownValue, unreadValue } from './problems.ts'
 import type { TaskFile } from './task-files.ts'
 
 /** What agents are told: of the task, and of each step by its name. */
@@ -26,8 +26,10 @@ export async function readInstructions(root: string, file: HarborTaskFile | unde
 }
 
 async function readInstruction(root: string, field: string): Promise<{ text: string; problems: Problem[] }> {
-  const bytes = await readFile(join(root, field)).catch(() => undefined)
-  if (!bytes) return { text: '', problems: [{ field, expected: 'a file with what the agent is told' }] }
+  const bytes = await readFile(join(root, field)).catch(unreadValue)
+  if (!Buffer.isBuffer(bytes)) {
+    return { text: '', problems: [{ field, ...bytes, expected: 'a file with what the agent is told' }] }
+  }
   const text = bytes.toString('utf8')
   if (text.trim() !== '' && !text.includes('\0')) return { text, problems: [] }
   return { text, problems: [{ field, value: shownValue(text), expected: 'what the agent is told, as text' }] }

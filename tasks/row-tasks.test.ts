@@ -98,7 +98,7 @@ tasks:
     [{ check: undefined }, 'check is missing: expected a command'],
     [{ image: undefined, files: { a: 'b' } }, 'image is missing: expected the image that the files go into'],
     [{ files: { Dockerfile: 'FROM x' } }, 'image is debian:12: expected none beside files.Dockerfile'],
-    [{ files: { '../up': 'b' } }, 'files.../up is "b": expected a relative path without . and .. as the key'],
+    [{ files: { '../up': 'b' } }, 'files."../up" is "b": expected a relative path without . and .. as the key'],
     [{ files: { a: { from: 'gone' } } }, 'expected a readable file or folder'],
     [{ metadata: { a: null } }, 'metadata.a is null: expected text, a number'],
     [{ env: { A: '${B-c}' } }, 'environment.env.A is "${B-c}": expected plain text, ${VAR} or ${VAR:-default}'],

@@ -148,7 +148,7 @@ describe.each(['local', 'docker'] as const)('%s', (provider) => {
 test('each step’s agent has its own user; one that was root before is not bound any more', () => {
   expect(resultOf('docker', 'users.oracle')).toMatchObject({
     rewards: { reward: 1 },
-    steps: [{ integrity: 'non-root' }, { integrity: 'clean' }],
+    steps: [{ integrity: 'non-root' }, { integrity: 'non-root' }, { integrity: 'clean' }],
   })
   expect(resultOf('docker', 'users.nop')).toMatchObject({ rewards: { reward: 0 } })
 })

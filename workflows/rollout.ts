@@ -1,5 +1,6 @@
 import {
   ActivityFailure,
+  ApplicationFailure,
   CancellationScope,
   continueAsNew,
   log,
@@ -178,7 +179,7 @@ class Rollout {
         return await untilKept(() => callActivity('openRollout', { ...options, summary }, this.#ref()))
       })
     } catch (error) {
-      this.#progress.openIsUnknown = isTimeout(error)
+      this.#progress.openIsUnknown = mayHaveMade(error)
       throw error
     }
   }
@@ -216,11 +217,11 @@ class Rollout {
   async #takeSlice(lease: Lease, deadline: number): Promise<void> {
     const { turn } = this.#progress
     const remainingMs = Math.max(0, deadline - Date.now())
-    const result = await untilKept(() =>
+    const result = await untilKept((wasHandedOver) =>
       callActivity(
         'runTurns',
         { ...activityOptions.runTurns(remainingMs), ...this.#reach(), summary: this.#stepName(`from turn ${turn}`) },
-        { ...this.#part(lease), turn, deadline, sliceMs: timing.sliceMs },
+        { ...this.#part(lease), turn, deadline, sliceMs: timing.sliceMs, ...(wasHandedOver && { wasHandedOver }) },
       ),
     )
     this.#progress.turn = result.turn
@@ -268,7 +269,7 @@ class Rollout {
       const { lease } = await untilKept(() => callActivity('openRollout', options, { ...this.#ref(), verifier }))
       return await this.#gradeOnce(lease, plan, attempt)
     } catch (error) {
-      mayAppear = isTimeout(error)
+      mayAppear = mayHaveMade(error)
       throw error
     } finally {
       await CancellationScope.nonCancellable(() => this.#releaseVerifiers(mayAppear))
@@ -380,9 +381,11 @@ async function settle<Result>(promise: Promise<Result>): Promise<PromiseSettledR
   return result
 }
 
-/** Nobody knows what became of the activity. */
-function isTimeout(error: unknown): boolean {
-  return error instanceof ActivityFailure && error.cause instanceof TimeoutFailure
+/** Opening has ended without a word, or was cancelled while its sandbox was on its way: it may still appear. */
+function mayHaveMade(error: unknown): boolean {
+  if (!(error instanceof ActivityFailure)) return false
+  const { cause } = error
+  return cause instanceof TimeoutFailure || (cause instanceof ApplicationFailure && cause.type === 'cancelled')
 }
 
 /** The sandbox is out of reach for good: the policy says whether there is another one. */

@@ -49,7 +49,10 @@ async function results(id: string, flags: ResultsFlags, context: CommandContext)
   const job = parseJobId(id)
   const { summary, finished } = await readGrades(store, job, { passReward })
   const folder = flags.jobsDir === undefined ? undefined : await exported({ store, job, jobsDir: flags.jobsDir })
-  if (!finished) context.stderr.write(`Job ${job} has not ended: these are the rollouts that have ended so far.\n`)
+  if (!finished)
+    context.stderr.write(
+      `Job ${job} has not ended, or was terminated: these are the rollouts that have ended so far.\n`,
+    )
   if (flags.junit !== undefined) await writeJunit(summary, { to: flags.junit, passReward, context })
   if (form === 'csv') await writeCsv(summary, context)
   else if (form !== 'junit') await printSummary({ summary, json: form === 'json', folder }, context)
