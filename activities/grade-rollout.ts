@@ -344,7 +344,8 @@ class GradingAttempt {
   #required(found: Found, { integrity, evidence }: { integrity: Integrity; evidence: readonly string[] }): Found {
     const { requireIntegrity: required } = this.#dependencies.context.options
     if ('failure' in found) return found
-    const failure = integrityFailure({ found: integrity, required, evidence })
+    const isJudged = this.#judged !== undefined
+    const failure = integrityFailure({ found: integrity, required, evidence, isJudged })
     return failure === undefined ? found : { failure }
   }
 

@@ -192,5 +192,7 @@ test('a worker that is killed before the answer is recorded: it is asked for aga
 test('a judge is never claimed to be better than clean, and a job that wants more gets a failure', async () => {
   const options = { requireIntegrity: 'non-root' as const }
   const { grade } = await rolloutToJudge([answerWith(verdict(1, 1))], { options })
-  await expect(grade()).rejects.toMatchObject({ code: 'integrity-too-weak' })
+  await expect(grade()).rejects.toThrow(
+    'is clean, weaker than non-root, which the job requires: a judge has read what the agent wrote',
+  )
 })

@@ -71,7 +71,7 @@ async function gradedRollouts(
       `Job ${job} has no graded rollouts: there is nothing to grade again`,
     )
   }
-  onProgress(`${counted(graded.length, 'rollout')} of ${counted(planned.length, 'rollout')} of ${job} to grade again`)
+  onProgress(`${graded.length} of ${counted(planned.length, 'rollout')} of ${job} to grade again`)
   return graded
 }
 

@@ -9,7 +9,7 @@ const mostNamed = 3
 const reasons: Readonly<Record<Integrity, string>> = {
   separate: 'the verifier had a sandbox of its own',
   'non-root': 'the tests ran in the agent’s sandbox',
-  clean: 'the agent could have replaced programs that grading uses, or a judge has read what it wrote',
+  clean: 'the agent could have replaced programs that the tests use',
   live: 'the sandbox does not tell the agent’s processes from others',
 }
 
@@ -21,12 +21,14 @@ export function integrityFailure(grade: {
   found: Integrity
   required: Integrity | undefined
   evidence: readonly string[]
+  isJudged?: boolean
 }): Failure | undefined {
-  const { found, required, evidence } = grade
+  const { found, required, evidence, isJudged = false } = grade
   if (required === undefined || isAsHard(found, required)) return undefined
   const named = evidence.slice(0, mostNamed).map((one) => (one.length <= 120 ? one : `${one.slice(0, 119)}…`))
   const more = evidence.length > mostNamed ? ` and ${evidence.length - mostNamed} more` : ''
-  const why = found === 'live' && named.length > 0 ? `left in the sandbox: ${named.join('; ')}${more}` : reasons[found]
+  const reason = isJudged && found === 'clean' ? 'a judge has read what the agent wrote' : reasons[found]
+  const why = found === 'live' && named.length > 0 ? `left in the sandbox: ${named.join('; ')}${more}` : reason
   return {
     code: 'integrity-too-weak',
     message: `The grade’s integrity is ${found}, weaker than ${required}, which the job requires: ${why}`,
