@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { stringify } from 'yaml'
 import { expect, onTestFinished, test } from 'vitest'
-import { answerWith, chatAnswer, cutAnswer, startModelServer } from '../agents/model-server-fixture.ts'
+import { answerWith, chatAnswer, cutAnswer, messagesAnswer, startModelServer } from '../agents/model-server-fixture.ts'
 import type { ScriptedAnswer } from '../agents/model-server-fixture.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
@@ -36,6 +36,13 @@ const verdict = (correct: number, polite: number) =>
 
 const now = { 'retry-after-ms': '1' }
 
+const environmentOf = (url: string) => ({
+  OPENAI_API_KEY: 'key-of-a-test',
+  OPENAI_BASE_URL: `${url}/v1`,
+  ANTHROPIC_API_KEY: 'key-of-a-test',
+  ANTHROPIC_BASE_URL: url,
+})
+
 /** A rollout whose agent is done and has left files; a judge is to grade it. */
 async function rolloutToJudge(
   answers: readonly ScriptedAnswer[],
@@ -49,7 +56,7 @@ async function rolloutToJudge(
       'tests/test.sh': undefined,
       'task.toml': `schema_version = "1.4"\n${more.toml ?? ''}`,
     },
-    env: { OPENAI_API_KEY: 'key-of-a-test', OPENAI_BASE_URL: `${server.url}/v1` },
+    env: environmentOf(server.url),
     ...(more.options === undefined ? {} : { options: more.options }),
   })
   const request = makeRequest()
@@ -102,6 +109,15 @@ test('a verdict is the weighted mean with each criterion’s score, and its reas
     answers: 1,
     usage: { inputTokens: 100, outputTokens: 20, cachedInputTokens: 60 },
   })
+})
+
+test('a judge of Anthropic’s protocol answers through the tool that its service is given for it', async () => {
+  const { content } = verdict(1, 0).choices[0]?.message ?? {}
+  const toolCalls = [{ id: 'a', name: 'json', args: JSON.parse(content ?? '') as unknown }]
+  const { grade } = await rolloutToJudge([answerWith(messagesAnswer({ toolCalls }))], {
+    judge: { model: 'anthropic/a-judge' },
+  })
+  expect(await grade()).toMatchObject({ rewards: { reward: 0.75 } })
 })
 
 test('the judge is shown the task, what the agent said last and its files, as material between marks', async () => {
