@@ -23,6 +23,7 @@ import type { JobContext, RolloutContext } from './job-context.ts'
 import { runGrader } from './run-grader.ts'
 import { printedBy } from './printed-by.ts'
 import { runJudge } from './run-judge.ts'
+import type { JudgeRun } from './run-judge.ts'
 import { findVisits } from './visits.ts'
 import type { TaskJudge } from '../tasks/judge.ts'
 import { gradedTurns } from './restore-artifacts.ts'
@@ -54,6 +55,8 @@ export interface GradeDependencies {
   readonly runner: Runner
   readonly capabilities: Capabilities
   readonly signal: AbortSignal
+  /** What a judge's model keeps the grading waiting for. */
+  readonly onWait?: JudgeRun['onWait']
 }
 
 /**
@@ -136,7 +139,7 @@ class GradingAttempt {
 
   /** Nothing of the task is put into the sandbox: a file of the agent's may be a link to it. */
   async #runJudge(judge: TaskJudge) {
-    const { context, rollout, runner, signal } = this.#dependencies
+    const { context, rollout, runner, signal, onWait } = this.#dependencies
     await this.#endEarlierPhases()
     await this.#findProcesses()
     const { owner, phase } = this.#input
@@ -154,6 +157,7 @@ class GradingAttempt {
       mask: (value) => rollout.host.mask.json(value),
       timeoutMs: verifierTimeoutMs(this.#part, context.options),
       signal,
+      ...(onWait === undefined ? {} : { onWait }),
     })
     this.#judged = evidence
     return rewards

@@ -140,7 +140,10 @@ test.each([
   ['fails', answerWith({ error: { message: 'oops' } }, 500, now)],
 ])('a service that %s is asked again, and is never a reward of 0', async (_, failing) => {
   const { grade, server } = await rolloutToJudge([failing, answerWith(verdict(1, 1))])
-  expect(await grade()).toMatchObject({ rewards: { reward: 1 } })
+  const waits: unknown[] = []
+  const onWait: GradeDependencies['onWait'] = (wait) => void waits.push(wait?.failure.code)
+  expect(await grade({ onWait })).toMatchObject({ rewards: { reward: 1 } })
+  expect(waits).toEqual(['model-unavailable', undefined])
   expect(server.requests).toHaveLength(2)
 })
 

@@ -5,6 +5,7 @@ import { judgeQuestion } from '../grading/judge-question.ts'
 import type { ShownFile } from '../grading/judge-question.ts'
 import { judgeRewards, parseVerdict } from '../grading/judge-verdict.ts'
 import type { CriterionVerdict } from '../grading/judge-verdict.ts'
+import type { ModelWait } from '../protocol/activity-note.ts'
 import type { ExecId } from '../protocol/exec.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { Rewards } from '../protocol/grade.ts'
@@ -43,6 +44,8 @@ export interface JudgeRun {
   readonly timeoutMs: number
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
+  /** What is waited for, from now on; undefined: for nothing any more. */
+  readonly onWait?: (wait: ModelWait | undefined) => void
   /** First wait for a model that does not answer. Default 1 s. */
   readonly firstWaitMs?: number
 }
@@ -146,18 +149,22 @@ class Asking {
   async #ask(): Promise<JudgeAnswer> {
     if (this.#mayHaveAsked) this.#unrecorded += 1
     this.#mayHaveAsked = false
-    const { model, signal, firstWaitMs: first = firstWaitMs } = this.#run
+    const { model, signal, onWait = () => {}, firstWaitMs: first = firstWaitMs } = this.#run
     for (let waits = 0; ; waits += 1) {
       const late = AbortSignal.timeout(Math.max(0, this.#deadline - Date.now()))
       const either = AbortSignal.any([signal, late])
       try {
-        return await model.ask(this.#question, either)
+        const answer = await model.ask(this.#question, either)
+        onWait(undefined)
+        return answer
       } catch (error) {
         if (signal.aborted) throw signal.reason
         if (late.aborted) throw this.#tooLate()
         if (!(error instanceof RollcallError) || error.code !== 'model-unavailable') throw error
         const waitMs = error.retryAfterMs ?? Math.min(maxWaitMs, first * 2 ** waits)
         if (Date.now() + waitMs >= this.#deadline) throw asApplicationFailure(error, 1, 1)
+        const { code, message } = error
+        onWait({ attempt: waits + 2, failure: { code, message }, atMs: Date.now() + waitMs })
         await delay(waitMs, undefined, { signal })
       }
     }
