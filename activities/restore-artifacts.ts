@@ -6,6 +6,7 @@ import type { Runner } from '../runner/runner.ts'
 import { resultKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { getJson } from '../store/stored-json.ts'
+import { partOf } from '../tasks/task-parts.ts'
 import { putArtifacts } from './bring-artifacts.ts'
 import type { RolloutContext } from './job-context.ts'
 import { readEarlierSteps } from './transcript.ts'
@@ -31,7 +32,9 @@ export async function restoreArtifacts(
   const needsNone = task.judge !== undefined && task.judge.files.length === 0
   const problem = needsNone ? undefined : whyIncomplete(artifacts)
   if (problem !== undefined) {
-    throw new RollcallError('artifacts-missing', `Rollout ${input.rollout} of job ${agent.restores} ${problem}`)
+    const { step } = partOf(task, input.step)
+    const where = step === undefined ? '' : `in step ${step} `
+    throw new RollcallError('artifacts-missing', `Rollout ${input.rollout} of job ${agent.restores} ${where}${problem}`)
   }
   const first = { scope: scopeOf(input), phase: input.phase, batch: 0, call: 0, part: 0 }
   await putArtifacts(artifacts, { ...at, first })

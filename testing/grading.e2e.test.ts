@@ -62,6 +62,21 @@ let first: Record<string, RolloutResult> = {}
 let again: Record<string, RolloutResult> = {}
 const said: string[] = []
 
+/** Each step adds a line to one file, and its tests count them. */
+const stepsTask = {
+  'task.toml': `${answerToml.replace('answer.txt', 'lines.txt')}\n[[steps]]\nname = "one"\n[[steps]]\nname = "two"\n`,
+  'environment/Dockerfile': 'FROM debian:12\nWORKDIR /app\n',
+  'instruction.md': undefined,
+  'tests/test.sh': undefined,
+  ...Object.fromEntries(
+    ['one', 'two'].flatMap((step, index) => [
+      [`steps/${step}/instruction.md`, 'Add a line.\n'],
+      [`steps/${step}/solution/solve.sh`, '#!/bin/bash\necho line >>lines.txt\n'],
+      [`steps/${step}/tests/test.sh`, `#!/bin/bash\n[ $(wc -l <lines.txt) = ${index + 1} ] && ${reward('1')}\n`],
+    ]),
+  ),
+}
+
 let home: DurabilityHome
 let store: Store
 let server: ModelServer
@@ -116,6 +131,7 @@ async function gradeAgain(): Promise<void> {
   }
   const judged = { ...answerTask, 'rollcall.yaml': stringify({ judge }), 'tests/test.sh': undefined }
   await writeTaskInto(folder, judged, 'judged')
+  await writeTaskInto(folder, stepsTask, 'two-steps')
   await writeScriptedTask(folder, 'nothing-kept', { solution: 'true', tests: reward('1') })
   const env = { ...home.environment.env, OPENAI_COMPATIBLE_BASE_URL: `${server.url}/v1` }
   const environment = { ...home.environment, env }
@@ -166,6 +182,12 @@ describe('graded again', () => {
       turns: 0,
     })
     expect(said.join('\n')).toContain('task judged keeps its tests')
+  })
+
+  test('each step is graded with what it left', () => {
+    const steps = [{ rewards: { reward: 1 } }, { rewards: { reward: 1 } }]
+    expect(first['two-steps']).toMatchObject({ state: 'graded', integrity: 'clean', steps })
+    expect(again['two-steps']).toMatchObject({ state: 'graded', integrity: 'separate', turns: 0, steps })
   })
 
   test('a judge is asked anew about what the first agent left', async () => {
