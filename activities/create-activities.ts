@@ -35,17 +35,6 @@ export function createActivities(services: ActivityServices): { activities: Acti
 
   const inSandbox = sandboxUser(contextOf, attachments)
 
-  /** Work in a rollout's sandbox, whose commands are told with the heartbeats. */
-  const inRollout = <Result>(
-    input: PartInput,
-    work: (at: InRollout, notes: Parameters<typeof notingRunner>[1]) => Promise<Result>,
-  ) =>
-    runActivity(handover, async ({ signal, ...notes }) => {
-      const context = await contextOf(input)
-      const rollout = await context.rollout(input.rollout)
-      return await inSandbox(input, (runner) => work({ context, rollout, signal, runner }, notes), notes)
-    })
-
   const activities: Activities = {
     planJob: (input) =>
       runWholeActivity(async () => planJob(input, { context: await contextOf(input), services }), {
@@ -70,22 +59,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
         return await openRollout(input, { context, rollout, services, attachments, signal, onProgress })
       }),
 
-    prepareStep: (input) => inRollout(input, (at) => prepareStep(input, at)),
-
-    runTurns: (input) =>
-      inRollout(input, (at, notes) => {
-        // No command runs while an agent is asked.
-        const onWait = (modelWait: ModelWait | undefined) => notes.note({ execs: [], ...(modelWait && { modelWait }) })
-        return runTurns(input, { ...at, onWait, isRetry: mayHaveBegun(input) })
-      }),
-
-    collectArtifacts: (input) => inRollout(input, (at) => collectArtifacts(input, at)),
-
-    gradeRollout: (input) =>
-      inRollout(input, async (at) => {
-        const { capabilities } = await at.context.provider()
-        return await gradeRollout(input, { ...at, capabilities })
-      }),
+    ...partActivities(handover, { contextOf, inSandbox }),
 
     recordRollout: (input) =>
       runWholeActivity(async ({ signal }) => {
@@ -105,6 +79,40 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
   }
   return { activities, close: () => attachments.close() }
+}
+
+/** Those that work in a rollout's sandbox on one part of its task; what runs there is told with the heartbeats. */
+function partActivities(
+  handover: AbortSignal,
+  at: { contextOf: ReturnType<typeof createJobContexts>; inSandbox: ReturnType<typeof sandboxUser> },
+): Pick<Activities, 'prepareStep' | 'runTurns' | 'collectArtifacts' | 'gradeRollout'> {
+  const inRollout = <Result>(
+    input: PartInput,
+    work: (at: InRollout, notes: Parameters<typeof notingRunner>[1]) => Promise<Result>,
+  ) =>
+    runActivity(handover, async ({ signal, ...notes }) => {
+      const context = await at.contextOf(input)
+      const rollout = await context.rollout(input.rollout)
+      return await at.inSandbox(input, (runner) => work({ context, rollout, signal, runner }, notes), notes)
+    })
+  return {
+    prepareStep: (input) => inRollout(input, (rollout) => prepareStep(input, rollout)),
+
+    runTurns: (input) =>
+      inRollout(input, (rollout, notes) => {
+        // No command runs while an agent is asked.
+        const onWait = (modelWait: ModelWait | undefined) => notes.note({ execs: [], ...(modelWait && { modelWait }) })
+        return runTurns(input, { ...rollout, onWait, isRetry: mayHaveBegun(input) })
+      }),
+
+    collectArtifacts: (input) => inRollout(input, (rollout) => collectArtifacts(input, rollout)),
+
+    gradeRollout: (input) =>
+      inRollout(input, async (rollout) => {
+        const { capabilities } = await rollout.context.provider()
+        return await gradeRollout(input, { ...rollout, capabilities })
+      }),
+  }
 }
 
 interface InRollout {
