@@ -85,6 +85,8 @@ export interface RolloutResult {
     readonly place: string
     readonly image: string
   }
+  /** What sandboxes of separate verifiers were made from. */
+  readonly verifierImages?: readonly string[]
   /** ISO 8601. */
   readonly startedAt: string
   readonly finishedAt: string

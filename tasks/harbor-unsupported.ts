@@ -173,16 +173,29 @@ function refusedOf<Table>(at: string, rows: readonly Refusal<Table>[], table: Ta
 
 /** `${VAR}` would read the host's environment, which a sandbox never sees without being asked. */
 function hostTemplates(file: HarborTaskFile): Problem[] {
-  const tables = { environment: file.environment?.env, verifier: file.verifier?.env, solution: file.solution?.env }
-  return Object.entries(tables).flatMap(([section, env]) =>
-    Object.entries(env ?? {})
+  return environmentTables(file).flatMap(([table, env]) =>
+    Object.entries(env)
       .filter(([, value]) => /\$\{[^}]*\}/.test(value))
       .map(([name, value]) => ({
-        field: `${section}.env.${name}`,
+        field: `${table}.${name}`,
         value: shownValue(value),
         expected: 'a plain text: values from the host by ${…} are not supported yet; write the value itself',
       })),
   )
+}
+
+/** Every table of variables in the file with where it stands: of sandboxes, of tests and of the solution. */
+export function environmentTables(file: HarborTaskFile): [field: string, env: Readonly<Record<string, string>>][] {
+  const tables: [string, Readonly<Record<string, string>> | undefined][] = [
+    ...environmentsOf(file).map(([field, { env }]): [string, typeof env] => [`${field}.env`, env]),
+    ['verifier.env', file.verifier?.env],
+    ...(file.steps ?? []).map(({ verifier }, index): [string, Readonly<Record<string, string>> | undefined] => [
+      `steps[${index}].verifier.env`,
+      verifier?.env,
+    ]),
+    ['solution.env', file.solution?.env],
+  ]
+  return tables.flatMap(([field, env]) => (env === undefined ? [] : [[field, env]]))
 }
 
 function unlessEmpty<T>(list: readonly T[] | undefined): readonly T[] | undefined {
