@@ -36,20 +36,6 @@ export function createActivities(services: ActivityServices): { activities: Acti
 
   const inSandbox = sandboxUser(contextOf, attachments)
 
-  /** Work in a rollout's sandbox, whose commands are told with the heartbeats; secrets are masked in what is told. */
-  const inRollout = <Result>(
-    input: PartInput,
-    work: (at: InRollout, notes: Parameters<typeof notingRunner>[1]) => Promise<Result>,
-  ) =>
-    runActivity(handover, async ({ signal, note, earlier }) => {
-      const context = await contextOf(input)
-      const rollout = await context.rollout(input.rollout)
-      const { mask } = rollout.host
-      const notes = { note: (said: ActivityNote) => note(mask.json(said)), earlier }
-      const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) }, notes)
-      return await masked(rollout, () => inSandbox(input, masking, notes))
-    })
-
   const activities: Activities = {
     planJob: (input) =>
       runWholeActivity(async () => planJob(input, { context: await contextOf(input), services }), {
@@ -75,22 +61,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
         return await masked(rollout, () => openRollout(input, dependencies))
       }),
 
-    prepareStep: (input) => inRollout(input, (at) => prepareStep(input, at)),
-
-    runTurns: (input) =>
-      inRollout(input, (at, notes) => {
-        // No command runs while an agent is asked.
-        const onWait = (modelWait: ModelWait | undefined) => notes.note({ execs: [], ...(modelWait && { modelWait }) })
-        return runTurns(input, { ...at, onWait, isRetry: mayHaveBegun(input) })
-      }),
-
-    collectArtifacts: (input) => inRollout(input, (at) => collectArtifacts(input, at)),
-
-    gradeRollout: (input) =>
-      inRollout(input, async (at) => {
-        const { capabilities } = await at.context.provider()
-        return await gradeRollout(input, { ...at, capabilities })
-      }),
+    ...partActivities(handover, { contextOf, inSandbox }),
 
     recordRollout: (input) =>
       runWholeActivity(async ({ signal }) => {
@@ -118,6 +89,46 @@ async function masked<Result>({ host }: Pick<RolloutContext, 'host'>, work: () =
     return await work()
   } catch (error) {
     throw host.mask.error(error)
+  }
+}
+
+/**
+ * Those that work in a rollout's sandbox on one part of its task; what runs there is told with the heartbeats; secrets are
+ * masked in all that is told.
+ */
+function partActivities(
+  handover: AbortSignal,
+  at: { contextOf: ReturnType<typeof createJobContexts>; inSandbox: ReturnType<typeof sandboxUser> },
+): Pick<Activities, 'prepareStep' | 'runTurns' | 'collectArtifacts' | 'gradeRollout'> {
+  const inRollout = <Result>(
+    input: PartInput,
+    work: (at: InRollout, notes: Parameters<typeof notingRunner>[1]) => Promise<Result>,
+  ) =>
+    runActivity(handover, async ({ signal, note, earlier }) => {
+      const context = await at.contextOf(input)
+      const rollout = await context.rollout(input.rollout)
+      const { mask } = rollout.host
+      const notes = { note: (said: ActivityNote) => note(mask.json(said)), earlier }
+      const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) }, notes)
+      return await masked(rollout, () => at.inSandbox(input, masking, notes))
+    })
+  return {
+    prepareStep: (input) => inRollout(input, (rollout) => prepareStep(input, rollout)),
+
+    runTurns: (input) =>
+      inRollout(input, (rollout, notes) => {
+        // No command runs while an agent is asked.
+        const onWait = (modelWait: ModelWait | undefined) => notes.note({ execs: [], ...(modelWait && { modelWait }) })
+        return runTurns(input, { ...rollout, onWait, isRetry: mayHaveBegun(input) })
+      }),
+
+    collectArtifacts: (input) => inRollout(input, (rollout) => collectArtifacts(input, rollout)),
+
+    gradeRollout: (input) =>
+      inRollout(input, async (rollout) => {
+        const { capabilities } = await rollout.context.provider()
+        return await gradeRollout(input, { ...rollout, capabilities })
+      }),
   }
 }
 

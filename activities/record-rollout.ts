@@ -89,6 +89,8 @@ interface Records {
   readonly execs: ExecRecord[]
   readonly grades: GradeRecord[]
   readonly openings: StoredOpening[]
+  /** Images of separate verifiers' sandboxes. */
+  readonly verifiers: string[]
   readonly collections: {
     readonly incarnation: number
     readonly phase: number
@@ -97,12 +99,12 @@ interface Records {
 }
 
 const recordPattern =
-  /^i(\d+)\/(?:(opened)\.json|p(\d+)\/(?:(grade|prepared|collected)\.json|turns\/(\d+)\.answer\.json))$/
+  /^i(\d+)\/(?:(opened)\.json|p(\d+)\/(?:(grade|prepared|collected|opened)\.json|turns\/(\d+)\.answer\.json))$/
 
 /** Everything the rollout's activities have stored, by the shape of the keys (store/keys.ts). */
 async function readRecords(store: Store, input: RecordInput): Promise<Records> {
   const prefix = rolloutPrefix(input.job, input.rollout)
-  const records: Records = { turns: [], execs: [], grades: [], openings: [], collections: [] }
+  const records: Records = { turns: [], execs: [], grades: [], openings: [], collections: [], verifiers: [] }
   for (const key of await store.list(prefix)) {
     const place = recordPattern.exec(key.slice(prefix.length))
     if (place === null) continue
@@ -111,10 +113,16 @@ async function readRecords(store: Store, input: RecordInput): Promise<Records> {
     if (opened) await addOpening(store, key, records)
     else if (object === 'grade') await addGrade(store, key, { ...moment, records })
     else if (object === 'prepared') records.execs.push(...((await getJson<StoredPreparation>(store, key))?.execs ?? []))
+    else if (object === 'opened') records.verifiers.push(...(await verifierImage(store, key)))
     else if (object === 'collected') await addCollection(store, key, { ...moment, records })
     else await addTurn(store, key, { ...moment, turn: Number(turn), records })
   }
   return records
+}
+
+async function verifierImage(store: Store, key: string): Promise<string[]> {
+  const opening = await getJson<StoredOpening>(store, key)
+  return opening === undefined ? [] : [opening.image]
 }
 
 async function addOpening(store: Store, key: string, records: Records): Promise<void> {
@@ -183,6 +191,7 @@ function resultOf(input: RecordInput, context: RecordDependencies['context'], re
     gradingAttempts: input.gradingAttempts,
     ...(latest === undefined ? {} : { sandbox: sandboxOf(latest) }),
     ...(latest?.runtime === undefined ? {} : { runtime: latest.runtime }),
+    ...(records.verifiers.length === 0 ? {} : { verifierImages: [...new Set(records.verifiers)] }),
     startedAt: input.startedAt,
     finishedAt: new Date().toISOString(),
     phases: input.phases,

@@ -75,8 +75,9 @@ function lostResult(job: string, rollout: PlannedRollout): RolloutResult {
 /** What sandboxes were really made from, by task. */
 function imagesByTask(results: readonly RolloutResult[]): Record<string, string[]> {
   const images: Record<string, string[]> = {}
-  for (const { task, sandbox } of results) {
-    if (sandbox !== undefined && !images[task]?.includes(sandbox.image)) (images[task] ??= []).push(sandbox.image)
+  for (const { task, sandbox, verifierImages = [] } of results) {
+    const found = [...(sandbox === undefined ? [] : [sandbox.image]), ...verifierImages]
+    for (const image of found) if (!images[task]?.includes(image)) (images[task] ??= []).push(image)
   }
   return images
 }

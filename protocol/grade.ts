@@ -94,6 +94,8 @@ export interface RolloutResult {
   }
   /** What the sandbox was asked to be, all layers resolved; absent where there never was one. */
   readonly runtime?: EffectiveRuntime
+  /** What sandboxes of separate verifiers were made from. */
+  readonly verifierImages?: readonly string[]
   /** ISO 8601. */
   readonly startedAt: string
   readonly finishedAt: string

@@ -174,28 +174,29 @@ function refusedOf<Table>(at: string, rows: readonly Refusal<Table>[], table: Ta
 
 /** Values of the host are had by `${VAR}` and `${VAR:-default}`, with consent; no other form means anything. */
 function hostTemplates(file: HarborTaskFile): Problem[] {
-  const tables = {
-    environment: file.environment?.env,
-    ...verifierTables('verifier', file.verifier),
-    ...Object.assign(
-      {},
-      ...(file.steps ?? []).map((step, index) => verifierTables(`steps[${index}].verifier`, step.verifier)),
-    ),
-    solution: file.solution?.env,
-  }
-  return Object.entries(tables).flatMap(([section, env]) =>
-    Object.entries(env ?? {})
+  return environmentTables(file).flatMap(([table, env]) =>
+    Object.entries(env)
       .filter(([, value]) => malformedTemplates(value).length > 0)
       .map(([name, value]) => ({
-        field: `${section}.env.${name}`,
+        field: `${table}.${name}`,
         value: shownValue(value),
         expected: 'plain text, ${VAR} or ${VAR:-default}',
       })),
   )
 }
 
-function verifierTables(at: string, verifier: HarborVerifier | undefined) {
-  return { [at]: verifier?.env, [`${at}.environment`]: verifier?.environment?.env }
+/** Every table of variables in the file with where it stands: of sandboxes, of tests and of the solution. */
+export function environmentTables(file: HarborTaskFile): [field: string, env: Readonly<Record<string, string>>][] {
+  const tables: [string, Readonly<Record<string, string>> | undefined][] = [
+    ...environmentsOf(file).map(([field, { env }]): [string, typeof env] => [`${field}.env`, env]),
+    ['verifier.env', file.verifier?.env],
+    ...(file.steps ?? []).map(({ verifier }, index): [string, Readonly<Record<string, string>> | undefined] => [
+      `steps[${index}].verifier.env`,
+      verifier?.env,
+    ]),
+    ['solution.env', file.solution?.env],
+  ]
+  return tables.flatMap(([field, env]) => (env === undefined ? [] : [[field, env]]))
 }
 
 function unlessEmpty<T>(list: readonly T[] | undefined): readonly T[] | undefined {

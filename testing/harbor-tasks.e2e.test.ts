@@ -133,7 +133,10 @@ describe.each(['local', 'docker'] as const)('%s', (provider) => {
   })
 
   test('a separate verifier is the strongest class; with reward final only the last step’s counts', () => {
-    expect(resultOf(provider, 'separate.oracle')?.integrity).toBe('separate')
+    expect(resultOf(provider, 'separate.oracle')).toMatchObject({
+      integrity: 'separate',
+      verifierImages: [expect.any(String)],
+    })
     expect(resultOf(provider, 'separate-steps.oracle')).toMatchObject({
       integrity: 'separate',
       steps: [{ integrity: 'clean' }, { integrity: 'separate' }],
