@@ -18,11 +18,11 @@ export async function printSummary(
 }
 
 /**
- * What grades mean to a script: 1 when a rollout failed or the mean is below `failUnder`, which the mean of nothing is;
- * says so on stderr. Cancelled rollouts are the caller's to judge.
+ * What grades mean to a script: 130 when rollouts were cancelled, 1 when some failed or the mean is below `failUnder`,
+ * which the mean of nothing is, and that is said on stderr.
  */
 export function exitCodeOf(
-  { failed, mean }: Pick<JobSummary, 'failed' | 'mean'>,
+  { failed, cancelled, mean }: Pick<JobSummary, 'failed' | 'cancelled' | 'mean'>,
   { failUnder, context }: { failUnder?: number | undefined; context: CommandContext },
 ): number {
   const isBelow = failUnder !== undefined && (mean === undefined || mean < failUnder)
@@ -30,5 +30,6 @@ export function exitCodeOf(
     const found = mean === undefined ? 'Nothing was graded, so there is no mean' : `The mean is ${String(mean)}`
     context.stderr.write(`${found}: expected at least ${failUnder} (--fail-under).\n`)
   }
+  if (cancelled > 0) return exitCodes.interrupted
   return failed > 0 || isBelow ? exitCodes.failed : exitCodes.ok
 }

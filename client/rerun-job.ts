@@ -4,6 +4,7 @@ import { counted } from '../protocol/names.ts'
 import { findJobOptions, readJobOptions, readPlan, readResults, readSummary } from '../results/read-job.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
+import { unknownKeys } from './check-run-options.ts'
 import { connectTemporal } from './connect.ts'
 import { environmentOfProcess } from './environment.ts'
 import type { ClientEnvironment } from './environment.ts'
@@ -27,6 +28,7 @@ export interface RerunOptions extends Pick<
  *   rollouts that it does not have
  */
 export async function rerunJob(parent: string, options: RerunOptions = {}): Promise<Job> {
+  assertKnown(options)
   const environment = options.environment ?? environmentOfProcess()
   const onProgress = options.onProgress ?? (() => {})
   const store = openStore(environment.storeUrl)
@@ -45,6 +47,21 @@ export async function rerunJob(parent: string, options: RerunOptions = {}): Prom
     bundles: [],
   }
   return await launchJob({ id, prepared, tasks: [], environment, worker: options.worker ?? 'own', onProgress })
+}
+
+const known = {
+  job: true,
+  concurrency: true,
+  worker: true,
+  onProgress: true,
+  environment: true,
+  rollouts: true,
+} satisfies Record<keyof RerunOptions, true>
+
+function assertKnown(options: RerunOptions): void {
+  const problems = unknownKeys('', options, known)
+  if (problems.length === 0) return
+  throw new RollcallError('configuration-invalid', `The options of rerunJob are wrong: ${problems.join('; ')}`)
 }
 
 /** Of the parent's options, only what these rollouts need. */

@@ -103,19 +103,16 @@ async function folderJob(folder: string): Promise<ComparedJob> {
   return { name: basename(folder), format, finished: unfinished === 0, rollouts: whole.map(fromTrial) }
 }
 
-/** Folders that Harbor or our export made for one rollout each. */
+/** Folders that Harbor or our export made for one rollout each: their config.json names the trial, a job's does not. */
 async function trialFolders(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true })
   const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
-  const inside = await Promise.all(folders.map((name) => readdir(join(folder, name)).catch(() => [])))
-  // A job's folder also has a result.json, but only a rollout's has what its agent and verifier left.
-  return folders.filter((_, at) => isTrial(inside[at] ?? [])).toSorted()
+  const limit = pLimit(readAtOnce)
+  const configs = await Promise.all(folders.map((name) => limit(() => readTextFile(join(folder, name, 'config.json')))))
+  return folders.filter((_, at) => trialConfigSchema.safeParse(jsonOf(configs[at])).success).toSorted()
 }
 
-function isTrial(names: readonly string[]): boolean {
-  const marks = ['agent', 'verifier', 'trial.log', 'trace.jsonl', 'exception.txt', 'steps', 'artifacts']
-  return (names.includes('config.json') || names.includes('result.json')) && marks.some((mark) => names.includes(mark))
-}
+const trialConfigSchema = z.object({ trial_name: z.string() })
 
 /** The one job of a jobs directory. @throws RollcallError `configuration-invalid` for none or several */
 async function onlyJobIn(folder: string): Promise<string> {
@@ -146,9 +143,9 @@ async function readTrial(folder: string): Promise<Trial | undefined> {
   )
 }
 
-function jsonOf(text: string): unknown {
+function jsonOf(text: string | undefined): unknown {
   try {
-    return JSON.parse(text)
+    return text === undefined ? undefined : JSON.parse(text)
   } catch {
     return undefined
   }

@@ -25,7 +25,9 @@ export function formatComparison(comparison: Comparison, options: { color?: bool
     sideLine('B', b),
     differenceLine(difference),
     countsLine(tasks),
-    ...(checksumsCompared ? [] : ['Whether tasks have changed is not known: Harbor and Rollcall number them differently.']),
+    ...(checksumsCompared
+      ? []
+      : ['Whether tasks have changed is not known: Harbor and Rollcall number them differently.']),
   ].join('\n')
 }
 

@@ -5,7 +5,11 @@ import { compareJobs } from './comparison.ts'
 
 const lost = { code: 'sandbox-lost', actor: 'sandbox' } as const
 
-function job(name: string, rollouts: Partial<ComparedRollout>[], format: ComparedJob['format'] = 'rollcall'): ComparedJob {
+function job(
+  name: string,
+  rollouts: Partial<ComparedRollout>[],
+  format: ComparedJob['format'] = 'rollcall',
+): ComparedJob {
   const whole = rollouts.map((rollout) => ({ task: 'a', agent: 'oracle', checksum: '1', ...rollout }))
   return { name, format, finished: true, rollouts: whole }
 }
@@ -71,8 +75,11 @@ test('checksums of Harbor and Rollcall say nothing about each other', () => {
 })
 
 test('the table says how large the difference is and whether it may be chance', () => {
-  const rollouts = (reward: number) => Array.from({ length: 6 }, (_, at) => ({ task: `t${at}`, reward: at === 0 ? 1 : reward }))
+  const rollouts = (reward: number) =>
+    Array.from({ length: 6 }, (_, at) => ({ task: `t${at}`, reward: at === 0 ? 1 : reward }))
   const text = formatComparison(compareJobs(job('A', rollouts(1)), job('B', rollouts(0))))
-  expect(text).toContain('B − A: −0.833 [−1.262, −0.405] (95 %) over 6 tasks, p = 0.0625 (exact sign-flip test): may be chance')
+  expect(text).toContain(
+    'B − A: −0.833 [−1.262, −0.405] (95 %) over 6 tasks, p = 0.0625 (exact sign-flip test): may be chance',
+  )
   expect(text).toContain('Tasks: 5 worse, 1 same')
 })

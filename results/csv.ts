@@ -4,9 +4,28 @@ import type { JobSummary, SummaryRollout } from '../protocol/grade.ts'
 import { mainReward } from './summary.ts'
 
 const columns = [
-  ...['task', 'agent', 'attempt', 'state', 'reward', 'integrity', 'failure', 'must_act', 'message', 'agent_end', 'turns'],
-  ...['open_ms', 'turns_ms', 'grade_ms', 'total_ms'],
-  ...['input_tokens', 'cached_input_tokens', 'output_tokens', 'cost_usd', 'task_checksum', 'rewards', 'id'],
+  'task',
+  'agent',
+  'attempt',
+  'state',
+  'reward',
+  'integrity',
+  'failure',
+  'must_act',
+  'message',
+  'agent_end',
+  'turns',
+  'open_ms',
+  'turns_ms',
+  'grade_ms',
+  'total_ms',
+  'input_tokens',
+  'cached_input_tokens',
+  'output_tokens',
+  'cost_usd',
+  'task_checksum',
+  'rewards',
+  'id',
 ] as const
 
 type Row = Record<(typeof columns)[number], string | number | undefined>

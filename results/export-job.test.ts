@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -168,7 +168,8 @@ test('ids are the UUIDs that Harbor insists on, the same for the same rollout', 
     ['result.json', 'a.oracle.1/result.json', 'b.oracle.1/result.json'].map((path) => readJson(join(folder, path))),
   )
   const uuids = ids.map((result) => (result as { id: string }).id)
-  for (const uuid of uuids) expect(uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  for (const uuid of uuids)
+    expect(uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
   expect(new Set(uuids).size).toBe(3)
   expect(uuids[1]).toBe(harborId(graded.id))
 })
@@ -184,8 +185,12 @@ test('logs, lock files and what failed lie where Harbor’s scripts look', async
     n_concurrent_trials: 4,
     trials: [{ task: { name: 'a', digest: `sha256:${checksum}` } }, { task: { name: 'b' } }],
   })
-  expect(await readFile(join(folder, 'job.log'), 'utf8')).toContain('b.oracle.1 failed, sandbox-lost: The sandbox died.')
-  expect(await readFile(join(folder, 'b.oracle.1/exception.txt'), 'utf8')).toMatch(/^sandbox-lost: The sandbox died\.\n/)
+  expect(await readFile(join(folder, 'job.log'), 'utf8')).toContain(
+    'b.oracle.1 failed, sandbox-lost: The sandbox died.',
+  )
+  expect(await readFile(join(folder, 'b.oracle.1/exception.txt'), 'utf8')).toMatch(
+    /^sandbox-lost: The sandbox died\.\n/,
+  )
   expect(await readFile(join(folder, 'a.oracle.1/agent/oracle.txt'), 'utf8')).toBe('hello\n')
   expect(await readFile(join(folder, 'a.oracle.1/agent/exit-code.txt'), 'utf8')).toBe('0\n')
 })
@@ -199,7 +204,11 @@ test('an export that is killed anywhere leaves whole files only, and the next on
   }
   await finishJob(store, [graded, failed])
   const whole = await exportJob({ store, job: 'j', jobsDir: `${jobsDir}-whole` })
-  const wanted = new Map(await Promise.all((await filesBelow(whole)).map(async (path) => [path, await readFile(join(whole, path))] as const)))
+  const wanted = new Map(
+    await Promise.all(
+      (await filesBelow(whole)).map(async (path) => [path, await readFile(join(whole, path))] as const),
+    ),
+  )
   for (const count of [1, 6, 12, 20]) {
     const target = `${jobsDir}-${count}`
     await exportUntilKilled(join(jobsDir, '..', 'store'), target, count)
@@ -226,7 +235,7 @@ async function expectWholeFiles(folder: string, wanted: ReadonlyMap<string, Buff
   for (const path of (await filesBelow(folder)).filter((name) => !name.includes('.tmp'))) {
     const bytes = await readFile(join(folder, path))
     if (path.endsWith('result.json')) JSON.parse(bytes.toString())
-    else expect(bytes.equals(wanted.get(path) ?? Buffer.alloc(0)), path).toBe(true)
+    else expect([path, bytes.equals(wanted.get(path) ?? Buffer.alloc(0))]).toEqual([path, true])
   }
 }
 
@@ -263,6 +272,18 @@ test('exporting twice, also at the same time, changes nothing and leaves nothing
   const before = await filesBelow(folder)
   await Promise.all([exportJob({ store, job: 'j', jobsDir }), exportJob({ store, job: 'j', jobsDir })])
   expect(await filesBelow(folder)).toEqual(before)
+})
+
+test('what a killed export had not finished is removed by a later one, when nobody can be writing it any more', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded])
+  const folder = join(jobsDir, 'j', graded.name, 'verifier')
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, '.old.tmp'), 'half')
+  await writeFile(join(folder, '.young.tmp'), 'half')
+  await utimes(join(folder, '.old.tmp'), 0, 0)
+  await exportJob({ store, job: 'j', jobsDir })
+  expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual(['.young.tmp'])
 })
 
 test('an export that broke off is repaired, files of others replaced', async () => {

@@ -5,7 +5,7 @@ import pLimit from 'p-limit'
 import { RollcallError } from '../protocol/failure.ts'
 import { lockKey, proofKey, rolloutPrefix, summaryKey } from '../store/keys.ts'
 import { unpackArtifacts } from './export-artifacts.ts'
-import { exportObject, readTextFile, replaceFile } from './export-files.ts'
+import { exportObject, readTextFile, removeStaleFiles, replaceFile } from './export-files.ts'
 import { exportPaths, stepFolder } from './export-paths.ts'
 import { harborJobConfig, harborJobResult, harborTrialConfig, harborTrialResult } from './harbor-result.ts'
 import { harborJobLock, harborTrialLock } from './harbor-lock.ts'
@@ -81,6 +81,7 @@ async function exportRollout({ store, folder, result, options }: RolloutExport):
   const resultPath = join(rolloutFolder, 'result.json')
   const text = jsonText(harborTrialResult(result, { uri: pathToFileURL(rolloutFolder).href, options }))
   if ((await readTextFile(resultPath)) === text) return
+  await removeStaleFiles(rolloutFolder)
   const prefix = rolloutPrefix(result.job, result.name)
   const keys = await store.list(prefix)
   const paths = exportPaths(

@@ -32,7 +32,9 @@ export function trialLogText(result: RolloutResult): string {
     ...phases.toSorted(),
     ...(sandbox === undefined
       ? []
-      : [`${result.finishedAt} sandbox ${sandbox.name} (${sandbox.provider} ${sandbox.place}), number ${incarnations}`]),
+      : [
+          `${result.finishedAt} sandbox ${sandbox.name} (${sandbox.provider} ${sandbox.place}), number ${incarnations}`,
+        ]),
     `${result.finishedAt} agent took ${turns} turns and ended: ${agentEnd ?? 'not by itself'}`,
     `${result.finishedAt} grading attempts: ${gradingAttempts}`,
     `${result.finishedAt} ${endingOf(result)}`,

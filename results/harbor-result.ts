@@ -178,7 +178,9 @@ function agentResult({ usage, turns, agentEnd }: RolloutResult): JsonObject {
   }
 }
 
-function exceptionInfo(result: Pick<RolloutResult, 'failure' | 'finishedAt'> & { state?: RolloutResult['state'] }): JsonObject | null {
+function exceptionInfo(
+  result: Pick<RolloutResult, 'failure' | 'finishedAt'> & { state?: RolloutResult['state'] },
+): JsonObject | null {
   if (!result.failure) return null
   return {
     // Harbor's scripts tell a cancelled trial from a broken one by this name.

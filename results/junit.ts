@@ -15,7 +15,10 @@ export function formatJunit(summary: JobSummary, passReward = defaultPassReward)
   for (const [agent, rollouts] of Map.groupBy(summary.rollouts, (rollout) => rollout.agent)) {
     const suite = report.testSuite().name(xmlText(`${summary.job}.${agent}`))
     for (const rollout of rollouts) {
-      const test = suite.testCase().className(xmlText(`${summary.job}.${agent}`)).name(xmlText(caseName(rollout)))
+      const test = suite
+        .testCase()
+        .className(xmlText(`${summary.job}.${agent}`))
+        .name(xmlText(caseName(rollout)))
       if (rollout.timeMs?.total !== undefined) test.time(rollout.timeMs.total / 1000)
       addOutcome(test, rollout, passReward)
     }

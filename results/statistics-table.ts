@@ -11,6 +11,7 @@ export function statisticsLines(statistics: JobStatistics, bold: Bold): string[]
   const agents = byAgent.map((group) => [group.agent, group] as const)
   const several = agents.length > 1
   const tags = byTag.map((group) => [several ? `${group.tag} (${group.agent})` : group.tag, group] as const)
+  if (total.graded === 0) return [...timeLines(total), ...usageLines(total.usage)]
   return [
     '',
     groupTable('Agent', [...agents, ...(several ? [['total', total] as const] : [])], bold),
