@@ -17,6 +17,7 @@ import { prepareStep } from './prepare-step.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
 import { runActivity, runMakingActivity, runWholeActivity } from './run-activity.ts'
+import type { ActivityScope } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
 import { SandboxAttachments } from './sandboxes.ts'
 import type { ActivityServices } from './services.ts'
@@ -102,24 +103,24 @@ function partActivities(
 ): Pick<Activities, 'prepareStep' | 'runTurns' | 'collectArtifacts' | 'gradeRollout'> {
   const inRollout = <Result>(
     input: PartInput,
-    work: (at: InRollout, notes: Parameters<typeof notingRunner>[1]) => Promise<Result>,
+    work: (at: InRollout, scope: Omit<ActivityScope, 'signal'>) => Promise<Result>,
   ) =>
-    runActivity(handover, async ({ signal, note, earlier }) => {
+    runActivity(handover, async ({ signal, ...unmasked }) => {
       const context = await at.contextOf(input)
       const rollout = await context.rollout(input.rollout)
       const { mask } = rollout.host
-      const notes = { note: (said: ActivityNote) => note(mask.json(said)), earlier }
-      const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) }, notes)
-      return await masked(rollout, () => at.inSandbox(input, masking, notes))
+      const scope = { ...unmasked, note: (said: ActivityNote) => unmasked.note(mask.json(said)) }
+      const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) }, scope)
+      return await masked(rollout, () => at.inSandbox(input, masking, scope))
     })
   return {
     prepareStep: (input) => inRollout(input, (rollout) => prepareStep(input, rollout)),
 
     runTurns: (input) =>
-      inRollout(input, (rollout, notes) => {
+      inRollout(input, (rollout, { note, time }) => {
         // No command runs while an agent is asked.
-        const onWait = (modelWait: ModelWait | undefined) => notes.note({ execs: [], ...(modelWait && { modelWait }) })
-        return runTurns(input, { ...rollout, onWait, isRetry: mayHaveBegun(input) })
+        const onWait = (modelWait: ModelWait | undefined) => note({ execs: [], ...(modelWait && { modelWait }) })
+        return runTurns(input, { ...rollout, time, onWait, isRetry: mayHaveBegun(input) })
       }),
 
     collectArtifacts: (input) => inRollout(input, (rollout) => collectArtifacts(input, rollout)),

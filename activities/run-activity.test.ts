@@ -85,7 +85,7 @@ describe('at the boundary to Temporal', () => {
         signal.throwIfAborted()
         return { done: true }
       })
-    expect(await new MockActivityEnvironment().run(work)).toEqual({ handedOver: true })
+    expect(await new MockActivityEnvironment().run(work)).toMatchObject({ handedOver: true })
   })
 
   test('an activity that is cancelled ends as cancelled, whatever its work threw', async () => {
@@ -107,7 +107,7 @@ describe('at the boundary to Temporal', () => {
     environment.cancel('CANCELLED')
     await expect(cancelled).rejects.toBeInstanceOf(CancelledFailure)
     const shutDown = new MockActivityEnvironment().run(() => runActivity(AbortSignal.abort(), () => stuck))
-    expect(await shutDown).toEqual({ handedOver: true })
+    expect(await shutDown).toMatchObject({ handedOver: true })
   })
 
   test('what work comes to after it was told to let go still counts', async () => {

@@ -5,6 +5,7 @@ import type { HandedOver } from '../protocol/activities.ts'
 import { readNote } from '../protocol/activity-note.ts'
 import type { ActivityNote } from '../protocol/activity-note.ts'
 import { timing } from '../workflows/timing.ts'
+import { AgentTime } from './agent-time.ts'
 import { graceMs, untilAborted } from './until-aborted.ts'
 import type { LettingGo } from './until-aborted.ts'
 
@@ -24,6 +25,8 @@ export interface ActivityScope {
   readonly note: (note: ActivityNote) => void
   /** What the attempt before this one said last. */
   readonly earlier: ActivityNote | undefined
+  /** Begun by activities that take an agent's time; told with every heartbeat. */
+  readonly time: AgentTime
 }
 
 /**
@@ -73,7 +76,7 @@ async function runHandedOver<Result>(
       return await work({ ...scope, signal: AbortSignal.any([scope.signal, handover]) })
     } catch (error) {
       if (error instanceof ApplicationFailure) throw error
-      if (handover.aborted && !scope.signal.aborted) return { handedOver: true }
+      if (handover.aborted && !scope.signal.aborted) return { handedOver: true, tookMs: scope.time.tookMs }
       throw error
     }
   })
@@ -90,11 +93,15 @@ export async function runWholeActivity<Result>(
 ): Promise<Result> {
   const context = Context.current()
   const earlier = readNote(context.info.heartbeatDetails)
-  let latest = earlier
+  const time = new AgentTime(earlier?.tookMs)
+  let latest: ActivityNote = earlier ?? { execs: [] }
   const note = (said: ActivityNote): void => void (latest = said)
-  const ticking = setInterval(() => context.heartbeat(latest), timing.heartbeatTickMs)
+  const ticking = setInterval(
+    () => context.heartbeat(time.tookMs === 0 ? latest : { ...latest, tookMs: time.tookMs }),
+    timing.heartbeatTickMs,
+  )
   try {
-    return assertSmall(await work({ signal: context.cancellationSignal, note, earlier }))
+    return assertSmall(await work({ signal: context.cancellationSignal, note, earlier, time }))
   } catch (error) {
     if (error instanceof ApplicationFailure) throw error
     if (context.cancellationSignal.aborted) return await context.cancelled

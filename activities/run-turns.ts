@@ -11,6 +11,7 @@ import { partOf } from '../tasks/task-parts.ts'
 import { executeBatch } from '../tools/execute-batch.ts'
 import { splitEnv } from '../tasks/host-templates.ts'
 import { toolDescriptions } from '../tools/tools.ts'
+import type { AgentTime } from './agent-time.ts'
 import { agentTask } from './agent-task.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
@@ -31,6 +32,8 @@ export interface TurnsDependencies {
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
+  /** What earlier attempts at this slice have taken of the agent's time; goes on from now. */
+  readonly time: AgentTime
   /** An earlier attempt has run, or another worker has handed this slice over. */
   readonly isRetry: boolean
   /** Told while a model's service is waited for, and with undefined when it has answered. */
@@ -43,13 +46,15 @@ export interface TurnsDependencies {
  * ids; its results are `putOnce`.
  */
 export async function runTurns(input: TurnsInput, dependencies: TurnsDependencies): Promise<TurnsResult> {
+  const { time } = dependencies
+  time.begin()
   const loop = new TurnLoop(input, dependencies)
   await loop.load()
   const sliceEnds = Date.now() + input.sliceMs
   for (;;) {
     const end = await loop.takeTurn()
-    if (end !== undefined) return { turn: loop.turn, end }
-    if (Date.now() >= sliceEnds) return { turn: loop.turn }
+    if (end !== undefined) return { turn: loop.turn, end, tookMs: time.tookMs }
+    if (Date.now() >= sliceEnds) return { turn: loop.turn, tookMs: time.tookMs }
   }
 }
 
@@ -101,7 +106,7 @@ class TurnLoop {
 
   #limitReached(): TurnsResult['end'] {
     const { maxTurns, maxTokens } = this.#dependencies.context.options.limits
-    if (Date.now() >= this.#input.deadline) return 'agent-timeout'
+    if (this.#remainingMs() <= 0) return 'agent-timeout'
     const earlier = this.#earlier.filter(({ decision }) => 'calls' in decision).length
     if (earlier + this.turn >= maxTurns) return 'max-turns'
     const tokens = maxTokens === undefined ? 0 : tokensOf([...this.#earlier, ...this.#transcript])
@@ -195,7 +200,7 @@ class TurnLoop {
    * that long the work is begun again, which is safe: it reads what is recorded, and attaches to what runs.
    */
   async #withinDeadline<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result | 'agent-timeout'> {
-    const remainingMs = Math.max(0, this.#input.deadline - Date.now())
+    const remainingMs = Math.max(0, this.#remainingMs())
     const timer = AbortSignal.timeout(Math.min(remainingMs, longestTimerMs))
     const { signal } = this.#dependencies
     try {
@@ -206,6 +211,11 @@ class TurnLoop {
       if (error instanceof RollcallError) throw beyondDeadline(error)
       return 'agent-timeout'
     }
+  }
+
+  /** What is left of the agent's time. */
+  #remainingMs(): number {
+    return this.#input.agentMs - this.#dependencies.time.tookMs
   }
 
   #at() {

@@ -19,6 +19,8 @@ const noteSchema = z.object({
   /** What opening is at: "building image". */
   line: z.string().optional(),
   modelWait: modelWaitSchema.optional(),
+  /** How much of the agent's time this slice of turns has taken so far, over all attempts, in milliseconds. */
+  tookMs: z.number().optional(),
 })
 
 export type ActivityNote = z.infer<typeof noteSchema>

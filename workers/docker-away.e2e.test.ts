@@ -8,6 +8,7 @@ import { connectToDocker, dockerConnection } from '../providers/docker/docker-co
 import { openCuttingProxy } from '../providers/docker/testing/cutting-proxy.ts'
 import { testImageMap } from '../scripts/test-images.ts'
 import { openHome, writeTasks } from '../testing/durability-home.ts'
+import type { DurabilityHome } from '../testing/durability-home.ts'
 
 /** A job that reaches the Engine by a proxy. */
 async function openProxiedHome() {
@@ -19,6 +20,9 @@ async function openProxiedHome() {
   onTestFinished(() => proxy.close())
   return { home, connection, socket, proxy }
 }
+
+const untilWorkerHasEnded = (home: DurabilityHome, job: string) =>
+  untilNothing(() => processesNaming(`"job":"${job}","stateDirectory":"${home.folder}`), 30_000)
 
 test('an Engine that is out of reach while a command runs and ends is waited for, and nothing runs twice', async () => {
   const { home, connection, socket, proxy } = await openProxiedHome()
@@ -49,7 +53,7 @@ test('an Engine that is out of reach while a command runs and ends is waited for
   expect(await job.result()).toMatchObject({ graded: 1, mean: 1 })
   expect(await effects.lines('told')).toEqual(['begins', 'ends', 'next', 'tests'].map((what) => `${what} ${container}`))
   // The job's own worker sweeps last, for which it needs the Engine.
-  await untilNothing(() => processesNaming(`"job":"away","stateDirectory":"${home.folder}`), 30_000)
+  await untilWorkerHasEnded(home, 'away')
   const { calls } = connectToDocker(connection)
   expect(await calls.listContainers({ all: true, filters: { id: [container ?? ''] } })).toEqual([])
 })
@@ -76,6 +80,7 @@ test('a job that is cancelled while the Engine takes its time to create a contai
   await job.cancel()
   expect(await job.result()).toMatchObject({ cancelled: 1 })
   expect(hasArrived).toBe(true)
+  await untilWorkerHasEnded(home, job.id)
   const { calls } = connectToDocker(connection)
   expect(await calls.listContainers({ all: true, filters: { label: [`rollcall.job=${job.id}`] } })).toEqual([])
 })

@@ -22,7 +22,8 @@ export interface Progress {
   /** Opening ended without an answer: its sandbox may still appear. */
   openIsUnknown?: boolean
   opened?: OpenedRollout
-  deadline?: number
+  /** How much of the agent's time its turns have taken, in milliseconds. */
+  tookMs?: number
   agentEnd?: AgentEnd
   /** Where the latest part's artifacts were collected; until then they are still in the sandbox. */
   collectedPhase?: number
@@ -58,7 +59,7 @@ export function beginIncarnation(progress: Progress): void {
   progress.turn = 0
   delete progress.openIsUnknown
   delete progress.opened
-  delete progress.deadline
+  delete progress.tookMs
   delete progress.agentEnd
   delete progress.collectedPhase
   delete progress.steps
@@ -96,7 +97,7 @@ export function updateStep(progress: Progress, change: (step: StepResult) => Par
 export function beginStep(progress: Progress, name: string): void {
   progress.phase += 1
   progress.turn = 0
-  delete progress.deadline
+  delete progress.tookMs
   delete progress.agentEnd
   delete progress.collectedPhase
   const step = { name, gradingAttempts: 0, phases: {}, firstPhase: progress.phase, lastPhase: progress.phase }

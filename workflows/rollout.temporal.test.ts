@@ -147,16 +147,16 @@ test('a tampered grade is never graded again', async () => {
   expect(calls.filter((name) => name === 'gradeRollout')).toHaveLength(1)
 })
 
-test('a long rollout goes on as new with its sandbox, its turns, its deadline and its owner', async () => {
+test('a long rollout goes on as new with its sandbox, its turns, the agent’s time and its owner', async () => {
   const owners = new Set<string>()
-  const deadlines = new Set<number>()
+  const left: number[] = []
   const runs = new Set<string>()
   const { outcome, calls, workflowId } = await run({
-    runTurns: async ({ turn, owner, deadline }) => {
+    runTurns: async ({ turn, owner, agentMs }) => {
       owners.add(owner)
-      deadlines.add(deadline)
+      left.push(agentMs)
       runs.add(Context.current().info.workflowExecution?.runId ?? '')
-      return turn >= 25 ? { turn: turn + 1, end: 'done' } : { turn: turn + 1 }
+      return { turn: turn + 1, tookMs: 1_000, ...(turn >= 25 && { end: 'done' as const }) }
     },
   })
   expect(outcome).toEqual({ state: 'graded', reward: 1 })
@@ -164,7 +164,7 @@ test('a long rollout goes on as new with its sandbox, its turns, its deadline an
   expect(calls.filter((name) => name === 'openRollout')).toHaveLength(1)
   expect(calls.filter((name) => name === 'releaseSandbox')).toHaveLength(1)
   expect(owners.size).toBe(1)
-  expect(deadlines.size).toBe(1)
+  expect(left).toEqual(left.map((_, slice) => 60_000 - slice * 1_000))
   expect(runs.size).toBeGreaterThan(1)
   expect(workflowId).toBeTruthy()
 })

@@ -203,29 +203,33 @@ class Rollout {
   async #takeTurns(opened: OpenedRollout, plan: PartPlan): Promise<boolean> {
     if (this.#progress.agentEnd !== undefined) return true
     this.#progress.phase = Math.max(this.#progress.phase, 1)
-    const deadline = (this.#progress.deadline ??= Date.now() + plan.agentTimeoutMs)
     return await timed(this.#progress, 'turns', async () => {
       while (this.#progress.agentEnd === undefined) {
         if (workflowInfo().continueAsNewSuggested) return false
         showRollout(this.#progress, 'turns')
-        await this.#takeSlice(opened.lease, deadline)
+        await this.#takeSlice(opened.lease, plan)
       }
       return true
     })
   }
 
-  async #takeSlice(lease: Lease, deadline: number): Promise<void> {
+  async #takeSlice(lease: Lease, { agentTimeoutMs }: PartPlan): Promise<void> {
     const { turn } = this.#progress
-    const remainingMs = Math.max(0, deadline - Date.now())
-    const result = await untilKept((wasHandedOver) =>
-      callActivity(
-        'runTurns',
-        { ...activityOptions.runTurns(remainingMs), ...this.#reach(), summary: this.#stepName(`from turn ${turn}`) },
-        { ...this.#part(lease), turn, deadline, sliceMs: timing.sliceMs, ...(wasHandedOver && { wasHandedOver }) },
-      ),
-    )
+    const result = await untilKept((wasHandedOver) => {
+      const agentMs = Math.max(0, agentTimeoutMs - (this.#progress.tookMs ?? 0))
+      const summary = this.#stepName(`from turn ${turn}`)
+      const options = { ...activityOptions.runTurns(agentMs), ...this.#reach(), summary }
+      const input = { ...this.#part(lease), turn, agentMs, sliceMs: timing.sliceMs }
+      return this.#counted(callActivity('runTurns', options, { ...input, ...(wasHandedOver && { wasHandedOver }) }))
+    })
     this.#progress.turn = result.turn
     if (result.end !== undefined) this.#progress.agentEnd = result.end
+  }
+
+  async #counted<Result extends { tookMs?: number }>(taking: Promise<Result>): Promise<Result> {
+    const result = await taking
+    this.#progress.tookMs = (this.#progress.tookMs ?? 0) + (result.tookMs ?? 0)
+    return result
   }
 
   /** Only a grading failure is worth another attempt: in the surviving sandbox, or in a new one of the verifier's own. */
