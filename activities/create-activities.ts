@@ -105,11 +105,11 @@ function partActivities(
     input: PartInput,
     work: (at: InRollout, scope: Omit<ActivityScope, 'signal'>) => Promise<Result>,
   ) =>
-    runActivity(handover, async ({ signal, ...told }) => {
+    runActivity(handover, async ({ signal, ...unmasked }) => {
       const context = await at.contextOf(input)
       const rollout = await context.rollout(input.rollout)
       const { mask } = rollout.host
-      const scope = { ...told, note: (said: ActivityNote) => told.note(mask.json(said)) }
+      const scope = { ...unmasked, note: (said: ActivityNote) => unmasked.note(mask.json(said)) }
       const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) }, scope)
       return await masked(rollout, () => at.inSandbox(input, masking, scope))
     })
