@@ -1,17 +1,23 @@
 import { Context } from '@temporalio/activity'
-import type { Activities, JobRef, Lease, TurnsInput } from '../protocol/activities.ts'
-import type { ModelWait } from '../protocol/activity-note.ts'
+import type { Activities, JobRef, Lease, PartInput, TurnsInput } from '../protocol/activities.ts'
+import type { ActivityNote, ModelWait } from '../protocol/activity-note.ts'
+import { parseRolloutName } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
 import { notingRunner } from './exec-notes.ts'
+import { collectArtifacts } from './collect-artifacts.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { createJobContexts } from './job-context.ts'
+import type { JobContext, RolloutContext } from './job-context.ts'
+import { maskingRunner } from './masking-runner.ts'
 import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
+import { prepareStep } from './prepare-step.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
 import { runActivity, runMakingActivity, runWholeActivity } from './run-activity.ts'
+import type { ActivityScope } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
 import { SandboxAttachments } from './sandboxes.ts'
 import { scheduledActivities } from './scheduled-activities.ts'
@@ -53,33 +59,18 @@ export function createActivities(services: ActivityServices): { activities: Acti
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
         const onProgress = (line: string) => note({ execs: [], line })
-        return await openRollout(input, { context, rollout, services, attachments, signal, onProgress })
+        const dependencies = { context, rollout, services, attachments, signal, onProgress }
+        return await masked(rollout, () => openRollout(input, dependencies))
       }),
 
-    runTurns: (input) =>
-      runActivity(handover, async ({ signal, time, ...notes }) => {
-        const context = await contextOf(input)
-        const rollout = await context.rollout(input.rollout)
-        // No command runs while an agent is asked.
-        const onWait = (modelWait: ModelWait | undefined) => notes.note({ execs: [], ...(modelWait && { modelWait }) })
-        const rest = { context, rollout, signal, time, onWait, isRetry: mayHaveBegun(input) }
-        return await inSandbox(input, (runner) => runTurns(input, { ...rest, runner }), notes)
-      }),
-
-    gradeRollout: (input) =>
-      runActivity(handover, async ({ signal, ...notes }) => {
-        const context = await contextOf(input)
-        const rollout = await context.rollout(input.rollout)
-        const { capabilities } = await context.provider()
-        const rest = { context, rollout, capabilities, signal }
-        return await inSandbox(input, (runner) => gradeRollout(input, { ...rest, runner }), notes)
-      }),
+    ...partActivities(handover, { contextOf, inSandbox }),
 
     recordRollout: (input) =>
       runWholeActivity(async ({ signal }) => {
         const context = await contextOf(input)
         return await recordRollout(input, {
           context,
+          task: () => context.task(parseRolloutName(input.rollout).task),
           signal,
           inSandbox: (lease, work) => inSandbox({ ...input, lease }, work),
         })
@@ -94,6 +85,65 @@ export function createActivities(services: ActivityServices): { activities: Acti
     ...scheduledActivities(services),
   }
   return { activities, close: () => attachments.close() }
+}
+
+/** What an error tells ends in histories and results: no values of secrets. */
+async function masked<Result>({ host }: Pick<RolloutContext, 'host'>, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (error) {
+    throw host.mask.error(error)
+  }
+}
+
+/**
+ * Those that work in a rollout's sandbox on one part of its task; what runs there is told with the heartbeats; secrets are
+ * masked in all that is told.
+ */
+function partActivities(
+  handover: AbortSignal,
+  at: { contextOf: ReturnType<typeof createJobContexts>; inSandbox: ReturnType<typeof sandboxUser> },
+): Pick<Activities, 'prepareStep' | 'runTurns' | 'collectArtifacts' | 'gradeRollout'> {
+  const inRollout = <Result>(
+    input: PartInput,
+    work: (at: InRollout, scope: Omit<ActivityScope, 'signal'>) => Promise<Result>,
+  ) =>
+    runActivity(handover, async ({ signal, ...unmasked }) => {
+      const context = await at.contextOf(input)
+      const rollout = await context.rollout(input.rollout)
+      const { mask } = rollout.host
+      const scope = { ...unmasked, note: (said: ActivityNote) => unmasked.note(mask.json(said)) }
+      const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) }, scope)
+      return await masked(rollout, () => at.inSandbox(input, masking, scope))
+    })
+  return {
+    prepareStep: (input) => inRollout(input, (rollout) => prepareStep(input, rollout)),
+
+    runTurns: (input) =>
+      inRollout(input, (rollout, { note, time }) =>
+        runTurns(input, { ...rollout, time, onWait: tellWaits(note), isRetry: mayHaveBegun(input) }),
+      ),
+
+    collectArtifacts: (input) => inRollout(input, (rollout) => collectArtifacts(input, rollout)),
+
+    gradeRollout: (input) =>
+      inRollout(input, async (rollout, { note }) => {
+        const { capabilities } = await rollout.context.provider()
+        return await gradeRollout(input, { ...rollout, capabilities, onWait: tellWaits(note) })
+      }),
+  }
+}
+
+/** No command runs while a model is asked. */
+function tellWaits(note: ActivityScope['note']): (wait: ModelWait | undefined) => void {
+  return (modelWait) => note({ execs: [], ...(modelWait && { modelWait }) })
+}
+
+interface InRollout {
+  readonly context: JobContext
+  readonly rollout: RolloutContext
+  readonly runner: Runner
+  readonly signal: AbortSignal
 }
 
 /** Whether another worker, or this one, may have begun the same slice of turns. */

@@ -5,7 +5,10 @@ import { expect, onTestFinished, test } from 'vitest'
 import { createOracleAgent } from '../agents/oracle.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { ExecResult } from '../protocol/exec.ts'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Runner } from '../runner/runner.ts'
+import { createFileStore } from '../store/file-store.ts'
+import { temporaryFolder } from '../testing/temporary-folder.ts'
 import { loadHarborTask } from '../tasks/harbor-task.ts'
 import { writeTask } from '../tasks/task-fixture.ts'
 import { resultKey } from '../store/keys.ts'
@@ -66,6 +69,9 @@ test('a sandbox that is lost while it is prepared fails this rollout and leaves 
     scope: 'scope',
     signal: new AbortController().signal,
     layers: false,
+    store: createFileStore(await temporaryFolder('prepare')),
+    options: jobOptions(),
+    place: { job: 'j', rollout: 'a-task.oracle.1', incarnation: 1 },
   })
 
   await expect(preparing).rejects.toMatchObject({ code: 'sandbox-lost' })
@@ -87,6 +93,7 @@ test.each([
   'where the provider keeps installations in images is %j, what is installed in the sandbox is %j',
   async (layers, installed) => {
     const { context } = await jobOfOneTask()
+    const { store, options } = context
     const { task, spec } = await context.rollout('a-task.oracle.1')
     const ran: string[] = []
     const nothing = { head: Buffer.alloc(0), tail: Buffer.alloc(0), bytes: 0, truncated: false }
@@ -100,7 +107,9 @@ test.each([
     }
     const agent = { name: 'installed', layerScript: 'apt-get install me', next: async () => ({ done: true }) as const }
     const { signal } = new AbortController()
-    await prepareSandbox({ runner, rollout: { task, agent, spec }, workdir: '/app', scope: 'scope', signal, layers })
+    const place = { job: 'j', rollout: 'a-task.oracle.1', incarnation: 1 }
+    const at = { runner, workdir: '/app', scope: 'scope', signal, layers, store, options, place }
+    await prepareSandbox({ ...at, rollout: { task, agent, spec } })
     expect(ran.filter((script) => script === agent.layerScript)).toEqual(installed)
   },
 )

@@ -1,25 +1,34 @@
-import type { OpenedRollout, RolloutRef } from '../protocol/activities.ts'
+import type { Lease, OpenedRollout, OpenInput, RolloutRef, VerifierRole } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import type { JobOptions } from '../protocol/job.ts'
 import { rolloutId } from '../protocol/names.ts'
 import { expiryMarginMs } from '../protocol/sandbox-life.ts'
 import type { Sandbox } from '../providers/contract/provider.ts'
+import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import { specHash } from '../providers/contract/spec-hash.ts'
-import { uploadTree } from '../runner/files.ts'
 import type { Runner } from '../runner/runner.ts'
-import { openedKey, resultKey } from '../store/keys.ts'
-import { packTree } from '../tasks/task-tree.ts'
-import { assertDone } from './assert-done.ts'
-import { agentTask } from './agent-task.ts'
-import type { JobContext, RolloutContext } from './job-context.ts'
+import { openedKey, resultKey, verifierOpenedKey } from '../store/keys.ts'
+import type { RolloutPlace } from '../store/keys.ts'
 import type { StoredOpening } from '../store/records.ts'
+import type { Store } from '../store/store.ts'
+import { getJson, putJsonOnce } from '../store/stored-json.ts'
+import { partOf, partsOf } from '../tasks/task-parts.ts'
+import type { Healthcheck } from '../tasks/task.ts'
+import { agentTask } from './agent-task.ts'
+import { assertDone } from './assert-done.ts'
+import { effectiveRuntime } from './effective-runtime.ts'
+import { hostValues } from './host-values.ts'
+import { maskingRunner } from './masking-runner.ts'
+import { awaitHealthy } from './healthcheck.ts'
+import type { JobContext, RolloutContext } from './job-context.ts'
+import { agentUser, verifierSpec, verifierUser } from './part-spec.ts'
 import { assertPlace } from './sandboxes.ts'
 import type { SandboxAttachments } from './sandboxes.ts'
-import { execScope, sandboxName } from './sandbox-name.ts'
+import { sandboxName } from './sandbox-name.ts'
 import type { ActivityServices } from './services.ts'
-import { getJson, putJsonOnce } from '../store/stored-json.ts'
+import { agentSetupTimeoutMs, agentTimeoutMs, planOf } from './task-limits.ts'
+import { scopeOf, uploadForAgent } from './upload-for-agent.ts'
 import { parseUserNumbers, userNumbersScript } from './user-numbers.ts'
-
-const installTimeoutMs = 30 * 60_000
 
 export interface OpenDependencies {
   readonly context: JobContext
@@ -31,14 +40,15 @@ export interface OpenDependencies {
 }
 
 /**
- * Makes the rollout's sandbox, waits until it is ready and prepares it. Safe to run twice: the sandbox is adopted by its
+ * Makes the rollout's sandbox, or one for a separate verifier, waits until it is ready and prepares it. Safe to run twice: the sandbox is adopted by its
  * derived name, the owner nonce and the spec hash; every command has its id. An attempt that wakes up after another has
  * opened, or after the rollout has ended, makes nothing.
  */
-export async function openRollout(input: RolloutRef, dependencies: OpenDependencies): Promise<OpenedRollout> {
-  const { context, rollout, attachments, services, signal } = dependencies
+export async function openRollout(input: OpenInput, dependencies: OpenDependencies): Promise<OpenedRollout> {
+  const { context, rollout, services } = dependencies
   await assertNotOver(input, context)
-  const known = await getJson<StoredOpening>(context.store, openedKey(input))
+  const key = input.verifier === undefined ? openedKey(input) : verifierKey(input, input.verifier)
+  const known = await getJson<StoredOpening>(context.store, key)
   if (known !== undefined) {
     services.room.taken(known.opened.lease.sandbox)
     return known.opened
@@ -46,27 +56,52 @@ export async function openRollout(input: RolloutRef, dependencies: OpenDependenc
   const provider = await context.provider()
   const place = await provider.place()
   if (input.place !== undefined) await assertPlace(provider, input.place)
-  const sandbox = await createSandbox(input, dependencies)
+  const spec = specOf(input, dependencies)
+  const sandbox = await createSandbox(input, spec, dependencies)
   services.room.taken(sandbox.name)
-  const spec = specHash(rollout.spec)
-  const lease = { provider: provider.name, place, sandbox: sandbox.name, incarnation: input.incarnation, spec }
-  const users = await attachments.use({ provider, lease }, (runner) =>
-    prepareSandbox({
-      runner,
-      rollout,
-      workdir: sandbox.workdir,
-      scope: scopeOf(input),
-      signal,
-      layers: provider.capabilities.imageLayers,
-    }),
-  )
-  const opened: OpenedRollout = {
-    lease,
-    agentTimeoutMs: rollout.task.agent.timeoutMs ?? context.options.limits.agentTimeoutMs,
-    verifierTimeoutMs: rollout.task.verifier.timeoutMs,
+  const { incarnation } = input
+  const lease = { provider: provider.name, place, sandbox: sandbox.name, incarnation, spec: specHash(spec) }
+  const users = await prepare(input, { lease, workdir: sandbox.workdir }, dependencies)
+  const opened = { lease, ...planOf(rollout.task, context.options) }
+  const runtime = effectiveRuntime(spec)
+  const opening: StoredOpening = {
+    opened,
+    image: sandbox.image,
+    runtime,
+    workdir: sandbox.workdir,
+    ...users,
+    execs: [],
   }
-  const opening: StoredOpening = { opened, image: sandbox.image, workdir: sandbox.workdir, users, execs: [] }
-  return (await putJsonOnce(context.store, openedKey(input), opening)).opened
+  return (await putJsonOnce(context.store, key, opening)).opened
+}
+
+function verifierKey(input: OpenInput, { phase }: VerifierRole): string {
+  return verifierOpenedKey({ ...input, phase })
+}
+
+function specOf({ verifier }: OpenInput, { rollout, context }: OpenDependencies): SandboxSpec {
+  if (verifier === undefined) return rollout.spec
+  const { task } = rollout
+  const spec = verifierSpec({ task, part: partOf(task, verifier.step), options: context.options })
+  if (spec === undefined) throw new RollcallError('internal', `The verifier of ${task.name} has no sandbox of its own`)
+  return spec
+}
+
+async function prepare(
+  input: OpenInput,
+  { lease, workdir }: { lease: Lease; workdir: string },
+  { context, rollout, attachments, signal }: OpenDependencies,
+): Promise<Pick<StoredOpening, 'users' | 'stepUsers'>> {
+  const provider = await context.provider()
+  const { imageLayers: layers } = provider.capabilities
+  const { store, options } = context
+  return await attachments.use({ provider, lease }, async (unmasked) => {
+    const runner = maskingRunner(unmasked, rollout.host.mask)
+    const at = { runner, rollout, workdir, scope: scopeOf(input), signal, layers, store, options, place: input }
+    if (input.verifier === undefined) return await prepareSandbox(at)
+    await makeLogs(at, [])
+    return {}
+  })
 }
 
 /** The result is stored before the sandbox is released: what is made after it would be nobody's. */
@@ -75,31 +110,31 @@ async function assertNotOver({ job, rollout }: RolloutRef, { store }: JobContext
   throw new RollcallError('cancelled', `Rollout ${rollout} has ended: no sandbox is made for it any more`)
 }
 
-function scopeOf(input: RolloutRef): string {
-  return execScope(rolloutId(input.job, input.rollout))
-}
-
-async function createSandbox(input: RolloutRef, dependencies: OpenDependencies): Promise<Sandbox> {
-  const { context, rollout, services, signal, onProgress } = dependencies
-  const { spec } = rollout
+async function createSandbox(
+  input: OpenInput,
+  spec: SandboxSpec,
+  { context, services, signal, onProgress }: OpenDependencies,
+): Promise<Sandbox> {
+  const role = input.verifier === undefined ? ('main' as const) : ('verifier' as const)
+  const phase = input.verifier === undefined ? {} : { phase: input.verifier.phase }
   const workflow = rolloutId(input.job, input.rollout)
   const { namespace } = services
   const provider = await context.provider()
   return await provider.createOrAdopt({
-    name: sandboxName({ namespace, rolloutId: workflow, role: 'main', incarnation: input.incarnation }),
+    name: sandboxName({ namespace, rolloutId: workflow, role, incarnation: input.incarnation, ...phase }),
     spec,
     ownership: {
       namespace,
       job: input.job,
       workflow,
-      role: 'main',
+      role,
       incarnation: input.incarnation,
       owner: input.owner,
       spec: specHash(spec),
       keep: context.options.keep,
       expires: Date.now() + spec.limits.lifetimeMs + expiryMarginMs,
     },
-    secrets: services.secrets(spec.secrets),
+    secrets: hostValues({ spec, options: context.options, services }).secrets,
     onProgress,
     signal,
   })
@@ -113,41 +148,64 @@ interface Preparation {
   readonly signal: AbortSignal
   /** The provider has already put the agent's installation into the image. */
   readonly layers: boolean
+  readonly store: Store
+  readonly options: JobOptions
+  readonly place: RolloutPlace
 }
 
-/** Phase 0: the log folders, who its users are, what the agent asked for, and its installation where the image does not hold it yet. Exported for its test. */
-export async function prepareSandbox(preparation: Preparation): Promise<NonNullable<StoredOpening['users']>> {
-  const { runner, rollout, workdir, scope, signal } = preparation
-  const { task, agent } = rollout
-  const folders = '/logs/agent /logs/verifier /logs/artifacts'
-  const users = userNumbersScript([rollout.spec.user ?? '', task.verifier.user ?? 'root'])
-  const made = runner.exec(
-    {
-      id: { scope, phase: 0, batch: 0, call: 0, part: 0 },
-      script: `mkdir -p ${folders} && chmod 777 ${folders} || exit\n${users}`,
-      user: 'root',
-      cwd: '/',
-      timeoutMs: 60_000,
-    },
-    { signal },
-  )
-  const uploads = agent.uploads?.(agentTask(task, workdir)) ?? []
-  const uploaded = uploads.map(async ({ from, to }, index) => {
-    const id = { scope, phase: 0, batch: 0, call: index + 1, part: 0 }
-    await uploadTree(runner, { id, tar: await packTree(task, from), directory: to }, { signal })
-  })
+/**
+ * Phase 0: the log folders, who its users are, the environment's health check, what the agent asked for, and its
+ * installation where the image does not hold it yet. Exported for its test.
+ */
+export async function prepareSandbox(preparation: Preparation): Promise<Pick<StoredOpening, 'users' | 'stepUsers'>> {
+  const { runner, rollout, workdir, scope, signal, options } = preparation
+  const { task, agent, spec } = rollout
+  const parts = partsOf(task)
+  const names = parts.flatMap((part) => [agentUser({ part, spec, options }) ?? '', verifierUser(part)])
+  const made = makeLogs(preparation, names)
+  const first = { scope, phase: 0, batch: 0, call: 1 }
+  // The steps of a task bring their own, before each of them.
+  const own = agentTask(task, { workdir, timeoutMs: agentTimeoutMs(partOf(task), options) })
+  const uploaded = task.steps.length > 0 ? [] : uploadForAgent({ runner, rollout, agentTask: own, first, signal })
   // All are awaited from the start: the sandbox may fail them all at once, and one that nobody awaits ends the worker.
-  await Promise.all([made.then((result) => assertDone(result, 'making /logs', 'setup-failed')), ...uploaded])
+  await Promise.all([made, ...uploaded])
+  if (task.healthcheck !== undefined) await checkHealth(preparation, task.healthcheck)
   if (agent.layerScript !== undefined && !preparation.layers) await install(preparation, agent.layerScript)
-  const [agentNumber, verifier] = parseUserNumbers((await made).stdout.head.toString())
-  return {
-    ...(agentNumber === undefined ? {} : { agent: agentNumber }),
-    ...(verifier === undefined ? {} : { verifier }),
-  }
+  const numbers = await made
+  const users = parts.map((_, index) => usersOf(numbers[2 * index], numbers[2 * index + 1]))
+  return task.steps.length > 0 ? { stepUsers: users } : { users: users[0] ?? {} }
 }
 
-async function install({ runner, scope, signal }: Preparation, script: string): Promise<void> {
+function usersOf(agent: number | undefined, verifier: number | undefined): NonNullable<StoredOpening['users']> {
+  return { ...(agent === undefined ? {} : { agent }), ...(verifier === undefined ? {} : { verifier }) }
+}
+
+/** @returns the numbers of the users, where they are known */
+async function makeLogs(
+  { runner, scope, signal }: Preparation,
+  users: readonly string[],
+): Promise<(number | undefined)[]> {
+  const folders = '/logs/agent /logs/verifier /logs/artifacts'
+  const id = { scope, phase: 0, batch: 0, call: 0, part: 0 }
+  const numbers = users.length === 0 ? '' : userNumbersScript(users)
+  const script = `mkdir -p ${folders} && chmod 777 ${folders} || exit\n${numbers}`
+  const made = await runner.exec({ id, script, user: 'root', cwd: '/', timeoutMs: 60_000 }, { signal })
+  assertDone(made, 'making /logs', 'setup-failed')
+  return parseUserNumbers(made.stdout.head.toString())
+}
+
+async function checkHealth(
+  { runner, store, place, scope, workdir, signal }: Preparation,
+  check: Healthcheck,
+): Promise<void> {
+  const id = { scope, phase: 0, batch: 2, call: 0, part: 0 }
+  const at = { runner, store, place: { ...place, phase: 0 }, id, cwd: workdir, signal }
+  await awaitHealthy(check, { ...at, field: 'environment.healthcheck' })
+}
+
+async function install({ runner, scope, signal, options }: Preparation, script: string): Promise<void> {
   const id = { scope, phase: 0, batch: 1, call: 0, part: 0 }
-  const result = await runner.exec({ id, script, user: 'root', timeoutMs: installTimeoutMs }, { signal })
+  const timeoutMs = agentSetupTimeoutMs(options)
+  const result = await runner.exec({ id, script, user: 'root', timeoutMs }, { signal })
   assertDone(result, 'the agent’s installation', 'setup-failed')
 }

@@ -4,13 +4,21 @@ import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
 import { counted, rolloutName } from '../protocol/names.ts'
 import type { Problem } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
+import type { Task } from '../tasks/task.ts'
 import { planKey } from '../store/keys.ts'
 import type { StoredPlan } from '../store/records.ts'
 import { taskTags } from '../tasks/task-tags.ts'
 import { agentTask } from './agent-task.ts'
+import { effectiveRuntime } from './effective-runtime.ts'
+import { assertHostValues } from './host-values.ts'
 import type { JobContext } from './job-context.ts'
+import { limitProblems } from './limit-problems.ts'
+import { partsOf } from '../tasks/task-parts.ts'
+import type { Agent } from '../agents/agent.ts'
+import { agentUser, verifierSpec } from './part-spec.ts'
 import { resolveSpec } from './resolve-spec.ts'
 import type { ActivityServices } from './services.ts'
+import { agentSetupTimeoutMs, healthcheckMs } from './task-limits.ts'
 import { putJsonOnce } from '../store/stored-json.ts'
 
 /**
@@ -24,10 +32,13 @@ export async function planJob(
   await assertSharedStore(context, input.proofKey)
   const specs = await resolveSpecs(context)
   await assertPossible(context, specs)
-  assertSecrets(specs, services)
+  assertHostValues(specs, { options: context.options, services })
+  // A model without its key fails here, before anything starts.
+  for (const model of new Set(specs.flatMap(({ task }) => task.judge?.model ?? []))) await services.loadJudge(model)
   const plan = await putJsonOnce<StoredPlan>(context.store, planKey(input.job), {
     rollouts: listRollouts(context.options),
     policy: policyOf(context.options, specs),
+    runtimes: runtimesByTask(specs),
     tags: await tagsOf(context),
   })
   return {
@@ -38,9 +49,19 @@ export async function planJob(
   }
 }
 
+/** Of the agents' sandboxes. What tells agents apart (an installation in the image) is no part of it. */
+function runtimesByTask(specs: readonly TaskSpec[]): NonNullable<StoredPlan['runtimes']> {
+  const own = specs.filter(({ at, only }) => at === '' && only === undefined)
+  return Object.fromEntries(own.map(({ task, spec }) => [task.name, effectiveRuntime(spec)]))
+}
+
 interface TaskSpec {
-  readonly task: string
+  readonly task: Task
   readonly spec: SandboxSpec
+  /** What the order is for, before the names of its fields: empty for the agent's sandbox. */
+  readonly at: string
+  /** The only field that is asked about: the others are those of another order. */
+  readonly only?: 'user'
 }
 
 async function assertSharedStore(context: JobContext, proofKey: string): Promise<void> {
@@ -55,33 +76,75 @@ async function resolveSpecs(context: JobContext): Promise<TaskSpec[]> {
   const { options } = context
   const agents = await Promise.all(options.agents.map(({ label }) => context.agent(label)))
   const tasks = await Promise.all(options.tasks.map(({ name }) => context.task(name)))
-  return tasks.flatMap((task) =>
-    agents.map((agent) => ({ task: task.name, spec: resolveSpec({ task, agent, options }) })),
-  )
+  return tasks.flatMap((task) => [
+    ...agents.flatMap((agent) => agentSpecs(task, { agent, options })),
+    ...verifierSpecs(task, options),
+  ])
 }
 
-/** @throws RollcallError with everything that an agent or the provider cannot do, of all tasks at once */
+/** The sandbox's order, and one for each other user that is to run commands in it. */
+function agentSpecs(task: Task, { agent, options }: { agent: Agent; options: JobOptions }): TaskSpec[] {
+  const spec = resolveSpec({ task, agent, options })
+  const users = partsOf(task).flatMap((part) => {
+    const field = part.step === undefined ? '' : `steps ${part.step} `
+    const { mode, collect } = part.verifier
+    return [
+      { at: `${field}agent.`, user: agentUser({ part, spec, options }) },
+      ...(mode === 'shared' ? [{ at: `${field}verifier.`, user: part.verifier.user }] : []),
+      ...collect.map(({ user }) => ({ at: `${field}verifier.collect.`, user })),
+    ]
+  })
+  const others = users.filter(({ user }) => user !== undefined && user !== spec.user)
+  return [
+    { task, spec, at: '' },
+    ...others.map(({ at, user }) => ({ task, spec: { ...spec, user: user ?? '' }, at, only: 'user' as const })),
+  ]
+}
+
+/** What separate verifiers ask for. */
+function verifierSpecs(task: Task, options: JobOptions): TaskSpec[] {
+  return partsOf(task).flatMap((part) => {
+    const spec = verifierSpec({ task, part, options })
+    if (spec === undefined) return []
+    const { user } = part.verifier
+    return [{ task, spec: user === undefined ? spec : { ...spec, user }, at: 'verifier.environment.' }]
+  })
+}
+
+/** @throws RollcallError with everything that cannot be: of limits, an agent or the provider, for all tasks at once */
 async function assertPossible(context: JobContext, specs: readonly TaskSpec[]): Promise<void> {
   const agentsCannot = await agentProblems(context)
   const providerCannot = await providerProblems(context, specs)
-  const problems = [...new Set([...agentsCannot, ...providerCannot])]
+  const limitsCannot = specs.flatMap(({ task }) =>
+    limitProblems({ task, options: context.options }).map((problem) => describe(task.name, problem)),
+  )
+  const problems = [...new Set([...limitsCannot, ...agentsCannot, ...providerCannot])]
   if (problems.length === 0) return
-  throw new RollcallError(providerCannot.length > 0 ? 'runtime-unsupported' : 'agent-invalid', problems.join('\n'))
+  const ours = limitsCannot.length > 0 ? 'configuration-invalid' : 'agent-invalid'
+  throw new RollcallError(providerCannot.length > 0 ? 'runtime-unsupported' : ours, problems.join('\n'))
 }
 
 async function agentProblems(context: JobContext): Promise<string[]> {
   const agents = await Promise.all(context.options.agents.map(({ label }) => context.agent(label)))
   const tasks = await Promise.all(context.options.tasks.map(({ name }) => context.task(name)))
-  const checks = tasks.flatMap((task) => agents.map(async (agent) => (await agent.check?.(agentTask(task, '/'))) ?? []))
+  const checks = tasks.flatMap((task) =>
+    partsOf(task).flatMap((_, index) => {
+      const step = task.steps.length === 0 ? undefined : index
+      return agents.map(async (agent) => (await agent.check?.(agentTask(task, { workdir: '/', step }))) ?? [])
+    }),
+  )
   return (await Promise.all(checks)).flat()
 }
 
 async function providerProblems(context: JobContext, specs: readonly TaskSpec[]): Promise<string[]> {
   const provider = await context.provider()
-  const checks = specs.map(async ({ task, spec }) =>
-    (await provider.check(spec)).map((problem) => describe(task, problem)),
+  const checks = specs.map(async ({ task, spec, at, only }) =>
+    (await provider.check(spec))
+      .filter(({ field }) => only === undefined || field === only)
+      .map((problem) => describe(task.name, { ...problem, field: `${at}${problem.field}` })),
   )
-  const problems = [...new Set((await Promise.all(checks)).flat())]
+  const found = [...(await Promise.all(checks)).flat(), ...specs.flatMap((one) => imageProblems(one, context.options))]
+  const problems = [...new Set(found)]
   if (problems.length === 0) return []
   return [`Provider ${provider.name} cannot run this taskset (${counted(problems.length, 'problem')}):`, ...problems]
 }
@@ -90,15 +153,17 @@ function describe(task: string, { field, value, expected }: Problem): string {
   return `task ${task}: ${field}${value === undefined ? '' : ` is ${value}`}: ${expected}`
 }
 
-function assertSecrets(specs: readonly TaskSpec[], services: ActivityServices): void {
-  const names = [...new Set(specs.flatMap(({ spec }) => spec.secrets))]
-  const found = services.secrets(names)
-  const missing = names.filter((name) => found[name] === undefined)
-  if (missing.length === 0) return
-  throw new RollcallError(
-    'secret-missing',
-    `Secrets ${missing.join(', ')} are not in the worker's environment: set them where the worker runs`,
-  )
+/** `ignoreDockerImage` needs something to build. */
+function imageProblems({ task, spec, at, only }: TaskSpec, options: JobOptions): string[] {
+  if (!options.ignoreDockerImage || spec.image.type !== 'name' || only !== undefined) return []
+  const expected = 'a Dockerfile beside it, which --ignore-docker-image is to build'
+  return [
+    describe(task.name, {
+      field: `${at || 'environment.'}docker_image`,
+      value: JSON.stringify(spec.image.name),
+      expected,
+    }),
+  ]
 }
 
 async function tagsOf(context: JobContext): Promise<Record<string, readonly string[]>> {
@@ -131,6 +196,12 @@ function policyOf(options: JobOptions, specs: readonly TaskSpec[]): RolloutPolic
     sandboxLoss: options.sandboxLoss,
     gradingAttempts: options.gradingAttempts,
     acquireTimeoutMs: Math.max(...specs.map(({ spec }) => spec.limits.acquireTimeoutMs)),
-    startTimeoutMs: Math.max(...specs.map(({ spec }) => spec.limits.startTimeoutMs)),
+    startTimeoutMs: Math.max(...specs.map((order) => startMs(order, options))),
   }
+}
+
+/** Until the agent may begin: the sandbox runs, is healthy, and has the agent's installation. */
+function startMs({ task, spec }: TaskSpec, options: JobOptions): number {
+  const installMs = spec.layerScript === undefined ? 0 : agentSetupTimeoutMs(options)
+  return spec.limits.startTimeoutMs + healthcheckMs(task.healthcheck) + installMs
 }

@@ -10,10 +10,13 @@ import { RollcallError } from '../protocol/failure.ts'
 import { recordRollout } from './record-rollout.ts'
 import type { RecordDependencies } from './record-rollout.ts'
 import { putJsonOnce } from '../store/stored-json.ts'
+import { loadHarborTask } from '../tasks/harbor-task.ts'
+import { writeTask } from '../tasks/task-fixture.ts'
+import type { Task } from '../tasks/task.ts'
 
 const options = jobOptions()
 
-async function input(): Promise<RecordInput & { dependencies: Pick<RecordDependencies, 'context'> }> {
+async function input(): Promise<RecordInput & { dependencies: Pick<RecordDependencies, 'context' | 'task'> }> {
   const folder = await mkdtemp(join(tmpdir(), 'rollcall-record-'))
   onTestFinished(() => rm(folder, { recursive: true }))
   const store = createFileStore(folder)
@@ -30,8 +33,19 @@ async function input(): Promise<RecordInput & { dependencies: Pick<RecordDepende
     gradingAttempts: 1,
     startedAt: new Date(0).toISOString(),
     phases: {},
-    dependencies: { context: { store, options } },
+    dependencies: { context: { store, options }, task: loadTask },
   }
+}
+
+async function loadTask(): Promise<Task> {
+  const loaded = await loadHarborTask(await writeTask())
+  if ('task' in loaded) return loaded.task
+  throw new Error('The task is invalid.')
+}
+
+/** The sandbox that the lease is about was opened. */
+async function putOpening(at: RecordInput, { context }: Pick<RecordDependencies, 'context'>): Promise<void> {
+  await putJsonOnce(context.store, openedKey(at), { opened: { lease: at.lease }, image: '', workdir: '/', execs: [] })
 }
 
 /** A sandbox whose root keeps the runner from answering, until who asked lets go. */
@@ -42,6 +56,7 @@ const silent = (signal: AbortSignal) =>
 
 test('a grade is recorded though the sandbox never answers for its artifacts', async () => {
   const { dependencies, ...at } = await input()
+  await putOpening(at, dependencies)
   const { signal } = new AbortController()
   const inSandbox: RecordDependencies['inSandbox'] = (_lease, work) =>
     work({
@@ -63,6 +78,7 @@ test('a grade is recorded though the sandbox never answers for its artifacts', a
 
 test('a worker that has to let go records nothing', async () => {
   const { dependencies, ...at } = await input()
+  await putOpening(at, dependencies)
   const detached = new AbortController()
   const inSandbox = async (): Promise<void> => {
     detached.abort(new Error('handed over'))

@@ -1,36 +1,35 @@
 import type { Usage } from '../agents/agent.ts'
 import type { RecordInput, RolloutOutcome } from '../protocol/activities.ts'
-import type { RolloutResult } from '../protocol/grade.ts'
+import type { ArtifactRecord, RolloutResult } from '../protocol/grade.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import { parseRolloutName, rolloutId } from '../protocol/names.ts'
 import { mainReward } from '../results/summary.ts'
 import { traceLines, traceText } from '../results/trace.ts'
 import type { GradeRecord, TurnRecord } from '../results/trace.ts'
-import { downloadTree } from '../runner/files.ts'
 import type { Runner } from '../runner/runner.ts'
-import { artifactsKey, resultKey, rolloutPrefix, traceKey } from '../store/keys.ts'
+import { resultKey, rolloutPrefix, traceKey } from '../store/keys.ts'
+import type { ExecRecord, StoredAnswer, StoredCollection, StoredGrade } from '../store/records.ts'
+import type { StoredOpening, StoredPreparation, StoredTurnResult } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
-import { ExecLog } from './exec-log.ts'
-import type { JobContext } from './job-context.ts'
-import type { ExecRecord, StoredAnswer, StoredGrade, StoredOpening, StoredTurnResult } from '../store/records.ts'
-import { execScope } from './sandbox-name.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
+import { storeArtifacts } from './collect-artifacts.ts'
+import type { Task } from '../tasks/task.ts'
+import type { JobContext } from './job-context.ts'
 import { untilAborted } from './until-aborted.ts'
-
-/** What is beyond it is cut off: a sparse file would fill the disks of the sandbox and of the store. */
-const maxArtifactsBytes = 1024 ** 3
 
 /** How long to wait for a first answer, and then for the tar: a sandbox whose root keeps the runner from answering is let go. */
 const defaultPatienceMs = { answer: 120_000, transfer: 12 * 60_000 }
 
 export interface RecordDependencies {
   readonly context: Pick<JobContext, 'store' | 'options'>
+  /** Asked only where something is left to be collected. */
+  readonly task: () => Promise<Task>
   readonly signal: AbortSignal
   /** Runs work in the rollout's sandbox, if it is still there. */
   readonly inSandbox: (
     lease: NonNullable<RecordInput['lease']>,
-    work: (runner: Runner) => Promise<void>,
-  ) => Promise<void>
+    work: (runner: Runner) => Promise<unknown>,
+  ) => Promise<unknown>
   /** Default 2 and 12 min. */
   readonly patienceMs?: { readonly answer: number; readonly transfer: number }
 }
@@ -41,7 +40,7 @@ export interface RecordDependencies {
  */
 export async function recordRollout(input: RecordInput, dependencies: RecordDependencies): Promise<RolloutOutcome> {
   const { context } = dependencies
-  await storeArtifacts(input, dependencies)
+  await collectTheRest(input, dependencies)
   const records = await readRecords(context.store, input)
   const trace = [...traceText(traceLines(records))].join('')
   await context.store.putOnce(traceKey(input.job, input.rollout), Buffer.from(trace))
@@ -58,10 +57,12 @@ export async function recordRollout(input: RecordInput, dependencies: RecordDepe
   }
 }
 
-/** `/logs/artifacts` as a tar; a sandbox that is gone or silent by now, or a folder that is empty, leaves none. */
-async function storeArtifacts(input: RecordInput, dependencies: RecordDependencies): Promise<void> {
-  if (input.lease === undefined || input.state === 'cancelled') return
-  const { inSandbox, patienceMs = defaultPatienceMs } = dependencies
+/** Collects what was not collected yet; a sandbox that is gone or silent by now leaves nothing. */
+async function collectTheRest(input: RecordInput, dependencies: RecordDependencies): Promise<void> {
+  const { lease } = input
+  if (lease === undefined || input.state === 'cancelled' || input.isCollected) return
+  const { inSandbox, patienceMs = defaultPatienceMs, context } = dependencies
+  const rollout = { task: await dependencies.task() }
   const patience = new AbortController()
   const giveUp = () => patience.abort(new RollcallError('sandbox-lost', 'The sandbox does not answer'))
   let timer = setTimeout(giveUp, patienceMs.answer)
@@ -70,9 +71,9 @@ async function storeArtifacts(input: RecordInput, dependencies: RecordDependenci
     timer = setTimeout(giveUp, patienceMs.transfer)
   }
   const signal = AbortSignal.any([dependencies.signal, patience.signal])
-  const fetching = inSandbox(input.lease, (runner) =>
-    fetchArtifacts(input, { runner, signal, store: dependencies.context.store, onAnswer }),
-  )
+  const last = input.steps === undefined ? {} : { step: input.steps.length - 1 }
+  const part = { ...input, lease, ...last }
+  const fetching = inSandbox(lease, (runner) => storeArtifacts(part, { runner, signal, context, rollout, onAnswer }))
   try {
     await untilAborted(signal, fetching)
   } catch (error) {
@@ -83,49 +84,45 @@ async function storeArtifacts(input: RecordInput, dependencies: RecordDependenci
   }
 }
 
-async function fetchArtifacts(
-  input: RecordInput,
-  at: { runner: Runner; signal: AbortSignal; store: Store; onAnswer: () => void },
-): Promise<void> {
-  const { runner, signal } = at
-  const id = { scope: execScope(rolloutId(input.job, input.rollout)), phase: input.phase, batch: 0, call: 0, part: 0 }
-  const script = '[ -n "$(ls -A /logs/artifacts 2>/dev/null)" ]'
-  const { outcome } = await runner.exec({ id, script, user: 'root', cwd: '/', timeoutMs: 60_000 }, { signal })
-  if (outcome.type !== 'exited' || outcome.code !== 0) return
-  at.onAnswer()
-  const log = new ExecLog(input, at.store)
-  const sink = log.spoolTo(artifactsKey(input.job, input.rollout))
-  const download = { id: { ...id, call: 1 }, directory: '/logs/artifacts', sink, maxBytes: maxArtifactsBytes }
-  try {
-    await downloadTree(runner, download, { signal })
-  } finally {
-    await log.flush()
-  }
-}
-
 interface Records {
   readonly turns: TurnRecord[]
   readonly execs: ExecRecord[]
   readonly grades: GradeRecord[]
   readonly openings: StoredOpening[]
+  /** Images of separate verifiers' sandboxes. */
+  readonly verifiers: string[]
+  readonly collections: {
+    readonly incarnation: number
+    readonly phase: number
+    readonly artifacts: StoredCollection['artifacts']
+  }[]
 }
+
+const recordPattern =
+  /^i(\d+)\/(?:(opened)\.json|p(\d+)\/(?:(grade|prepared|collected|opened)\.json|turns\/(\d+)\.answer\.json))$/
 
 /** Everything the rollout's activities have stored, by the shape of the keys (store/keys.ts). */
 async function readRecords(store: Store, input: RecordInput): Promise<Records> {
   const prefix = rolloutPrefix(input.job, input.rollout)
-  const records: Records = { turns: [], execs: [], grades: [], openings: [] }
+  const records: Records = { turns: [], execs: [], grades: [], openings: [], collections: [], verifiers: [] }
   for (const key of await store.list(prefix)) {
-    const place = /^i(\d+)\/(?:(opened)\.json|p(\d+)\/(?:(grade)\.json|turns\/(\d+)\.answer\.json))$/.exec(
-      key.slice(prefix.length),
-    )
+    const place = recordPattern.exec(key.slice(prefix.length))
     if (place === null) continue
-    const [, incarnation, opened, phase, grade, turn] = place
+    const [, incarnation, opened, phase, object, turn] = place
     const moment = { incarnation: Number(incarnation), phase: Number(phase) }
     if (opened) await addOpening(store, key, records)
-    else if (grade) await addGrade(store, key, { ...moment, records })
+    else if (object === 'grade') await addGrade(store, key, { ...moment, records })
+    else if (object === 'prepared') records.execs.push(...((await getJson<StoredPreparation>(store, key))?.execs ?? []))
+    else if (object === 'opened') records.verifiers.push(...(await verifierImage(store, key)))
+    else if (object === 'collected') await addCollection(store, key, { ...moment, records })
     else await addTurn(store, key, { ...moment, turn: Number(turn), records })
   }
   return records
+}
+
+async function verifierImage(store: Store, key: string): Promise<string[]> {
+  const opening = await getJson<StoredOpening>(store, key)
+  return opening === undefined ? [] : [opening.image]
 }
 
 async function addOpening(store: Store, key: string, records: Records): Promise<void> {
@@ -145,6 +142,17 @@ async function addGrade(
   const { execs, processes: _, ...rest } = grade
   records.grades.push({ ...moment, ...rest })
   records.execs.push(...execs)
+}
+
+async function addCollection(
+  store: Store,
+  key: string,
+  { records, ...moment }: { incarnation: number; phase: number; records: Records },
+): Promise<void> {
+  const collection = await getJson<StoredCollection>(store, key)
+  if (collection === undefined) return
+  records.collections.push({ ...moment, artifacts: collection.artifacts })
+  records.execs.push(...collection.execs)
 }
 
 async function addTurn(
@@ -176,15 +184,32 @@ function resultOf(input: RecordInput, context: RecordDependencies['context'], re
     ...input.grade,
     ...(input.failure === undefined ? {} : { failure: input.failure }),
     ...(input.agentEnd === undefined ? {} : { agentEnd: input.agentEnd }),
+    ...artifactsOf(input, records),
     turns: records.turns.filter((turn) => 'calls' in turn.decision).length,
     usage: totalUsage(records.turns.map((turn) => turn.decision.usage ?? {})),
     incarnations: input.incarnation,
     gradingAttempts: input.gradingAttempts,
     ...(latest === undefined ? {} : { sandbox: sandboxOf(latest) }),
+    ...(latest?.runtime === undefined ? {} : { runtime: latest.runtime }),
+    ...(records.verifiers.length === 0 ? {} : { verifierImages: [...new Set(records.verifiers)] }),
     startedAt: input.startedAt,
     finishedAt: new Date().toISOString(),
     phases: input.phases,
   }
+}
+
+/** Where artifacts were collected says whose they are: the step's in whose phases it was, else the task's. */
+function artifactsOf(input: RecordInput, records: Records): Pick<RolloutResult, 'steps' | 'artifacts'> {
+  const collected = records.collections.filter(({ incarnation }) => incarnation === input.incarnation)
+  const within = (first: number, last: number) =>
+    collected.filter(({ phase }) => phase >= first && phase <= last).flatMap(({ artifacts }) => artifacts)
+  const artifacts = (found: readonly ArtifactRecord[]) => (found.length === 0 ? {} : { artifacts: found })
+  if (input.steps === undefined) return artifacts(within(0, input.phase))
+  const steps = input.steps.map((step, index) => {
+    const isLast = index === (input.steps?.length ?? 0) - 1
+    return { ...step, ...artifacts(within(step.firstPhase, isLast ? input.phase : step.lastPhase)) }
+  })
+  return { steps }
 }
 
 function sandboxOf({ opened, image }: StoredOpening) {

@@ -50,6 +50,30 @@ test('a worker at another place takes what it does not find for gone in no case'
   expect(await release({ owner: 'somebody else' })).toEqual([1, 2])
 })
 
+test('a separate verifier’s sandbox goes also where the agent’s is kept', async () => {
+  const { context, provider } = await jobOfOneTask({ options: { keep: 'always' } })
+  const name = sandboxName({
+    namespace: 'test',
+    rolloutId: rolloutId('j', rollout),
+    role: 'verifier',
+    incarnation: 1,
+    phase: 4,
+  })
+  const request = makeRequest()
+  await provider.createOrAdopt({ ...request, name, ownership: { ...request.ownership, owner: 'ours' } })
+  onTestFinished(() => provider.destroy(name))
+  const input = { job: 'j', storeUrl: context.store.url, rollout, owner: 'ours', state: 'graded' as const }
+  const release = (phase: number) =>
+    releaseSandbox(
+      { ...input, incarnations: [], verifiers: [{ incarnation: 1, phase }], last: 1, mayAppear: false },
+      { context, namespace: 'test', attachments: new SandboxAttachments(60_000) },
+    )
+  await release(3)
+  expect(await provider.find(name)).toBeDefined()
+  await release(4)
+  expect(await provider.find(name)).toBeUndefined()
+})
+
 test('a release is of the named incarnations alone', async () => {
   const { release } = await rolloutWithTwoSandboxes()
   expect(await release({ incarnations: [1] })).toEqual([2])

@@ -7,16 +7,21 @@ import { longestTimerMs } from '../protocol/longest-timer.ts'
 import { rolloutId } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { answerKey, openedKey, turnResultKey } from '../store/keys.ts'
+import { partOf } from '../tasks/task-parts.ts'
 import { executeBatch } from '../tools/execute-batch.ts'
+import { splitEnv } from '../tasks/host-templates.ts'
 import { toolDescriptions } from '../tools/tools.ts'
 import type { AgentTime } from './agent-time.ts'
 import { agentTask } from './agent-task.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import type { StoredAnswer, StoredOpening, StoredTurnResult } from '../store/records.ts'
+import { agentUser } from './part-spec.ts'
+import { restoreArtifacts } from './restore-artifacts.ts'
 import { execScope } from './sandbox-name.ts'
+import { agentTimeoutMs } from './task-limits.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
-import { readTranscript } from './transcript.ts'
+import { readEarlierSteps, readTranscript } from './transcript.ts'
 
 /** First wait after a model's service failed; doubles up to `maxModelWaitMs`, unless the service says how long. */
 const firstModelWaitMs = 1_000
@@ -24,7 +29,7 @@ const maxModelWaitMs = 60_000
 
 export interface TurnsDependencies {
   readonly context: Pick<JobContext, 'job' | 'store' | 'options'>
-  readonly rollout: Pick<RolloutContext, 'task' | 'agent' | 'spec'>
+  readonly rollout: Pick<RolloutContext, 'task' | 'agent' | 'spec' | 'host'>
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
@@ -42,7 +47,8 @@ export interface TurnsDependencies {
  * ids; its results are `putOnce`.
  */
 export async function runTurns(input: TurnsInput, dependencies: TurnsDependencies): Promise<TurnsResult> {
-  const { time } = dependencies
+  const { context, rollout, runner, signal, time } = dependencies
+  await restoreArtifacts(input, { store: context.store, rollout, runner, signal })
   time.begin()
   const loop = new TurnLoop(input, dependencies)
   await loop.load()
@@ -59,6 +65,8 @@ class TurnLoop {
   readonly #input: TurnsInput
   readonly #dependencies: TurnsDependencies
   #transcript: Turn[] = []
+  /** Turns of the task's earlier steps, which count for the rollout's limits. */
+  #earlier: readonly Turn[] = []
   #workdir = '/'
   #firstTurn = 0
 
@@ -74,6 +82,7 @@ class TurnLoop {
     if (opening === undefined) throw new RollcallError('internal', `${this.#input.rollout} has no opening in the store`)
     this.#workdir = opening.workdir
     this.#transcript = await readTranscript(store, this.#input)
+    this.#earlier = this.#input.step ? await readEarlierSteps(store, this.#input) : []
     this.turn = Math.max(this.turn, this.#transcript.filter(({ decision }) => 'calls' in decision).length)
     this.#firstTurn = this.turn
   }
@@ -100,8 +109,10 @@ class TurnLoop {
   #limitReached(): TurnsResult['end'] {
     const { maxTurns, maxTokens } = this.#dependencies.context.options.limits
     if (this.#remainingMs() <= 0) return 'agent-timeout'
-    if (this.turn >= maxTurns) return 'max-turns'
-    if (maxTokens !== undefined && tokensOf(this.#transcript) >= maxTokens) return 'max-tokens'
+    const earlier = this.#earlier.filter(({ decision }) => 'calls' in decision).length
+    if (earlier + this.turn >= maxTurns) return 'max-turns'
+    const tokens = maxTokens === undefined ? 0 : tokensOf([...this.#earlier, ...this.#transcript])
+    if (maxTokens !== undefined && tokens >= maxTokens) return 'max-tokens'
     return undefined
   }
 
@@ -113,13 +124,18 @@ class TurnLoop {
     if (stored !== undefined) return stored
     const startedAt = new Date().toISOString()
     const decision = await this.#ask(signal)
-    return await putJsonOnce<StoredAnswer>(store, key, { decision, startedAt })
+    // What is acted on is what is stored, in this attempt and in the next: masked.
+    const masked = this.#dependencies.rollout.host.mask.json(decision)
+    return await putJsonOnce<StoredAnswer>(store, key, { decision: masked, startedAt })
   }
 
   async #ask(signal: AbortSignal): Promise<Decision> {
-    const { agent, task } = this.#dependencies.rollout
+    const { rollout, context } = this.#dependencies
+    const { agent, task } = rollout
+    const { step } = this.#input
+    const timeoutMs = agentTimeoutMs(partOf(task, step), context.options)
     const input: AgentInput = {
-      task: agentTask(task, this.#workdir),
+      task: agentTask(task, { workdir: this.#workdir, step, timeoutMs }),
       transcript: this.#transcript,
       state: this.#transcript.at(-1)?.decision.state,
       tools: toolDescriptions,
@@ -141,7 +157,8 @@ class TurnLoop {
     const key = turnResultKey({ ...this.#at(), turn: this.turn })
     const stored = await getJson<StoredTurnResult>(context.store, key)
     if (stored !== undefined) return stored
-    const { phase } = this.#input
+    const { phase, step } = this.#input
+    const user = agentUser({ part: partOf(rollout.task, step), spec: rollout.spec, options: context.options })
     const scope = execScope(rolloutId(context.job, this.#input.rollout))
     const log = new ExecLog(this.#at(), context.store)
     runner.acknowledge({ scope, phase, batch: this.turn })
@@ -155,7 +172,8 @@ class TurnLoop {
         batch: this.turn,
         defaultTimeoutMs: rollout.spec.limits.execTimeoutMs,
         workdir: this.#workdir,
-        ...(rollout.spec.user === undefined ? {} : { user: rollout.spec.user }),
+        ...(user === undefined ? {} : { user }),
+        ...(rollout.agent.takesSolutionEnv === true ? { env: this.#solutionEnv() } : {}),
         signal,
         onExec: log.report,
         spool: log.spool,
@@ -165,8 +183,18 @@ class TurnLoop {
     return await this.#storeResult({ results, execs: log.records })
   }
 
+  /** Given to commands, since a decision that held the values would be stored. */
+  #solutionEnv() {
+    const { task, host } = this.#dependencies.rollout
+    return host.expand(splitEnv(task.solution.env).fromHost)
+  }
+
   #storeResult(result: StoredTurnResult): Promise<StoredTurnResult> {
-    return putJsonOnce(this.#dependencies.context.store, turnResultKey({ ...this.#at(), turn: this.turn }), result)
+    return putJsonOnce(
+      this.#dependencies.context.store,
+      turnResultKey({ ...this.#at(), turn: this.turn }),
+      this.#dependencies.rollout.host.mask.json(result),
+    )
   }
 
   /**

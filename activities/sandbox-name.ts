@@ -8,6 +8,8 @@ export interface SandboxIdentity {
   readonly rolloutId: string
   readonly role: 'main' | 'verifier'
   readonly incarnation: number
+  /** Of a verifier: the phase of its grading attempt. */
+  readonly phase?: number
 }
 
 const longestReadablePart = 30
@@ -19,7 +21,8 @@ export function sandboxName(identity: SandboxIdentity): string {
     .replaceAll(/[^a-z0-9]+/g, '-')
     .slice(-longestReadablePart)
     .replaceAll(/^-+|-+$/g, '')
-  const parts = [identity.namespace, identity.rolloutId, identity.role, identity.incarnation]
+  const phase = identity.phase === undefined ? [] : [identity.phase]
+  const parts = [identity.namespace, identity.rolloutId, identity.role, identity.incarnation, ...phase]
   const hash = createHash('sha256').update(JSON.stringify(parts)).digest('hex')
   return `rc-${readable}-${hash.slice(0, 16)}`
 }

@@ -14,7 +14,7 @@ export async function summarizeJob(
   { context, versions }: { context: JobContext; versions: Readonly<Record<string, string>> },
 ): Promise<SummaryResult> {
   const { store, options } = context
-  const { rollouts: planned = [], tags } = (await readStoredPlan(store, input.job)) ?? {}
+  const { rollouts: planned = [], tags, runtimes = {} } = (await readStoredPlan(store, input.job)) ?? {}
   const stored = await readResults(
     store,
     input.job,
@@ -31,6 +31,8 @@ export async function summarizeJob(
     provider: options.provider,
     imageMap: options.imageMap,
     images: imagesByTask(results),
+    runtimes,
+    ...(options.selection === undefined ? {} : { selection: options.selection }),
   })
   const { graded, failed, cancelled, mean } = await putJsonOnce(
     store,
@@ -73,8 +75,9 @@ function lostResult(job: string, rollout: PlannedRollout): RolloutResult {
 /** What sandboxes were really made from, by task. */
 function imagesByTask(results: readonly RolloutResult[]): Record<string, string[]> {
   const images: Record<string, string[]> = {}
-  for (const { task, sandbox } of results) {
-    if (sandbox !== undefined && !images[task]?.includes(sandbox.image)) (images[task] ??= []).push(sandbox.image)
+  for (const { task, sandbox, verifierImages = [] } of results) {
+    const found = [...(sandbox === undefined ? [] : [sandbox.image]), ...verifierImages]
+    for (const image of found) if (!images[task]?.includes(image)) (images[task] ??= []).push(image)
   }
   return images
 }

@@ -1,5 +1,5 @@
 import type { Agent, AgentTask, Decision } from './agent.ts'
-import { longestCallMs } from './shell.ts'
+import { exportLines, longestCallMs } from './shell.ts'
 
 const instructionFile = '/logs/agent/instruction.md'
 
@@ -8,7 +8,8 @@ const longestVariableBytes = 100_000
 
 /**
  * Any program in the sandbox as the agent: one call for as long as the agent phase may last. The instruction is in
- * `$ROLLCALL_INSTRUCTION_FILE` and, unless it is longer than 100 kB, in `$ROLLCALL_INSTRUCTION`. How the program ends
+ * `$ROLLCALL_INSTRUCTION_FILE` and, unless it is longer than 100 kB, in `$ROLLCALL_INSTRUCTION`; the folder of the task's
+ * skills, where it has one, in `$ROLLCALL_SKILLS_DIR`. How the program ends
  * is recorded; the task is graded in any case.
  */
 export function createCommandAgent({ command, install }: { command: string; install?: string }): Agent {
@@ -27,7 +28,8 @@ export function createCommandAgent({ command, install }: { command: string; inst
 }
 
 function startCommand(task: AgentTask, command: string): Decision {
-  const script = `export ROLLCALL_INSTRUCTION_FILE=${instructionFile}
+  const skills = task.skillsDirectory === undefined ? '' : exportLines({ ROLLCALL_SKILLS_DIR: task.skillsDirectory })
+  const script = `${skills}export ROLLCALL_INSTRUCTION_FILE=${instructionFile}
 if [ "$(wc -c < ${instructionFile})" -le ${longestVariableBytes} ]; then
   ROLLCALL_INSTRUCTION=$(cat ${instructionFile})
   export ROLLCALL_INSTRUCTION

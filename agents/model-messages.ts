@@ -13,7 +13,14 @@ their timeout; start services in the background with their output redirected.
 
 Your work is judged by tests that look at the sandbox after you have finished, so what you say counts for nothing and \
 what you leave behind counts. Check your result before you finish. Finish by calling submit, if it is offered, or by \
-answering without a tool call.`
+answering without a tool call.${skillsHint(task)}`
+}
+
+function skillsHint({ skillsDirectory }: AgentTask): string {
+  if (skillsDirectory === undefined) return ''
+  return `
+
+The folder ${skillsDirectory} holds skills that may help: a folder each, with a SKILL.md that says when and how.`
 }
 
 /** Asks Anthropic to keep what it has read up to here: the next turn sends it again. Other services do so unasked. */

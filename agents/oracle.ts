@@ -12,6 +12,7 @@ const solveScript = 'solution/solve.sh'
 export function createOracleAgent(): Agent {
   return {
     name: 'oracle',
+    takesSolutionEnv: true,
     check: async (task) => checkSolution(task),
     uploads: (task) =>
       task.files.some((path) => path.startsWith('solution/')) ? [{ from: 'solution', to: '/solution' }] : [],
@@ -33,7 +34,8 @@ function runSolution(task: AgentTask): Decision {
 async function checkSolution(task: AgentTask): Promise<readonly string[]> {
   if (task.files.includes(solveScript)) return []
   if (!task.files.includes(taskTurnsPath)) {
-    return [`Task ${task.name} has no solution: the oracle needs ${solveScript} or ${taskTurnsPath}`]
+    const at = task.step === undefined ? '' : `steps/${task.step}/`
+    return [`Task ${task.name} has no solution: the oracle needs ${at}${solveScript} or ${at}${taskTurnsPath}`]
   }
   return turnsOf(task).then(
     () => [],

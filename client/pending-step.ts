@@ -30,6 +30,8 @@ const phases: Readonly<Record<string, PendingStep['phase']>> = {
   placeRollout: 'place',
   openRollout: 'open',
   runTurns: 'turns',
+  prepareStep: 'turns',
+  collectArtifacts: 'grade',
   gradeRollout: 'grade',
   recordRollout: 'record',
   releaseSandbox: 'release',

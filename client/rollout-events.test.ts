@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createFileStore } from '../store/file-store.ts'
-import { answerKey, gradeKey, openedKey, resultKey, turnResultKey } from '../store/keys.ts'
+import { answerKey, collectedKey, gradeKey, openedKey, preparedKey, resultKey, turnResultKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import type { JobLook } from './job-events.ts'
 import { jobEvents } from './job-events.ts'
@@ -64,4 +64,32 @@ test('events go on right after a cursor, in another process', async () => {
     const rest = await Array.fromAsync(jobEvents(source, event.cursor))
     expect(rest).toEqual(all.slice(index + 1))
   }
+})
+
+test('the steps of a task are told in their order, also beyond the tenth phase', async () => {
+  const store = await emptyStore()
+  for (const phase of [2, 6, 10, 14]) {
+    const decision = { message: `phase ${phase}`, calls: [call] }
+    await put(store, answerKey({ ...at, phase, turn: 0 }), { decision, startedAt: '' })
+    await put(store, turnResultKey({ ...at, phase, turn: 0 }), { results: [result], execs: [] })
+  }
+  await put(store, resultKey(at.job, at.rollout), { state: 'graded', rewards: { reward: 1 } })
+  const events = await new RolloutEvents({ store, ...at }).read()
+  const told = events.flatMap((event) => (event.type === 'turn' ? [event.message] : []))
+  expect(told).toEqual(['phase 2', 'phase 6', 'phase 10', 'phase 14'])
+  expect(events.at(-1)).toMatchObject({ type: 'rollout', state: 'graded' })
+})
+
+test('of a task of several steps only the latest phase says where the rollout is', async () => {
+  const store = await emptyStore()
+  const phase = async () => (await rolloutProgress({ store, ...at })).phase
+  await put(store, openedKey(at), {})
+  await put(store, preparedKey({ ...at, phase: 1 }), {})
+  expect(await phase()).toBe('turns')
+  await put(store, collectedKey({ ...at, phase: 3 }), {})
+  expect(await phase()).toBe('grade')
+  await put(store, gradeKey({ ...at, phase: 4 }), {})
+  expect(await phase()).toBe('turns')
+  await put(store, preparedKey({ ...at, phase: 5 }), {})
+  expect(await phase()).toBe('turns')
 })

@@ -31,11 +31,11 @@ export class RolloutEvents {
   /** What has been added since the last call. */
   async read(): Promise<BareEvent[]> {
     const prefix = rolloutPrefix(this.#job, this.#rollout)
-    const fresh = (await this.#store.list(prefix)).filter((key) => isEventful(key) && !this.#seen.has(key))
+    const listed = (await this.#store.list(prefix)).filter((key) => isEventful(key) && !this.#seen.has(key))
+    const fresh = listed.toSorted((a, b) => compareMoments(momentOf(a), momentOf(b)))
     const events: BareEvent[] = []
     if (!this.#begun) events.push({ type: 'rollout', rollout: this.#rollout, state: 'started', phase: 'open' })
     this.#begun = true
-    // Keys sort by incarnation, phase and turn, an answer before its result, and the rollout's own result last.
     for (const key of fresh) {
       this.#seen.add(key)
       events.push(...(await this.#eventsOf(key)))
@@ -87,6 +87,18 @@ function isEventful(key: string): boolean {
   return /\/turns\/\d+\.(answer|result)\.json$|\/[^/]+\/result\.json$/.test(key)
 }
 
+/** Incarnation, phase and turn of a key, an answer before its result; the rollout's own result is the last of all. */
+function momentOf(key: string): number[] {
+  const [, incarnation, phase, turn, kind] = /\/i(\d+)\/p(\d+)\/turns\/(\d+)\.(\w+)\.json$/.exec(key) ?? []
+  if (incarnation === undefined) return [Infinity]
+  return [Number(incarnation), Number(phase), Number(turn), kind === 'answer' ? 0 : 1]
+}
+
+function compareMoments(a: readonly number[], b: readonly number[]): number {
+  const differing = a.findIndex((part, index) => part !== b[index])
+  return differing === -1 ? 0 : (a[differing] ?? 0) - (b[differing] ?? 0)
+}
+
 /** How far a rollout has come, by what it has stored. */
 export interface StoredProgress {
   readonly phase: RolloutPhase
@@ -107,7 +119,18 @@ export async function rolloutProgress(at: { store: Store; job: string; rollout: 
 }
 
 function phaseOf(keysOfIncarnation: readonly string[]): RolloutPhase {
-  if (keysOfIncarnation.some((key) => key.endsWith('/grade.json'))) return 'record'
-  if (keysOfIncarnation.some((key) => key.includes('/verifier/'))) return 'grade'
-  return keysOfIncarnation.some((key) => key.endsWith('/opened.json')) ? 'turns' : 'open'
+  const has = (pattern: RegExp) => keysOfIncarnation.some((key) => pattern.test(key))
+  // Of a task of several steps only the latest phase tells: what was graded before was an earlier step.
+  if (has(/\/prepared\.json$/)) return phaseOfSteps(keysOfIncarnation)
+  if (has(/\/grade\.json$/)) return 'record'
+  if (has(/\/verifier\/|\/p\d+\/(collected|opened)\.json$/)) return 'grade'
+  return has(/\/opened\.json$/) ? 'turns' : 'open'
+}
+
+function phaseOfSteps(keys: readonly string[]): RolloutPhase {
+  const phaseOfKey = (key: string) => Number(/\/p(\d+)\//.exec(key)?.[1] ?? 0)
+  const latest = Math.max(...keys.map(phaseOfKey))
+  const found = keys.filter((key) => phaseOfKey(key) === latest)
+  const isGrading = found.some((key) => /\/verifier\/|\/(collected|opened)\.json$/.test(key))
+  return isGrading && !found.some((key) => key.endsWith('/grade.json')) ? 'grade' : 'turns'
 }

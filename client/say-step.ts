@@ -5,8 +5,6 @@ import type { Store } from '../store/store.ts'
 import { gradingCalls } from '../protocol/exec.ts'
 import type { PendingStep } from './pending-step.ts'
 
-/** Agents work in it: phase 0 opens, those after it grade. */
-const turnsPhase = 1
 /** What stands between two steps is a workflow task: it takes milliseconds where a worker is there. */
 const between = 'its workflow decides what comes next'
 const commandShown = 100
@@ -41,7 +39,9 @@ export async function sayStep(step: PendingStep | undefined, told: Told): Promis
 const names: Readonly<Record<string, string>> = {
   placeRollout: 'the choice of its host',
   openRollout: 'the opening of its sandbox',
+  prepareStep: 'the preparation of its next step',
   runTurns: 'its next turn',
+  collectArtifacts: 'the collection of its artifacts',
   gradeRollout: 'its grading',
   recordRollout: 'the record of its result',
   releaseSandbox: 'the removal of its sandbox',
@@ -62,8 +62,12 @@ async function sayWork(step: PendingStep, told: Told): Promise<Said> {
       return { ...at, doing: 'it waits for a host with room' }
     case 'openRollout':
       return { ...at, doing: `its sandbox is made${step.note?.line === undefined ? '' : `: ${step.note.line}`}` }
+    case 'prepareStep':
+      return { ...at, doing: 'its next step is prepared' }
     case 'runTurns':
       return await sayTurn(step, told)
+    case 'collectArtifacts':
+      return { ...at, doing: 'its artifacts are collected' }
     case 'gradeRollout':
       return sayGrading(step)
     case 'recordRollout':
@@ -78,9 +82,9 @@ async function sayWork(step: PendingStep, told: Told): Promise<Said> {
 async function sayTurn(step: PendingStep, told: Told): Promise<Said> {
   const { store, job, rollout, opening } = told
   const incarnation = opening?.opened.lease.incarnation ?? 1
-  const answers = await answersOf(told, incarnation)
+  const { phase, answers } = await turnsOf(told, incarnation)
   const turn = Math.max(0, answers - 1)
-  const at = { job, rollout, incarnation, phase: turnsPhase, turn }
+  const at = { job, rollout, incarnation, phase, turn }
   const [answer, result] = await Promise.all([
     getJson<StoredAnswer>(store, answerKey(at)),
     store.get(turnResultKey(at)),
@@ -90,7 +94,7 @@ async function sayTurn(step: PendingStep, told: Told): Promise<Said> {
     const whom = step.note?.modelWait === undefined ? 'the agent’s answer' : 'the model’s service, which is asked again'
     return { doing: `it waits for ${whom}`, turn: answers, ...(since && { since }) }
   }
-  const running = step.note?.execs.filter(({ name }) => name.startsWith(`${turnsPhase}-${turn}-`)) ?? []
+  const running = step.note?.execs.filter(({ name }) => name.startsWith(`${phase}-${turn}-`)) ?? []
   const calls = 'calls' in answer.decision ? answer.decision.calls : []
   const [first] = running
   if (first === undefined) return { doing: `it begins the calls of its turn`, turn, ...(since && { since }) }
@@ -98,10 +102,18 @@ async function sayTurn(step: PendingStep, told: Told): Promise<Said> {
   return { doing: `it runs ${commands.join(' and ')}`, turn, since: new Date(first.sinceMs) }
 }
 
-/** How many turns of this life the agent has answered. */
-async function answersOf({ store, job, rollout }: Told, incarnation: number): Promise<number> {
-  const turns = `${rolloutPrefix(job, rollout)}i${incarnation}/p${turnsPhase}/turns/`
-  return (await store.list(turns)).filter((key) => key.endsWith('.answer.json')).length
+/** The phase in which the agent works in this life, and how many turns of it are answered. */
+async function turnsOf(
+  { store, job, rollout }: Told,
+  incarnation: number,
+): Promise<{ phase: number; answers: number }> {
+  const prefix = `${rolloutPrefix(job, rollout)}i${incarnation}/`
+  const keys = (await store.list(prefix)).map((key) => key.slice(prefix.length))
+  // The turns of a task of one part are phase 1; those of a step follow on its preparation.
+  const prepared = keys.map((key) => Number(/^p(\d+)\/prepared\.json$/.exec(key)?.[1] ?? 0))
+  const phase = Math.max(0, ...prepared) + 1
+  const answers = keys.filter((key) => key.startsWith(`p${phase}/turns/`) && key.endsWith('.answer.json'))
+  return { phase, answers: answers.length }
 }
 
 function sayCall(call: { tool: string; args: Readonly<Record<string, unknown>> } | undefined): string {

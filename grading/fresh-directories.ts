@@ -6,7 +6,7 @@
  * argument list holds. Parents are given to root before anything is made in them, or their owner could move it away.
  */
 export function freshDirectoriesScript(verifierUser: string | undefined): string {
-  const owner = verifierUser === undefined ? '' : `chown '${verifierUser.replaceAll("'", `'\\''`)}' /logs/verifier`
+  const owner = ownerLine(verifierUser)
   return `
 set -e
 for folder in /logs /tests; do
@@ -26,4 +26,19 @@ for left in /logs/verifier/* /tests/* /tests/.[!.]* /tests/..?*; do
   if [ -e "$left" ] || [ -L "$left" ]; then echo "cannot remove $left" >&2; exit 1; fi
 done
 `
+}
+
+/** For a sandbox that only the verifier has: its image brings `/tests`, so only the log folder is made anew. */
+export function freshLogsScript(verifierUser: string | undefined): string {
+  return `
+set -e
+rm -rf /logs/verifier
+mkdir -p /logs/verifier
+chmod 755 /logs/verifier
+${ownerLine(verifierUser)}
+`
+}
+
+function ownerLine(verifierUser: string | undefined): string {
+  return verifierUser === undefined ? '' : `chown '${verifierUser.replaceAll("'", `'\\''`)}' /logs/verifier`
 }

@@ -1,5 +1,5 @@
 import type { Failure } from './failure.ts'
-import type { AgentEnd, Integrity, PhaseTimes, Rewards, RolloutState } from './grade.ts'
+import type { AgentEnd, Integrity, PhaseTimes, Rewards, RolloutState, StepResult } from './grade.ts'
 import type { JobOptions, PlannedRollout } from './job.ts'
 import type { ScheduledStart, Verdict } from './schedule.ts'
 
@@ -54,10 +54,57 @@ export interface PlanResult {
   readonly first: readonly PlannedRollout[]
 }
 
-export interface OpenedRollout {
-  readonly lease: Lease
+/** What a workflow needs to know of one part of a task: of the task itself, or of a step. */
+export interface PartPlan {
   readonly agentTimeoutMs: number
   readonly verifierTimeoutMs: number
+  /** Its tests run in a sandbox of their own. */
+  readonly separate?: true
+}
+
+export interface StepPlan extends PartPlan {
+  readonly name: string
+  /** Least rewards by name; below one, or without it, the remaining steps are left out. */
+  readonly minReward?: Rewards
+}
+
+/** The time limits are the task's own; a task of several steps goes by those of its steps. */
+export interface OpenedRollout extends PartPlan {
+  readonly lease: Lease
+  /** Absent for a task of one part. */
+  readonly steps?: readonly StepPlan[]
+  /** With `steps`: what they come to together. */
+  readonly rewardStrategy?: 'mean' | 'final'
+}
+
+/** Which sandbox of the incarnation is meant: the agent's own, or a verifier's, one for each grading attempt. */
+export interface VerifierRole {
+  /** The phase of the grading attempt that it is for. */
+  readonly phase: number
+  /** Absent for a task of one part. */
+  readonly step?: number
+}
+
+export interface OpenInput extends RolloutRef {
+  /** Absent: the agent's sandbox. */
+  readonly verifier?: VerifierRole
+}
+
+/** Something done in the agent's sandbox for one part of the task, in a phase of its own. */
+export interface PartInput extends RolloutRef {
+  readonly lease: Lease
+  readonly phase: number
+  /** Absent for a task of one part. */
+  readonly step?: number
+}
+
+export interface PreparedStep {
+  readonly prepared: true
+}
+
+export interface CollectedArtifacts {
+  /** How many artifacts there were. */
+  readonly collected: number
 }
 
 /** The worker shuts down: schedule the same activity again, with the same keys. */
@@ -67,9 +114,7 @@ export interface HandedOver {
   readonly tookMs?: number
 }
 
-export interface TurnsInput extends RolloutRef {
-  readonly lease: Lease
-  readonly phase: number
+export interface TurnsInput extends PartInput {
   /** First turn to take. */
   readonly turn: number
   /** How much time the agent has left, in milliseconds; it passes while a worker holds the sandbox. */
@@ -88,11 +133,14 @@ export interface TurnsResult {
   readonly tookMs?: number
 }
 
-export interface GradeInput extends RolloutRef {
-  readonly lease: Lease
-  /** A phase of its own for each grading attempt: exec ids never repeat. */
-  readonly phase: number
+/** `phase` is one of its own for each grading attempt: exec ids never repeat. */
+export interface GradeInput extends PartInput {
   readonly attempt: number
+  /**
+   * The verifier has a sandbox of its own, which `lease` is about; the artifacts that it gets were collected in this
+   * phase.
+   */
+  readonly collectedPhase?: number
 }
 
 export interface GradeResult {
@@ -105,6 +153,10 @@ export interface RecordInput extends RolloutRef {
   readonly failure?: Failure
   readonly grade?: GradeResult
   readonly agentEnd?: AgentEnd
+  /** Of a task of several steps: those that were begun. */
+  readonly steps?: readonly StepResult[]
+  /** The artifacts of the last part begun have been collected already. */
+  readonly isCollected?: true
   /** Absent when the sandbox was never open or is lost: nothing can be fetched from it. */
   readonly lease?: Lease
   readonly phase: number
@@ -132,10 +184,18 @@ export interface ReleaseInput extends JobRef {
   readonly place?: string
   /** Those to be released here. */
   readonly incarnations: readonly number[]
+  /** Sandboxes of separate verifiers that may still be there; never kept. */
+  readonly verifiers?: readonly VerifierPlace[]
   /** The one that ends with the rollout: the keep policy is about its sandbox alone. */
   readonly last: number
   /** Nobody knows what became of opening the last one: its sandbox may still appear. */
   readonly mayAppear: boolean
+}
+
+/** A separate verifier's sandbox, by what its name is derived from. */
+export interface VerifierPlace {
+  readonly incarnation: number
+  readonly phase: number
 }
 
 export interface SummaryResult {
@@ -170,8 +230,10 @@ export interface Activities {
   planJob(input: JobRef & { proofKey: string; firstCount: number }): Promise<PlanResult>
   listRollouts(input: JobRef & { from: number; count: number }): Promise<readonly PlannedRollout[]>
   placeRollout(input: RolloutRef): Promise<Placement>
-  openRollout(input: RolloutRef): Promise<OpenedRollout | HandedOver>
+  openRollout(input: OpenInput): Promise<OpenedRollout | HandedOver>
+  prepareStep(input: PartInput): Promise<PreparedStep | HandedOver>
   runTurns(input: TurnsInput): Promise<TurnsResult | HandedOver>
+  collectArtifacts(input: PartInput): Promise<CollectedArtifacts | HandedOver>
   gradeRollout(input: GradeInput): Promise<GradeResult | HandedOver>
   recordRollout(input: RecordInput): Promise<RolloutOutcome>
   releaseSandbox(input: ReleaseInput): Promise<void>

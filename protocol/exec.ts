@@ -74,4 +74,6 @@ export const gradingCalls = {
   reward: 4,
   rewardAgain: 5,
   commands: 6,
+  artifacts: 7,
+  grader: 8,
 } as const

@@ -24,6 +24,16 @@ const kinds = {
   },
   'image-build-failed': { actor: 'author', retry: false, meaning: 'The Dockerfile of the task does not build.' },
   'image-missing': { actor: 'author', retry: false, meaning: 'The image does not exist where the sandbox is made.' },
+  'healthcheck-failed': {
+    actor: 'author',
+    retry: false,
+    meaning: 'The health check of the task’s environment, or of one of its steps, did not pass in time.',
+  },
+  'step-setup-failed': {
+    actor: 'author',
+    retry: false,
+    meaning: 'The setup.sh of a step failed, so that its agent was not started.',
+  },
   'configuration-invalid': { actor: 'operator', retry: false, meaning: 'An option or a setting is wrong.' },
   'payload-too-large': {
     actor: 'operator',
@@ -82,6 +92,16 @@ const kinds = {
     retry: false,
     meaning: 'The reward file changed after the test script had ended.',
   },
+  'artifacts-missing': {
+    actor: 'operator',
+    retry: false,
+    meaning: 'What was to be graded again is not in the store, or not whole.',
+  },
+  'integrity-too-weak': {
+    actor: 'grader',
+    retry: false,
+    meaning: 'The grade is easier to forge than --require-integrity accepts.',
+  },
   cancelled: { actor: 'operator', retry: false, meaning: 'The job was cancelled.' },
   internal: { actor: 'operator', retry: true, meaning: 'Rollcall itself has a bug; the message says where.' },
 } as const satisfies Record<string, FailureKind>
@@ -103,7 +123,7 @@ export function isFailureCode(value: unknown): value is FailureCode {
 
 /** Codes that end one grading attempt; the workflow may grade again in the surviving sandbox. */
 export function isGradingFailure(code: FailureCode): boolean {
-  return kinds[code].actor === 'grader' && code !== 'grade-tampered'
+  return kinds[code].actor === 'grader' && code !== 'grade-tampered' && code !== 'integrity-too-weak'
 }
 
 /**

@@ -15,6 +15,8 @@ export function jobOptions(overrides: Partial<JobOptions> = {}): JobOptions {
     limits: { maxTurns: 10, agentTimeoutMs: 1_000 },
     sandboxLoss: { policy: 'fail', maxIncarnations: 1, hostLostMs: 120_000 },
     gradingAttempts: 1,
+    timeoutMultipliers: {},
+    ignoreDockerImage: false,
     keep: 'never',
     ...overrides,
   }

@@ -1,36 +1,66 @@
 import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { extract } from 'tar-stream'
+import type { ArtifactRecord } from '../protocol/grade.ts'
 import { hasCode } from './export-files.ts'
 import type { Readable } from 'node:stream'
 
 /**
- * Files and folders that one rollout's artifacts may come to: in a tar of a gigabyte there is room for millions, and for
- * a thousand times as many folders as files.
+/**
+ * Files and folders that one artifact may come to: in a tar of a gigabyte there is room for millions, and for a thousand
+ * times as many folders as files.
  */
 const mostNames = 50_000
 
 /**
- * Unpacks a rollout's artifacts into `folder`, all at once by renaming: a crash leaves none of it. The tar comes out of
- * a sandbox, so only plain files with paths that stay inside the folder are taken; links and devices are left out. Of one
- * that is cut, no tar at all, or of more names than `mostNames`, what comes before is taken.
+ * Unpacks what was collected into `folder`, with Harbor's manifest beside it, all at once by renaming: a crash leaves none
+ * of it. The tars come out of a sandbox, so only plain files with paths that stay inside the folder are taken; links and
+ * devices are left out. Of one that is cut, no tar at all, or of more names than `mostNames`, what comes before is taken.
  * A folder that is there already has been unpacked before and stays.
  */
-export async function unpackArtifacts(tar: Readable, folder: string, most = mostNames): Promise<void> {
+export async function unpackArtifacts(
+  artifacts: readonly ArtifactRecord[],
+  { open, folder, most = mostNames }: { open: OpenTar; folder: string; most?: number },
+): Promise<void> {
+  if (artifacts.length === 0 || (await hasArtifacts(folder))) return
   const temporary = join(dirname(folder), `.artifacts.${randomUUID()}.tmp`)
   try {
     await mkdir(temporary, { recursive: true })
-    await unpackInto(tar, temporary, most)
+    for (const artifact of artifacts) await unpackOne(artifact, { open, temporary, most })
+    await writeFile(join(temporary, 'manifest.json'), `${JSON.stringify(artifacts.map(manifestEntry), undefined, 2)}\n`)
     await rename(temporary, folder)
   } catch (error) {
     if (!hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'EEXIST')) throw error
   } finally {
-    tar.destroy()
     await rm(temporary, { recursive: true, force: true })
   }
+}
+
+type OpenTar = (key: string) => Promise<Readable | undefined>
+
+async function unpackOne(
+  { key, type, source, destination }: ArtifactRecord,
+  { open, temporary, most }: { open: OpenTar; temporary: string; most: number },
+): Promise<void> {
+  const tar = key === undefined ? undefined : await open(key)
+  if (tar === undefined) return
+  const place = safePath(destination)
+  const single = type === 'file' && place !== undefined ? { from: basename(source), to: basename(place) } : undefined
+  try {
+    if (place === undefined) return
+    const folder = join(temporary, single ? dirname(place) : place)
+    await unpackInto(tar, { folder, most, ...(single === undefined ? {} : { single }) })
+  } finally {
+    tar.destroy()
+  }
+}
+
+/** Harbor's fields, and why something is not whole. */
+function manifestEntry({ source, destination, type, status, reason, bytes }: ArtifactRecord) {
+  return { source, destination, type: type ?? null, status, ...(reason ? { reason } : {}), ...(bytes ? { bytes } : {}) }
 }
 
 /** Whether artifacts have been unpacked there. */
@@ -43,14 +73,22 @@ export async function hasArtifacts(folder: string): Promise<boolean> {
   }
 }
 
-async function unpackInto(tar: Readable, folder: string, most: number): Promise<void> {
+interface Unpacking {
+  readonly folder: string
+  readonly most: number
+  /** The one file that is meant, and what it is to be called. */
+  readonly single?: { readonly from: string; readonly to: string }
+}
+
+async function unpackInto(tar: Readable, { folder, most, single }: Unpacking): Promise<void> {
   const entries = extract()
   tar.on('error', (error) => entries.destroy(error))
   tar.pipe(entries)
   const names = new Set<string>()
   try {
     for await (const entry of entries) {
-      const inside = entry.header.type === 'file' ? safePath(entry.header.name) : undefined
+      const named = entry.header.type === 'file' ? safePath(entry.header.name) : undefined
+      const inside = single === undefined || named === undefined ? named : named === single.from ? single.to : undefined
       if (inside !== undefined && !addNames(names, inside, most)) break
       const target = inside === undefined ? undefined : join(folder, inside)
       if (target === undefined || !(await writeEntry(entry, target))) entry.resume()

@@ -19,6 +19,7 @@ import { summarizeResults } from './summary.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Store } from '../store/store.ts'
+import { filesBelow } from '../testing/files-below.ts'
 
 const options = jobOptions({
   tasks: [
@@ -78,12 +79,6 @@ async function finishJob(store: Store, results: RolloutResult[]): Promise<void> 
 
 async function readJson(path: string): Promise<unknown> {
   return JSON.parse(await readFile(path, 'utf8'))
-}
-
-async function filesBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  const files = entries.filter((entry) => entry.isFile())
-  return files.map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1)).toSorted()
 }
 
 const rolloutFiles = [
@@ -346,18 +341,25 @@ test('artifacts are unpacked; what would climb out of their folder or is no plai
   tar.entry({ name: 'report.txt/', type: 'directory' })
   tar.entry({ name: 'report.txt' }, 'a folder’s name')
   tar.finalize()
-  await put(store, keys.artifactsKey('j', graded.name), await buffer(tar))
-  await storeJob(store, [graded])
+  await storeJob(store, [await withArtifacts(store, await buffer(tar))])
   const folder = await exportJob({ store, job: 'j', jobsDir })
   expect(await filesBelow(join(folder, 'a.oracle.1/artifacts'))).toEqual([
-    'absolute.txt',
-    'link/passwd',
-    'logs/artifacts/report.txt',
-    'report.txt',
+    'manifest.json',
+    'out/absolute.txt',
+    'out/link/passwd',
+    'out/logs/artifacts/report.txt',
+    'out/report.txt',
   ])
   const everywhere = await filesBelow(join(jobsDir, '..'))
   expect(everywhere.filter((file) => file.endsWith('climbed.txt'))).toEqual([])
 })
+
+/** The graded rollout with one folder collected. */
+async function withArtifacts(store: Store, tar: Buffer): Promise<RolloutResult> {
+  const key = keys.collectedTarKey({ job: 'j', rollout: graded.name, incarnation: 1, phase: 3, index: 0 })
+  await put(store, key, tar)
+  return { ...graded, artifacts: [{ source: '/out', destination: 'out', type: 'directory', status: 'ok', key }] }
+}
 
 test('of artifacts with more names than a disk has room for, the first are unpacked', async () => {
   const { jobsDir } = await newPlace()
@@ -365,8 +367,11 @@ test('of artifacts with more names than a disk has room for, the first are unpac
   for (let file = 0; file < 4; file += 1) tar.entry({ name: `${file}/${'d/'.repeat(98)}f` }, '')
   tar.entry({ name: 'last' }, 'x')
   tar.finalize()
-  await unpackArtifacts(Readable.from([await buffer(tar)]), join(jobsDir, 'artifacts'), 250)
-  expect(await readdir(join(jobsDir, 'artifacts'))).toEqual(['0', '1'])
+  const bytes = await buffer(tar)
+  const artifact = { source: '/out', destination: 'out', type: 'directory' as const, status: 'ok' as const, key: 'k' }
+  const open = async () => Readable.from([bytes])
+  await unpackArtifacts([artifact], { open, folder: join(jobsDir, 'artifacts'), most: 250 })
+  expect(await readdir(join(jobsDir, 'artifacts/out'))).toEqual(['0', '1'])
   expect(await readdir(jobsDir)).toEqual(['artifacts'])
 })
 
@@ -379,18 +384,17 @@ async function artifactsTar(): Promise<Buffer> {
 }
 
 test.each([
-  ['is cut', async () => (await artifactsTar()).subarray(0, 50_000), ['whole.txt']],
-  ['is cut within a header', async () => (await artifactsTar()).subarray(0, 1_100), ['whole.txt']],
+  ['is cut', async () => (await artifactsTar()).subarray(0, 50_000), ['out/whole.txt']],
+  ['is cut within a header', async () => (await artifactsTar()).subarray(0, 1_100), ['out/whole.txt']],
   [
     'turns into nonsense',
     async () => Buffer.concat([(await artifactsTar()).subarray(0, 1024), Buffer.alloc(4096, 7)]),
-    ['whole.txt'],
+    ['out/whole.txt'],
   ],
   ['is none', async () => Buffer.alloc(5_000, 7), []],
 ])('of a tar of artifacts that %s, what comes before the damage is exported', async (_, tar, expected) => {
   const { store, jobsDir } = await newPlace()
-  await storeJob(store, [graded])
-  await put(store, keys.artifactsKey('j', graded.name), await tar())
-  const folder = await exportJob({ store, job: 'j', jobsDir })
-  expect(await readdir(join(folder, graded.name, 'artifacts'))).toEqual(expected)
+  await storeJob(store, [await withArtifacts(store, await tar())])
+  const found = await filesBelow(join(await exportJob({ store, job: 'j', jobsDir }), graded.name, 'artifacts'))
+  expect(found.filter((path) => path !== 'manifest.json')).toEqual(expected)
 })

@@ -3,16 +3,16 @@ import { pathToFileURL } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
 import pLimit from 'p-limit'
 import { RollcallError } from '../protocol/failure.ts'
-import { artifactsKey, lockKey, proofKey, rolloutPrefix, summaryKey } from '../store/keys.ts'
-import { hasArtifacts, unpackArtifacts } from './export-artifacts.ts'
+import { lockKey, proofKey, rolloutPrefix, summaryKey } from '../store/keys.ts'
+import { unpackArtifacts } from './export-artifacts.ts'
 import { exportObject, readTextFile, removeStaleFiles, replaceFile } from './export-files.ts'
-import { exportPaths } from './export-paths.ts'
+import { exportPaths, stepFolder } from './export-paths.ts'
 import { harborJobConfig, harborJobResult, harborTrialConfig, harborTrialResult } from './harbor-result.ts'
 import { harborJobLock, harborTrialLock } from './harbor-lock.ts'
 import { exceptionText, exportOracleFiles, jobLogText, trialLogText } from './harbor-logs.ts'
 import type { JsonObject } from './harbor-result.ts'
 import { readJobOptions, readPlan, readResults, readSummary } from './read-job.ts'
-import type { RolloutResult } from '../protocol/grade.ts'
+import type { Rewards, RolloutResult, StepResult } from '../protocol/grade.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { getJson } from '../store/stored-json.ts'
 import type { Store } from '../store/store.ts'
@@ -84,12 +84,34 @@ async function exportRollout({ store, folder, result, options }: RolloutExport):
   await removeStaleFiles(rolloutFolder)
   const prefix = rolloutPrefix(result.job, result.name)
   const keys = await store.list(prefix)
-  const paths = exportPaths(keys.map((key) => key.slice(prefix.length)))
+  const paths = exportPaths(
+    keys.map((key) => key.slice(prefix.length)),
+    result,
+  )
   for (const [key, path] of paths) await exportObject(store, prefix + key, join(rolloutFolder, path))
-  if (![...paths.values()].some(isRewardFile)) await writeReward(rolloutFolder, result)
-  await exportArtifacts(store, artifactsKey(result.job, result.name), join(rolloutFolder, 'artifacts'))
+  for (const part of partsOf(result)) await exportPart(part, { store, rolloutFolder, paths: new Set(paths.values()) })
   await exportHarborFiles({ store, folder: rolloutFolder, result, options })
   await replaceFile(resultPath, text)
+}
+
+/** What was graded: the rollout, or each of its steps, with the folder that is its own. */
+interface Part extends Pick<StepResult, 'rewards' | 'artifacts'> {
+  readonly folder: string
+}
+
+function partsOf(result: RolloutResult): Part[] {
+  if (result.steps === undefined) return [{ ...result, folder: '' }]
+  return result.steps.map((step) => ({ ...step, folder: stepFolder(step) }))
+}
+
+async function exportPart(
+  { rewards, artifacts = [], folder }: Part,
+  { store, rolloutFolder, paths }: { store: Store; rolloutFolder: string; paths: ReadonlySet<string> },
+): Promise<void> {
+  const rewardFiles = ['reward.txt', 'reward.json'].map((name) => `${folder}verifier/${name}`)
+  if (rewards && !rewardFiles.some((path) => paths.has(path))) await writeReward(join(rolloutFolder, folder), rewards)
+  const open = (key: string) => store.open(key)
+  await unpackArtifacts(artifacts, { open, folder: join(rolloutFolder, folder, 'artifacts') })
 }
 
 /** What Harbor's viewer and scripts look for beside the rollout's own objects. */
@@ -103,21 +125,12 @@ async function exportHarborFiles({ store, folder, result, options }: RolloutExpo
   await replaceFile(join(folder, 'config.json'), jsonText(harborTrialConfig(result, options)))
 }
 
-const isRewardFile = (path: string) => path === 'verifier/reward.txt' || path === 'verifier/reward.json'
-
 /** The reward file as Harbor would have read it, where the grader's own file was not kept. */
-async function writeReward(folder: string, { rewards }: RolloutResult): Promise<void> {
-  if (!rewards) return
+async function writeReward(folder: string, rewards: Rewards): Promise<void> {
   const [only, ...others] = Object.entries(rewards)
   if (only?.[0] === 'reward' && others.length === 0)
     await replaceFile(join(folder, 'verifier/reward.txt'), `${only[1]}\n`)
   else await replaceFile(join(folder, 'verifier/reward.json'), jsonText(rewards))
-}
-
-async function exportArtifacts(store: Store, key: string, folder: string): Promise<void> {
-  if (await hasArtifacts(folder)) return
-  const tar = await store.open(key)
-  if (tar) await unpackArtifacts(tar, folder)
 }
 
 async function exportJobFiles(files: {

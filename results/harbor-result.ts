@@ -3,7 +3,7 @@ import { passAtK, passRates } from './pass-rates.ts'
 import { sumOf } from './statistics.ts'
 import { mainReward, meanReward } from './summary.ts'
 import type { AgentSpec } from '../agents/agent.ts'
-import type { JobSummary, RolloutResult } from '../protocol/grade.ts'
+import type { JobSummary, RolloutResult, StepResult } from '../protocol/grade.ts'
 import type { JobOptions } from '../protocol/job.ts'
 
 /**
@@ -33,7 +33,7 @@ export function harborTrialResult(result: RolloutResult, context: TrialContext):
     agent_info: agentInfo(result, agentOf(result, context.options)),
     agent_result: agentResult(result),
     verifier_result: result.rewards ? { rewards: result.rewards } : null,
-    verifier_environment_mode: result.integrity === 'separate' ? 'separate' : 'shared',
+    verifier_environment_mode: verifierMode(result),
     exception_info: exceptionInfo(result),
     started_at: result.startedAt,
     finished_at: result.finishedAt,
@@ -41,7 +41,7 @@ export function harborTrialResult(result: RolloutResult, context: TrialContext):
     agent_setup: null,
     agent_execution: timing(result, 'turns'),
     verifier: timing(result, 'grade'),
-    step_results: null,
+    step_results: result.steps?.map((step) => stepResult(step, result)) ?? null,
     rollcall: result,
   }
 }
@@ -65,6 +65,7 @@ export function harborJobConfig(job: string, options: JobOptions): JsonObject {
     job_name: job,
     n_attempts: options.attempts,
     n_concurrent_trials: options.concurrency,
+    ...timeoutMultipliers(options),
     agents: options.agents.map(agentConfig),
     environment: environmentConfig(options),
     datasets: [{ name: options.taskset, task_names: options.tasks.map((task) => task.name) }],
@@ -107,6 +108,16 @@ export function harborJobResult(job: {
   }
 }
 
+function timeoutMultipliers({ timeoutMultipliers: by }: JobOptions): JsonObject {
+  return {
+    timeout_multiplier: by.all ?? 1,
+    agent_timeout_multiplier: by.agent ?? null,
+    verifier_timeout_multiplier: by.verifier ?? null,
+    agent_setup_timeout_multiplier: by.agentSetup ?? null,
+    environment_build_timeout_multiplier: by.environmentBuild ?? null,
+  }
+}
+
 function agentOf(result: RolloutResult, options: JobOptions): AgentSpec | undefined {
   const found = options.agents.find((agent) => agent.label === result.agent)
   return found && agentSpec(found)
@@ -138,6 +149,7 @@ function environmentConfig(options: JobOptions): JsonObject {
     ...(harborEnvironments.has(name) ? { type: name } : { type: null, import_path: `rollcall:${name}` }),
     kwargs,
     delete: options.keep === 'never',
+    force_build: options.ignoreDockerImage,
     override_cpus: cpus === undefined || cpus === null ? null : Math.ceil(cpus),
     override_memory_mb: memoryMiB ?? null,
     override_storage_mb: storageMiB ?? null,
@@ -166,7 +178,9 @@ function agentResult({ usage, turns, agentEnd }: RolloutResult): JsonObject {
   }
 }
 
-function exceptionInfo(result: RolloutResult): JsonObject | null {
+function exceptionInfo(
+  result: Pick<RolloutResult, 'failure' | 'finishedAt'> & { state?: RolloutResult['state'] },
+): JsonObject | null {
   if (!result.failure) return null
   return {
     // Harbor's scripts tell a cancelled trial from a broken one by this name.
@@ -177,7 +191,24 @@ function exceptionInfo(result: RolloutResult): JsonObject | null {
   }
 }
 
-function timing(result: RolloutResult, phase: 'open' | 'turns' | 'grade'): JsonObject | null {
+/** Harbor's is about the whole task; of several steps each has its own. */
+function verifierMode({ integrity, steps }: RolloutResult): 'separate' | 'shared' | null {
+  if (steps !== undefined) return null
+  return integrity === 'separate' ? 'separate' : 'shared'
+}
+
+function stepResult(step: StepResult, { finishedAt }: RolloutResult): JsonObject {
+  return {
+    step_name: step.name,
+    agent_result: step.agentEnd ? { metadata: { end: step.agentEnd } } : null,
+    verifier_result: step.rewards ? { rewards: step.rewards } : null,
+    exception_info: exceptionInfo({ ...step, finishedAt }),
+    agent_execution: timing(step, 'turns'),
+    verifier: timing(step, 'grade'),
+  }
+}
+
+function timing(result: Pick<RolloutResult, 'phases'>, phase: 'open' | 'turns' | 'grade'): JsonObject | null {
   const times = result.phases[phase]
   return times ? { started_at: times.startedAt, finished_at: times.finishedAt } : null
 }

@@ -24,7 +24,7 @@ const problemCodes: Readonly<Record<number, FileProblem>> = {
 
 /**
  * Unpacks a tar into a directory, which is made where it is missing; what is there already stays unless a file of the
- * same name comes. Unpacked beside it first and moved, so that nobody sees half a file. File modes are kept.
+ * same name comes, and so do the directory's own owner and mode. Unpacked beside it first and moved, so that nobody sees half a file. File modes are kept.
  * @param options.user who shall own the files; default root
  * @throws RollcallError `sandbox-lost` when the sandbox cannot take the files, `runtime-unsupported` without `tar`
  */
@@ -36,6 +36,7 @@ export async function uploadTree(
   await assertTar(runner)
   const { id, tar, directory, user = '' } = upload
   const script = `set -e
+[ -d "$RC_DIRECTORY" ] || made=1
 mkdir -p -- "$RC_DIRECTORY"
 cd -- "$RC_DIRECTORY"
 t=.rollcall-${id.scope}-${execName(id)}
@@ -45,8 +46,11 @@ tar -x -p -o -f - -C "$t"
 if [ -n "$RC_USER" ]; then
   g=$(id -g "$RC_USER" 2>/dev/null) || g=0
   chown -R "$RC_USER:$g" "$t"
+  [ -z "$made" ] || chown "$RC_USER:$g" .
 fi
-cp -a "$t/." .`
+for f in "$t"/* "$t"/.[!.]* "$t"/..?*; do
+  if [ -e "$f" ] || [ -L "$f" ]; then cp -a "$f" .; fi
+done`
   const env = { RC_DIRECTORY: directory, RC_USER: user }
   const result = await runner.exec(asRoot({ id, script, env, stdin: tar, timeoutMs: transferTimeoutMs }), options)
   assertDone(result, `Uploading files to ${directory}`)
@@ -83,7 +87,8 @@ export async function downloadTree(
     env: { RC_DIRECTORY: directory },
     timeoutMs: transferTimeoutMs,
     stdoutSink: sink,
-  }
+    isTransfer: true,
+  } as const
   assertDone(await runner.exec(asRoot(request), options), `Downloading ${directory}`)
 }
 

@@ -1,5 +1,6 @@
 /**
- * Records the histories that `workflows/replay.test.ts` replays: `node scripts/record-histories.ts`. Run it in the same
+ * Records the histories that `workflows/replay.test.ts` replays: `node scripts/record-histories.ts`, or
+ * only those that are named. Run it in the same
  * commit as a change that is guarded by a patch id; histories of earlier versions stay, named by version.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -83,6 +84,26 @@ const recordings: {
     },
     args: () => [rolloutInput],
   },
+  {
+    name: 'rollout-steps',
+    workflow: 'rolloutWorkflow',
+    script: {
+      openRollout: async ({ rollout, incarnation, verifier }) => {
+        const sandbox = `${rollout}-${incarnation}-${verifier?.phase ?? 'main'}`
+        const limits = { agentTimeoutMs: 60_000, verifierTimeoutMs: 60_000 }
+        return {
+          lease: { provider: 'fake', place: 'here', sandbox, incarnation, spec: 'spec' },
+          ...limits,
+          steps: [
+            { name: 'one', ...limits, minReward: { reward: 1 } },
+            { name: 'two', ...limits, separate: true },
+          ],
+          rewardStrategy: 'mean' as const,
+        }
+      },
+    },
+    args: () => [rolloutInput],
+  },
   { name: 'job-happy', workflow: 'jobWorkflow', script: { rollouts: 3 }, args: (id) => [jobInput(id, id)] },
   {
     name: 'job-sharded',
@@ -107,7 +128,10 @@ async function untilCancelled(): Promise<never> {
 
 const environment = await startServer({ 'limit.historyCount.suggestContinueAsNew': '40' })
 await mkdir(folder, { recursive: true })
-for (const recording of recordings) await record(recording)
+const only = process.argv.slice(2)
+for (const recording of recordings) {
+  if (only.length === 0 || only.includes(recording.name)) await record(recording)
+}
 await environment.teardown()
 
 async function record({ name, workflow, script, args, cancelWhen, alsoServed }: (typeof recordings)[number]) {

@@ -17,7 +17,6 @@ export const bundleKey = (hash: string): string => `bundles/${hash}.mjs`
 export const rolloutPrefix = (job: string, rollout: string): string => `jobs/${job}/rollouts/${rollout}/`
 export const resultKey = (job: string, rollout: string): string => `${rolloutPrefix(job, rollout)}result.json`
 export const traceKey = (job: string, rollout: string): string => `${rolloutPrefix(job, rollout)}trace.jsonl`
-export const artifactsKey = (job: string, rollout: string): string => `${rolloutPrefix(job, rollout)}artifacts.tar`
 
 const padded = (n: number): string => String(n).padStart(6, '0')
 
@@ -45,6 +44,20 @@ export const outputKey = (at: RolloutPlace & { exec: string; stream: 'stdout' | 
 /** Everything one grading attempt found: reward, integrity, evidence. */
 export const gradeKey = (at: RolloutPlace & { phase: number }): string =>
   `${incarnationPrefix(at)}p${at.phase}/grade.json`
+/** The sandbox of a separate verifier, made for the grading attempt of this phase. */
+export const verifierOpenedKey = (at: RolloutPlace & { phase: number }): string =>
+  `${incarnationPrefix(at)}p${at.phase}/opened.json`
+/** What a step's preparation did. */
+export const preparedKey = (at: RolloutPlace & { phase: number }): string =>
+  `${incarnationPrefix(at)}p${at.phase}/prepared.json`
+/** One run of a health check, from 0. */
+export const healthKey = (at: RolloutPlace & { phase: number; round: number }): string =>
+  `${incarnationPrefix(at)}p${at.phase}/health/${padded(at.round)}.json`
+/** What was collected in a phase, with the keys of its tars. */
+export const collectedKey = (at: RolloutPlace & { phase: number }): string =>
+  `${incarnationPrefix(at)}p${at.phase}/collected.json`
+export const collectedTarKey = (at: RolloutPlace & { phase: number; index: number }): string =>
+  `${incarnationPrefix(at)}p${at.phase}/artifacts/${padded(at.index)}.tar`
 /** Who entered the sandbox of an incarnation with `rollcall shell`: an object for each time, put before the shell opens. */
 export const enteredPrefix = (at: RolloutPlace): string => `${incarnationPrefix(at)}entered/`
 /** A file that a grading attempt left (`test-stdout.txt`, `reward.json`). */

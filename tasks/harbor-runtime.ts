@@ -1,14 +1,16 @@
 import type { Problem } from '../providers/contract/provider.ts'
-import type { ImageSource, Network, Resources } from '../providers/contract/runtime.ts'
+import type { Network, Resources } from '../providers/contract/runtime.ts'
 import type { HarborEnvironment, HarborTaskFile } from './harbor-schema.ts'
 import { shownValue } from './problems.ts'
 import type { TaskRuntime } from './task.ts'
 
-/** `[environment]` as a runtime. Fields that contradict each other are problems, found by `runtimeContradictions`. */
-export function runtimeOf(file: HarborTaskFile, image: ImageSource): TaskRuntime {
-  const environment = file.environment ?? {}
+/** `[environment]`, or a verifier's, as a runtime. Fields that contradict each other are found by `runtimeContradictions`. */
+export function runtimeOf(
+  environment: HarborEnvironment,
+  images: Pick<TaskRuntime, 'image' | 'dockerfile'>,
+): TaskRuntime {
   return {
-    image,
+    ...images,
     resources: resourcesOf(environment),
     limits: environment.build_timeout_sec ? { startTimeoutMs: milliseconds(environment.build_timeout_sec) } : {},
     ...networkOf(environment),
@@ -37,7 +39,7 @@ function resourcesOf(environment: HarborEnvironment): Resources {
 /** Harbor's default is the network; a task that does not state it has not asked for it (design §7). */
 function networkOf(environment: HarborEnvironment): { network: Network; networkAsked: boolean } {
   const legacy = environment.allow_internet === undefined ? undefined : legacyNetworkMode(environment.allow_internet)
-  const stated = environment.network_mode ?? legacy
+  const stated = environment.network_mode ?? (environment.allowed_hosts?.length ? 'allowlist' : legacy)
   if (stated === 'no-network') return { network: { mode: 'none' }, networkAsked: false }
   if (stated === 'allowlist') {
     return { network: { mode: 'allowlist', hosts: environment.allowed_hosts ?? [] }, networkAsked: true }
@@ -58,44 +60,74 @@ function mebibytes(size: string | undefined): number | undefined {
   return factor === undefined ? undefined : Math.max(1, Math.ceil(Number(amount) * factor))
 }
 
+/** Every `[environment]` of the file with where it stands. */
+export function environmentsOf(file: HarborTaskFile): [field: string, environment: HarborEnvironment][] {
+  const places: [string, HarborEnvironment | undefined][] = [
+    ['environment', file.environment],
+    ['verifier.environment', file.verifier?.environment],
+    ...(file.steps ?? []).map(({ verifier }, index): [string, HarborEnvironment | undefined] => [
+      `steps[${index}].verifier.environment`,
+      verifier?.environment,
+    ]),
+  ]
+  return places.flatMap(([field, environment]) => (environment === undefined ? [] : [[field, environment]]))
+}
+
 /** Pairs of fields that say different things, and fields that make no sense without another. */
 export function runtimeContradictions(file: HarborTaskFile): Problem[] {
-  const environment = file.environment ?? {}
+  return environmentsOf(file).flatMap(([field, environment]) =>
+    contradictions(environment).map((problem) => ({ ...problem, field: `${field}.${problem.field}` })),
+  )
+}
+
+function contradictions(environment: HarborEnvironment): Problem[] {
   const { memory, storage, allow_internet: allowInternet, network_mode: mode } = environment
   return [
     ...oneSize('memory', memory, environment.memory_mb),
     ...oneSize('storage', storage, environment.storage_mb),
     ...problemIf(allowInternet !== undefined && mode !== undefined && legacyNetworkMode(allowInternet) !== mode, {
-      field: 'environment.allow_internet',
+      field: 'allow_internet',
       value: shownValue(allowInternet),
-      expected: `nothing else than environment.network_mode, which is ${shownValue(mode)}; remove the deprecated one`,
+      expected: `nothing else than network_mode, which is ${shownValue(mode)}; remove the deprecated one`,
     }),
-    ...problemIf(mode === 'allowlist' && !environment.allowed_hosts?.length, {
-      field: 'environment.allowed_hosts',
-      value: shownValue(environment.allowed_hosts ?? []),
+    ...hostProblems(environment),
+    ...problemIf(Boolean(environment.gpu_types?.length) && !environment.gpus, {
+      field: 'gpu_types',
+      value: shownValue(environment.gpu_types),
+      expected: 'none unless gpus is 1 or more',
+    }),
+  ]
+}
+
+/** Hosts without a mode mean an allowlist, as in Harbor. */
+function hostProblems({
+  network_mode: mode,
+  allowed_hosts: hosts,
+  allow_internet: legacy,
+}: HarborEnvironment): Problem[] {
+  const field = 'allowed_hosts'
+  return [
+    ...problemIf(mode === 'allowlist' && !hosts?.length, {
+      field,
+      value: shownValue(hosts ?? []),
       expected: 'at least one host when network_mode is "allowlist"',
     }),
-    ...problemIf(mode !== 'allowlist' && Boolean(environment.allowed_hosts?.length), {
-      field: 'environment.allowed_hosts',
-      value: shownValue(environment.allowed_hosts),
-      expected: 'none unless environment.network_mode is "allowlist"',
-    }),
-    ...problemIf(Boolean(environment.gpu_types?.length) && !environment.gpus, {
-      field: 'environment.gpu_types',
-      value: shownValue(environment.gpu_types),
-      expected: 'none unless environment.gpus is 1 or more',
+    ...problemIf(Boolean(hosts?.length) && (mode ?? (legacy === false ? 'no-network' : 'allowlist')) !== 'allowlist', {
+      field,
+      value: shownValue(hosts),
+      expected: 'none unless network_mode is "allowlist"',
     }),
   ]
 }
 
 function oneSize(name: string, legacy: string | undefined, current: number | undefined): Problem[] {
   return problemIf(legacy !== undefined && current !== undefined && mebibytes(legacy) !== current, {
-    field: `environment.${name}`,
+    field: name,
     value: shownValue(legacy),
-    expected: `the same as environment.${name}_mb, which is ${current}; remove the deprecated one`,
+    expected: `the same as ${name}_mb, which is ${current}; remove the deprecated one`,
   })
 }
 
-function problemIf(condition: boolean, problem: Problem): Problem[] {
+export function problemIf(condition: boolean, problem: Problem): Problem[] {
   return condition ? [problem] : []
 }

@@ -35,21 +35,30 @@ const networkPolicy = {
   allowed_hosts: z.array(host, 'a list of hosts').optional(),
 }
 
-const healthcheck = z.strictObject({
-  command: text,
-  interval_sec: seconds.optional(),
-  timeout_sec: seconds.optional(),
-  start_period_sec: secondsOrZero.optional(),
-  start_interval_sec: seconds.optional(),
-  retries: count.optional(),
-})
+const command = text.refine((value) => value.trim() !== '', 'a shell command')
+
+const source = text
+  .refine((path) => path.trim() !== '', 'a path in the sandbox')
+  .refine((path) => !climbs(path), 'a path without ".." in it')
+
+const healthcheck = z.strictObject(
+  {
+    command,
+    interval_sec: secondsOrZero.optional(),
+    timeout_sec: seconds.optional(),
+    start_period_sec: secondsOrZero.optional(),
+    start_interval_sec: secondsOrZero.optional(),
+    retries: count.optional(),
+  },
+  'a table',
+)
 
 const environment = z.strictObject(
   {
     ...networkPolicy,
     build_timeout_sec: seconds.optional(),
     docker_image: image.optional(),
-    os: z.enum(['linux', 'windows'], '"linux"').optional(),
+    os: z.preprocess(lowered, z.enum(['linux', 'windows'], '"linux"')).optional(),
     cpus: z.number('a number of CPUs above 0').positive('a number of CPUs above 0').optional(),
     memory_mb: mebibytes.optional(),
     storage_mb: mebibytes.optional(),
@@ -58,7 +67,7 @@ const environment = z.strictObject(
     tpu: free.optional(),
     mcp_servers: z.array(free, 'a list of tables').optional(),
     env: env.optional(),
-    skills_dir: text.optional(),
+    skills_dir: source.optional(),
     workdir: absolutePath.optional(),
     healthcheck: healthcheck.optional(),
     memory: size.optional(),
@@ -68,17 +77,39 @@ const environment = z.strictObject(
   'a table',
 )
 
-const artifact = z.union([
-  text,
-  z.strictObject({
-    source: text,
-    destination: text.optional(),
+const destination = text.refine(
+  (path) => !path.startsWith('/') && !climbs(path) && !path.includes('\\'),
+  'a path relative to artifacts/, without ".." and \\',
+)
+const artifactTable = z.strictObject(
+  {
+    source,
+    destination: destination
+      .refine((path) => path.replace(/\/+$/, '') !== 'manifest.json', 'another name: manifest.json is the manifest’s')
+      .optional(),
     exclude: texts.optional(),
     service: text.optional(),
-  }),
-])
+  },
+  'a path in quotes, or a table',
+)
+/** A discriminating preprocess instead of a union, so that what is wrong within a table keeps its field's name. */
+const artifact = z.preprocess((given) => (typeof given === 'string' ? { source: given } : given), artifactTable)
+const artifacts = z.array(artifact, 'a list of paths')
+
+function lowered(given: unknown): unknown {
+  return typeof given === 'string' ? given.toLowerCase() : given
+}
+
+function climbs(path: string): boolean {
+  return path.split('/').includes('..')
+}
 
 const agent = z.strictObject({ ...networkPolicy, timeout_sec: seconds.optional(), user: user.optional() }, 'a table')
+
+const collect = z.strictObject(
+  { command, service: text.optional(), timeout_sec: seconds.optional(), user: user.optional() },
+  'a table',
+)
 
 const verifier = z.strictObject(
   {
@@ -88,7 +119,26 @@ const verifier = z.strictObject(
     user: user.optional(),
     environment_mode: z.enum(['shared', 'separate'], '"shared" or "separate"').optional(),
     environment: environment.optional(),
-    collect: z.array(free, 'a list of tables').optional(),
+    collect: z.array(collect, 'a list of tables').optional(),
+  },
+  'a table',
+)
+
+const reward = z.number('a finite number').finite()
+const minReward = z.union([reward, z.record(z.string(), reward)], 'a number, or a table of numbers by reward')
+
+const stepName = text.regex(
+  /^[A-Za-z0-9_][A-Za-z0-9_. -]{0,79}$/,
+  'the name of a folder below steps/: letters, digits, spaces, _ . and -, beginning with a letter, digit or _',
+)
+const step = z.strictObject(
+  {
+    name: stepName,
+    agent: agent.optional(),
+    verifier: verifier.optional(),
+    min_reward: minReward.optional(),
+    healthcheck: healthcheck.optional(),
+    artifacts: artifacts.optional(),
   },
   'a table',
 )
@@ -109,8 +159,8 @@ export const harborTaskSchema = z.strictObject({
   version: schemaVersion.optional(),
   source: text.optional(),
   multi_step_reward_strategy: z.enum(['mean', 'final'], '"mean" or "final"').optional(),
-  artifacts: z.array(artifact, 'a list of paths').optional(),
-  steps: z.array(free, 'a list of tables').optional(),
+  artifacts: artifacts.optional(),
+  steps: z.array(step, 'a list of tables').optional(),
   task: packageIdentity.optional(),
   metadata: free.optional(),
   agent: agent.optional(),
@@ -121,3 +171,7 @@ export const harborTaskSchema = z.strictObject({
 
 export type HarborTaskFile = z.infer<typeof harborTaskSchema>
 export type HarborEnvironment = z.infer<typeof environment>
+export type HarborVerifier = z.infer<typeof verifier>
+export type HarborHealthcheck = z.infer<typeof healthcheck>
+export type HarborArtifact = z.infer<typeof artifact>
+export type HarborStep = z.infer<typeof step>

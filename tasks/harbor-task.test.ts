@@ -95,7 +95,8 @@ describe('a task directory in Harbor’s format', () => {
       mounts: [],
     })
     expect(task.agent).toEqual({})
-    expect(task.verifier).toEqual({ timeoutMs: 600_000, env: {} })
+    expect(task.verifier).toEqual({ timeoutMs: 600_000, env: {}, mode: 'shared', collect: [] })
+    expect(task).toMatchObject({ steps: [], artifacts: [], rewardStrategy: 'mean' })
   })
 
   test('the legacy forms of schema 1.0 mean the same as today’s', async () => {
@@ -168,7 +169,7 @@ describe('a task directory in Harbor’s format', () => {
     ['[environment]\nmemory = "much"', 'environment.memory is "much": expected a size such as "2G" or "512M"'],
     [
       '[environment]\nmemory = "2G"\nmemory_mb = 512',
-      'environment.memory is "2G": expected the same as environment.memory_mb, which is 512; remove the deprecated one',
+      'environment.memory is "2G": expected the same as memory_mb, which is 512; remove the deprecated one',
     ],
     ['[environment]\nworkdir = "app"', 'environment.workdir is "app": expected an absolute path'],
     [
@@ -184,8 +185,8 @@ describe('a task directory in Harbor’s format', () => {
       'environment.allowed_hosts is []: expected at least one host when network_mode is "allowlist"',
     ],
     [
-      '[environment]\nallowed_hosts = ["example.com"]',
-      'environment.allowed_hosts is ["example.com"]: expected none unless environment.network_mode is "allowlist"',
+      '[environment]\nnetwork_mode = "public"\nallowed_hosts = ["example.com"]',
+      'environment.allowed_hosts is ["example.com"]: expected none unless network_mode is "allowlist"',
     ],
     [
       '[environment]\nnetwork_mode = "allowlist"\nallowed_hosts = ["https://example.com:443"]',
@@ -193,12 +194,9 @@ describe('a task directory in Harbor’s format', () => {
     ],
     [
       '[environment]\nnetwork_mode = "public"\nallow_internet = false',
-      'environment.allow_internet is false: expected nothing else than environment.network_mode, which is "public"; remove the deprecated one',
+      'environment.allow_internet is false: expected nothing else than network_mode, which is "public"; remove the deprecated one',
     ],
-    [
-      '[environment]\ngpu_types = ["T4"]',
-      'environment.gpu_types is ["T4"]: expected none unless environment.gpus is 1 or more',
-    ],
+    ['[environment]\ngpu_types = ["T4"]', 'environment.gpu_types is ["T4"]: expected none unless gpus is 1 or more'],
     [
       '[environment.env]\n"A-B" = "x"',
       'environment.env.A-B is "x": expected a variable name of letters, digits and _ as the key',
@@ -211,21 +209,14 @@ describe('a task directory in Harbor’s format', () => {
   })
 
   test.each([
-    ['[[steps]]\nname = "one"', 'steps is [{"name":"one"}]: expected one step'],
-    ['artifacts = ["/app/out"]', 'artifacts is ["/app/out"]: expected none'],
-    ['[verifier]\nenvironment_mode = "separate"', 'verifier.environment_mode is "separate": expected "shared"'],
-    ['[verifier.environment]\ncpus = 1', 'verifier.environment is {"cpus":1}: expected none'],
-    ['[[verifier.collect]]\ncommand = "ls"', 'verifier.collect is [{"command":"ls"}]: expected none'],
     ['[environment]\nos = "windows"', 'environment.os is "windows": expected "linux"'],
     ['[environment.tpu]\ntype = "v5"', 'environment.tpu is {"type":"v5"}: expected none'],
     ['[[environment.mcp_servers]]\nname = "m"', 'environment.mcp_servers is [{"name":"m"}]: expected none'],
-    ['[environment]\nskills_dir = "skills"', 'environment.skills_dir is "skills": expected none'],
-    ['[environment.healthcheck]\ncommand = "true"', 'environment.healthcheck is {"command":"true"}: expected none'],
     ['[agent]\nnetwork_mode = "no-network"', 'agent.network_mode is "no-network": expected the same as'],
-    ['[verifier]\nallowed_hosts = ["a.b"]', 'verifier.allowed_hosts is ["a.b"]: expected none'],
-    ['[environment.env]\nKEY = "${HOST_KEY:-x}"', 'environment.env.KEY is "${HOST_KEY:-x}": expected a plain text'],
-    ['[verifier.env]\nKEY = "${HOST_KEY}"', 'verifier.env.KEY is "${HOST_KEY}": expected a plain text'],
-    ['[solution.env]\nKEY = "a${B}"', 'solution.env.KEY is "a${B}": expected a plain text'],
+    ['[verifier]\nallowed_hosts = ["a.b"]', 'verifier.allowed_hosts is ["a.b"]: expected the same as'],
+    ['[environment.env]\nKEY = "${HOST_KEY-x}"', 'environment.env.KEY is "${HOST_KEY-x}": expected plain text'],
+    ['[verifier.env]\nKEY = "${HOST KEY}"', 'verifier.env.KEY is "${HOST KEY}": expected plain text'],
+    ['[solution.env]\nKEY = "a${B:?c}"', 'solution.env.KEY is "a${B:?c}": expected plain text'],
   ])('what cannot be honoured yet is refused by name: %j', async (toml, problem) => {
     const found = await tomlProblems(toml)
     expect(found).toHaveLength(1)
@@ -306,8 +297,8 @@ describe('a task directory in Harbor’s format', () => {
   test('files that ask for what is not supported are refused by name', async () => {
     const found = await problemsOf({ 'environment/docker-compose.yaml': 'services: {}', 'trajectory.json': '{}' })
     expect(found).toEqual([
-      'environment/docker-compose.yaml is present: expected no compose file: tasks of several services are not supported yet',
-      'trajectory.json is present: expected none: earlier context for the agent is not supported yet',
+      'environment/docker-compose.yaml is present: expected no compose file: tasks of several services are not supported; build one image with a Dockerfile',
+      'trajectory.json is present: expected none: earlier context for the agent is not supported; put it into instruction.md',
     ])
   })
 

@@ -27,11 +27,12 @@ export function problemsOfIssues(parsed: { error: z.ZodError; input: unknown; sc
 }
 
 function problemOfIssue(issue: z.core.$ZodIssue, input: unknown): Problem {
-  const value = valueAt(input, issue.path)
+  const path = heldPath(input, issue.path)
+  const value = valueAt(input, path)
   const isKeyIssue = issue.code === 'invalid_key'
   const expected = isKeyIssue ? (issue.issues[0]?.message ?? issue.message) : issue.message
   return {
-    field: fieldName(issue.path),
+    field: fieldName(path),
     ...(value === undefined ? {} : { value: shownValue(value) }),
     expected: isKeyIssue ? `${expected} as the key` : expected,
   }
@@ -52,7 +53,8 @@ function unknownKeys(
 
 /** Keys that a schema knows at a path, through optional fields and lists. */
 function knownKeys(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
-  if (schema instanceof z.ZodOptional) return knownKeys(schema.unwrap(), path)
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable) return knownKeys(schema.unwrap(), path)
+  if (schema instanceof z.ZodPipe) return knownKeys(schema.out, path)
   if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => knownKeys(option, path))
   const [head, ...rest] = path
   if (schema instanceof z.ZodArray) return knownKeys(schema.element, rest)
@@ -62,10 +64,20 @@ function knownKeys(schema: z.core.$ZodType, path: readonly PropertyKey[]): strin
   return next instanceof z.ZodType ? knownKeys(next, rest) : []
 }
 
+/** The path up to a value that holds nothing: a text that stands for a table has no fields to name. */
+function heldPath(input: unknown, path: readonly PropertyKey[]): readonly PropertyKey[] {
+  const end = path.findIndex((_, depth) => {
+    const value = valueAt(input, path.slice(0, depth + 1))
+    return value !== undefined && typeof value !== 'object'
+  })
+  return end === -1 ? path : path.slice(0, end + 1)
+}
+
 function fieldName(path: readonly PropertyKey[]): string {
   return path.reduce<string>((name, part) => {
     if (typeof part === 'number') return `${name}[${part}]`
-    return name === '' ? String(part) : `${name}.${String(part)}`
+    const key = /^[\w-]+$/.test(String(part)) ? String(part) : JSON.stringify(String(part))
+    return name === '' ? key : `${name}.${key}`
   }, '')
 }
 

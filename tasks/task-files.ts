@@ -16,7 +16,7 @@ export interface TaskFile {
 }
 
 /** Folders that a worker uploads into sandboxes: it holds each in memory, several times over while it sends it. */
-const uploadedFolders = ['tests', 'solution']
+const uploadedFolder = /^(?:tests|solution|steps\/[^/]+\/(?:tests|solution|workdir))(?=\/)/
 const maxUploadBytes = 256 * 1024 ** 2
 
 const maxFileBytes = 1024 ** 3
@@ -28,7 +28,8 @@ export async function listTaskFiles(directory: string): Promise<{ files: TaskFil
   const found = await Promise.all(paths.map((path) => inspect(root, path)))
   const files = found.flatMap((entry) => ('expected' in entry ? [] : [entry]))
   const wrong = found.flatMap((entry) => ('expected' in entry ? [entry] : []))
-  const problems = [...wrong, ...uploadedFolders.flatMap((folder) => uploadProblems(files, folder))]
+  const uploaded = new Set(files.flatMap(({ path }) => uploadedFolder.exec(path)?.[0] ?? []))
+  const problems = [...wrong, ...[...uploaded].flatMap((folder) => uploadProblems(files, folder))]
   return { files: files.toSorted((a, b) => (a.path < b.path ? -1 : 1)), problems }
 }
 

@@ -48,6 +48,8 @@ export function scriptedActivities(script: Partial<Activities> & { rollouts?: nu
       agentTimeoutMs: 60_000,
       verifierTimeoutMs: 60_000,
     }),
+    prepareStep: async () => ({ prepared: true }),
+    collectArtifacts: async () => ({ collected: 0 }),
     runTurns: async ({ turn }) => ({ turn: turn + 1, end: 'done' }),
     gradeRollout: async () => ({ rewards: { reward: 1 }, integrity: 'clean' }),
     recordRollout: async ({ state, failure, grade }) => ({

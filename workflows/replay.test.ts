@@ -21,9 +21,12 @@ async function replay(json: Record<string, unknown>, name: string): Promise<void
 }
 
 describe('histories of earlier versions go on with today’s workflows', () => {
-  test.each(['happy', 'retried', 'cancelled', 'continued-as-new'])('there is one of a rollout that was %s', (shape) => {
-    expect(names.some((name) => name.startsWith(`rollout-${shape}`))).toBe(true)
-  })
+  test.each(['happy', 'retried', 'cancelled', 'continued-as-new', 'steps'])(
+    'there is one of a rollout that was %s',
+    (shape) => {
+      expect(names.some((name) => name.startsWith(`rollout-${shape}`))).toBe(true)
+    },
+  )
 
   test.each(names)('%s', async (name) => replay(await read(name), name))
 })

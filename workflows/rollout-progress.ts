@@ -1,6 +1,6 @@
 import { setCurrentDetails, upsertMemo, uuid4 } from '@temporalio/workflow'
-import type { OpenedRollout } from '../protocol/activities.ts'
-import type { AgentEnd, PhaseTimes } from '../protocol/grade.ts'
+import type { OpenedRollout, VerifierPlace } from '../protocol/activities.ts'
+import type { AgentEnd, PhaseTimes, StepResult } from '../protocol/grade.ts'
 import type { RolloutPhase } from '../protocol/names.ts'
 import type { Placements } from './places.ts'
 
@@ -9,7 +9,11 @@ export interface Progress {
   readonly owner: string
   readonly startedAt: string
   incarnation: number
-  /** The latest phase in use: 0 is open, 1 the turns, then one for each grading attempt. */
+  /**
+   * The latest phase in use: 0 is open, 1 the turns, then one for each grading attempt, before which a separate
+   * verifier's artifacts are collected. Each step of a task has a phase for its preparation, its turns, its artifacts and
+   * each of its grading attempts.
+   */
   phase: number
   turn: number
   gradingAttempts: number
@@ -21,6 +25,14 @@ export interface Progress {
   /** How much of the agent's time its turns have taken, in milliseconds. */
   tookMs?: number
   agentEnd?: AgentEnd
+  /** Where the latest part's artifacts were collected; until then they are still in the sandbox. */
+  collectedPhase?: number
+  /** Steps of the task that were begun in this incarnation, the latest last. */
+  steps?: StepResult[]
+  /** How far the latest step has come. */
+  stepState?: 'prepare' | 'turns'
+  /** Sandboxes of separate verifiers that may still be there. */
+  verifiers?: VerifierPlace[]
   phases: PhaseTimes
 }
 
@@ -49,6 +61,9 @@ export function beginIncarnation(progress: Progress): void {
   delete progress.opened
   delete progress.tookMs
   delete progress.agentEnd
+  delete progress.collectedPhase
+  delete progress.steps
+  delete progress.stepState
 }
 
 /** Notes when a phase began and ended; one that goes on later keeps its beginning. */
@@ -57,19 +72,46 @@ export async function timed<Result>(
   phase: keyof PhaseTimes,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  const startedAt = progress.phases[phase]?.startedAt ?? now()
+  const began = now()
   try {
     return await work()
   } finally {
-    progress.phases = { ...progress.phases, [phase]: { startedAt, finishedAt: now() } }
+    const finishedAt = now()
+    const times = (phases: PhaseTimes) => ({
+      ...phases,
+      [phase]: { startedAt: phases[phase]?.startedAt ?? began, finishedAt },
+    })
+    progress.phases = times(progress.phases)
+    updateStep(progress, (step) => (phase === 'open' ? {} : { phases: times(step.phases) }))
   }
+}
+
+/** Changes what is known of the step at work, where the task has steps. */
+export function updateStep(progress: Progress, change: (step: StepResult) => Partial<StepResult>): void {
+  const step = progress.steps?.at(-1)
+  if (step === undefined) return
+  progress.steps = [...(progress.steps ?? []).slice(0, -1), { ...step, ...change(step), lastPhase: progress.phase }]
+}
+
+/** The next step: all that belonged to the one before it is over. */
+export function beginStep(progress: Progress, name: string): void {
+  progress.phase += 1
+  progress.turn = 0
+  delete progress.tookMs
+  delete progress.agentEnd
+  delete progress.collectedPhase
+  const step = { name, gradingAttempts: 0, phases: {}, firstPhase: progress.phase, lastPhase: progress.phase }
+  progress.steps = [...(progress.steps ?? []), step]
+  progress.stepState = 'prepare'
 }
 
 /** What a person sees of the rollout in the Temporal UI, as Markdown. */
 export function showRollout(progress: Progress, phase: RolloutPhase, notes: readonly string[] = []): void {
-  const { incarnation, opened, turn, gradingAttempts } = progress
+  const { incarnation, opened, turn, gradingAttempts, steps } = progress
+  const step = steps === undefined ? [] : [`step: ${steps.length} of ${opened?.steps?.length}, ${steps.at(-1)?.name}`]
   const rows = [
     `phase: **${phase}**`,
+    ...step,
     `turn: ${turn}`,
     `sandbox: ${opened?.lease.sandbox ?? 'none yet'} (incarnation ${incarnation})`,
     `grading attempts: ${gradingAttempts}`,

@@ -3,27 +3,15 @@ import { Context } from '@temporalio/activity'
 import { expect, test } from 'vitest'
 import type { Activities, RecordInput } from '../protocol/activities.ts'
 import { failing, policy, scriptedActivities } from '../testing/scripted-activities.ts'
+import { runScriptedRollout } from '../testing/scripted-rollout.ts'
 import { useTemporal } from '../testing/temporal.ts'
 import type { RolloutInput, rolloutWorkflow } from './rollout.ts'
 import { timing } from './timing.ts'
 
 const temporal = useTemporal({ dynamicConfig: { 'limit.historyCount.suggestContinueAsNew': '60' } })
 
-async function run(script: Parameters<typeof scriptedActivities>[0], input: Partial<RolloutInput> = {}) {
-  const { activities, calls } = scriptedActivities(script)
-  const taskQueue = randomUUID()
-  const worker = await temporal.worker(activities, taskQueue)
-  const { client } = temporal.environment()
-  const workflowId = randomUUID()
-  const outcome = await worker.runUntil(
-    client.workflow.execute<typeof rolloutWorkflow>('rolloutWorkflow', {
-      taskQueue,
-      workflowId,
-      args: [{ job: 'j', storeUrl: 'file:///none', rollout: 'task-0.oracle.1', policy, searchable: true, ...input }],
-    }),
-  )
-  return { outcome, calls, workflowId }
-}
+const run = (script: Parameters<typeof runScriptedRollout>[1], input: Partial<RolloutInput> = {}) =>
+  runScriptedRollout(temporal, script, input)
 
 /** A worker that is dead says nothing, not even that it was cancelled. */
 const silence: Activities['runTurns'] = async ({ turn }) => {

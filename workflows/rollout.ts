@@ -8,15 +8,18 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow'
-import type { GradeResult, Lease, OpenedRollout, RolloutOutcome, RolloutPolicy } from '../protocol/activities.ts'
+import type { GradeResult, Lease, OpenedRollout, PartPlan, Placement, ReleaseInput } from '../protocol/activities.ts'
+import type { RolloutOutcome, RolloutPolicy, StepPlan } from '../protocol/activities.ts'
+import type { StepResult } from '../protocol/grade.ts'
 import type { Failure, FailureCode } from '../protocol/failure.ts'
 import { isGradingFailure } from '../protocol/failure.ts'
 import { callActivity, untilKept } from './activity-stubs.ts'
 import { failureOf } from './failure-of.ts'
 import { byPlace, choosePlace, onReachQueue } from './places.ts'
-import { beginIncarnation, newProgress, showRollout, timed } from './rollout-progress.ts'
+import { beginIncarnation, beginStep, newProgress, showRollout, timed, updateStep } from './rollout-progress.ts'
 import type { Progress } from './rollout-progress.ts'
 import { attributesAtEnd } from './search-attributes.ts'
+import { combinedGrade, isBelow } from './step-rewards.ts'
 import { activityOptions, timing } from './timing.ts'
 
 export interface RolloutInput {
@@ -38,7 +41,8 @@ type Ending =
   | { readonly state: 'failed' | 'cancelled'; readonly failure: Failure }
 
 /**
- * One attempt by one agent at one task: open → turns → grade → record → release. A lost sandbox ends the incarnation,
+ * One attempt by one agent at one task: open → turns → grade → record → release; of a task of several steps: open, then
+ * prepare → turns → collect → grade for each. A separate verifier is opened and released around its grading. A lost sandbox ends the incarnation,
  * not the rollout. Release covers every incarnation that may have been opened, and runs also when cancelled.
  */
 export async function rolloutWorkflow(input: RolloutInput): Promise<RolloutOutcome> {
@@ -104,7 +108,7 @@ class Rollout {
   }
 
   async #recordWith(ending: Ending, lease?: Lease): Promise<RolloutOutcome> {
-    const { agentEnd, gradingAttempts, phase, phases, startedAt } = this.#progress
+    const { agentEnd, collectedPhase, gradingAttempts, phase, phases, startedAt, steps } = this.#progress
     return await callActivity(
       'recordRollout',
       { ...activityOptions.recordRollout, ...(lease === undefined ? {} : this.#reach()), summary: ending.state },
@@ -113,6 +117,8 @@ class Rollout {
         ...ending,
         ...(agentEnd === undefined ? {} : { agentEnd }),
         ...(lease === undefined ? {} : { lease }),
+        ...(collectedPhase === undefined ? {} : { isCollected: true }),
+        ...(steps === undefined ? {} : { steps: stepsAtEnd(steps, ending) }),
         phase: phase + 1,
         gradingAttempts,
         startedAt,
@@ -123,8 +129,43 @@ class Rollout {
 
   async #workInOneSandbox(): Promise<GradeResult | 'continue'> {
     const opened = (this.#progress.opened ??= await this.#open())
-    const ended = await this.#takeTurns(opened)
-    return ended ? await this.#grade(opened) : 'continue'
+    if (opened.steps !== undefined) return await this.#workInSteps(opened, opened.steps)
+    const ended = await this.#takeTurns(opened, opened)
+    return ended ? await this.#grade(opened, opened) : 'continue'
+  }
+
+  /** One step after the other, until one is not good enough. */
+  async #workInSteps(opened: OpenedRollout, plans: readonly StepPlan[]): Promise<GradeResult | 'continue'> {
+    const isDone = (index: number) => this.#progress.steps?.[index]?.rewards !== undefined
+    for (const [index, plan] of plans.entries()) {
+      if (!isDone(index) && !(await this.#workOnStep(opened, plan, index))) return 'continue'
+      if (isBelow(plan, this.#progress.steps?.[index]?.rewards ?? {})) break
+    }
+    return combinedGrade(this.#progress.steps ?? [], opened.rewardStrategy ?? 'mean')
+  }
+
+  /** False when the history has grown so long that the workflow must go on as new. */
+  async #workOnStep(opened: OpenedRollout, plan: StepPlan, index: number): Promise<boolean> {
+    if (this.#progress.steps?.[index] === undefined) beginStep(this.#progress, plan.name)
+    if (this.#progress.stepState === 'prepare') {
+      await this.#prepareStep(opened.lease)
+      this.#progress.phase += 1
+      this.#progress.stepState = 'turns'
+    }
+    if (!(await this.#takeTurns(opened, plan))) return false
+    updateStep(this.#progress, () =>
+      this.#progress.agentEnd === undefined ? {} : { agentEnd: this.#progress.agentEnd },
+    )
+    const grade = await this.#grade(opened, plan)
+    updateStep(this.#progress, () => grade)
+    return true
+  }
+
+  async #prepareStep(lease: Lease): Promise<void> {
+    const { startTimeoutMs } = this.#input.policy
+    showRollout(this.#progress, 'open')
+    const options = { ...activityOptions.prepareStep(startTimeoutMs), ...this.#reach(), summary: this.#stepName() }
+    await untilKept(() => callActivity('prepareStep', options, this.#part(lease)))
   }
 
   async #open(): Promise<OpenedRollout> {
@@ -159,25 +200,26 @@ class Rollout {
   }
 
   /** False when the history has grown so long that the workflow must go on as new. */
-  async #takeTurns(opened: OpenedRollout): Promise<boolean> {
+  async #takeTurns(opened: OpenedRollout, plan: PartPlan): Promise<boolean> {
     if (this.#progress.agentEnd !== undefined) return true
     this.#progress.phase = Math.max(this.#progress.phase, 1)
     return await timed(this.#progress, 'turns', async () => {
       while (this.#progress.agentEnd === undefined) {
         if (workflowInfo().continueAsNewSuggested) return false
         showRollout(this.#progress, 'turns')
-        await this.#takeSlice(opened)
+        await this.#takeSlice(opened.lease, plan)
       }
       return true
     })
   }
 
-  async #takeSlice({ lease, agentTimeoutMs }: OpenedRollout): Promise<void> {
-    const { phase, turn } = this.#progress
+  async #takeSlice(lease: Lease, { agentTimeoutMs }: PartPlan): Promise<void> {
+    const { turn } = this.#progress
     const result = await untilKept((wasHandedOver) => {
       const agentMs = Math.max(0, agentTimeoutMs - (this.#progress.tookMs ?? 0))
-      const options = { ...activityOptions.runTurns(agentMs), ...this.#reach(), summary: `from turn ${turn}` }
-      const input = { ...this.#ref(), lease, phase, turn, agentMs, sliceMs: timing.sliceMs }
+      const summary = this.#stepName(`from turn ${turn}`)
+      const options = { ...activityOptions.runTurns(agentMs), ...this.#reach(), summary }
+      const input = { ...this.#part(lease), turn, agentMs, sliceMs: timing.sliceMs }
       return this.#counted(callActivity('runTurns', options, { ...input, ...(wasHandedOver && { wasHandedOver }) }))
     })
     this.#progress.turn = result.turn
@@ -190,59 +232,129 @@ class Rollout {
     return result
   }
 
-  /** Only a grading failure is worth another attempt in the surviving sandbox. */
-  async #grade(opened: OpenedRollout): Promise<GradeResult> {
+  /** Only a grading failure is worth another attempt: in the surviving sandbox, or in a new one of the verifier's own. */
+  async #grade(opened: OpenedRollout, plan: PartPlan): Promise<GradeResult> {
+    const isWanted = plan.separate === true || opened.steps !== undefined
+    if (isWanted && this.#progress.collectedPhase === undefined) await this.#collect(opened.lease)
     showRollout(this.#progress, 'grade')
-    for (;;) {
+    let lostVerifiers = 0
+    for (let attempt = 1; ; attempt += 1) {
       this.#progress.phase += 1
       this.#progress.gradingAttempts += 1
+      updateStep(this.#progress, () => ({ gradingAttempts: attempt }))
       try {
-        return await timed(this.#progress, 'grade', () => this.#gradeOnce(opened))
+        const gradeOnce = () =>
+          plan.separate ? this.#gradeApart(plan, attempt) : this.#gradeOnce(opened.lease, plan, attempt)
+        return await timed(this.#progress, 'grade', gradeOnce)
       } catch (error) {
         const { code } = failureOf(error)
-        if (!isGradingFailure(code) || this.#progress.gradingAttempts >= this.#input.policy.gradingAttempts) throw error
+        if (plan.separate && this.#mayReplaceVerifier(code, (lostVerifiers += 1))) attempt -= 1
+        else if (!isGradingFailure(code) || attempt >= this.#input.policy.gradingAttempts) throw error
       }
     }
   }
 
-  async #gradeOnce(opened: OpenedRollout): Promise<GradeResult> {
-    const { phase, gradingAttempts: attempt } = this.#progress
+  async #collect(lease: Lease): Promise<void> {
+    this.#progress.phase += 1
+    const options = { ...activityOptions.collectArtifacts, ...this.#reach(), summary: this.#stepName('artifacts') }
+    await untilKept(() => callActivity('collectArtifacts', options, this.#part(lease)))
+    this.#progress.collectedPhase = this.#progress.phase
+  }
+
+  /** In a sandbox of the verifier's own, which is gone afterwards; noted before it is made, for release. */
+  async #gradeApart(plan: PartPlan, attempt: number): Promise<GradeResult> {
+    const { incarnation, phase } = this.#progress
+    const { policy } = this.#input
+    const verifier = { phase, ...this.#step() }
+    this.#progress.verifiers = [...(this.#progress.verifiers ?? []), { incarnation, phase }]
+    let mayAppear = false
+    try {
+      const options = { ...activityOptions.openRollout(policy), ...this.#reach(), summary: this.#stepName('verifier') }
+      const { lease } = await untilKept(() => callActivity('openRollout', options, { ...this.#ref(), verifier }))
+      return await this.#gradeOnce(lease, plan, attempt)
+    } catch (error) {
+      mayAppear = mayHaveMade(error)
+      throw error
+    } finally {
+      await CancellationScope.nonCancellable(() => this.#releaseVerifiers(mayAppear))
+    }
+  }
+
+  async #gradeOnce(lease: Lease, plan: PartPlan, attempt: number): Promise<GradeResult> {
+    const { collectedPhase } = this.#progress
+    const apart = plan.separate && collectedPhase !== undefined ? { collectedPhase } : {}
+    const options = { ...activityOptions.gradeRollout(plan.verifierTimeoutMs), ...this.#reach() }
+    const summary = this.#stepName(`attempt ${attempt}`)
     return await untilKept(() =>
-      callActivity(
-        'gradeRollout',
-        {
-          ...activityOptions.gradeRollout(opened.verifierTimeoutMs),
-          ...this.#reach(),
-          summary: `attempt ${attempt}`,
-        },
-        { ...this.#ref(), lease: opened.lease, phase, attempt },
-      ),
+      callActivity('gradeRollout', { ...options, summary }, { ...this.#part(lease), attempt, ...apart }),
     )
   }
 
   /** Tries for its hour; the rollout ends all the same, and what is left then is the sweep's. @returns whether it is */
   async #release(state: Ending['state']): Promise<boolean> {
-    const { job, storeUrl, rollout } = this.#input
-    const { incarnation: last, openIsUnknown = false, owner, placements } = this.#progress
+    const { incarnation: last, openIsUnknown: mayAppear = false, placements, verifiers } = this.#progress
     const releases = byPlace(last, placements).map(async ({ incarnations, placement }) => {
-      const queue = placement === undefined ? {} : { taskQueue: placement.queue }
-      const where = placement === undefined ? {} : { place: placement.place }
-      const options = { ...activityOptions.releaseSandbox, ...queue, summary: `sandbox ${incarnations.join(', ')}` }
-      const input = { job, storeUrl, rollout, owner, state, incarnations, last, mayAppear: openIsUnknown, ...where }
-      try {
-        await callActivity('releaseSandbox', options, input)
-        return false
-      } catch (error) {
-        log.warn(`Sandbox ${incarnations.join(', ')} is left to the sweep: ${failureOf(error).message}`)
-        return true
-      }
+      const here = verifiers?.filter(({ incarnation }) => incarnations.includes(incarnation))
+      const left = here?.length ? { verifiers: here } : {}
+      return await this.#releaseAt(placement, { state, incarnations, ...left, mayAppear })
     })
     return (await Promise.all(releases)).includes(true)
+  }
+
+  /** Those that could not be removed now are left to the end. */
+  async #releaseVerifiers(mayAppear: boolean): Promise<void> {
+    const { incarnation, placements, verifiers = [] } = this.#progress
+    const here = verifiers.filter((verifier) => verifier.incarnation === incarnation)
+    const what = { state: 'graded' as const, incarnations: [], verifiers: here, mayAppear }
+    const left = await this.#releaseAt(placements?.[incarnation], what)
+    if (!left) this.#progress.verifiers = verifiers.filter((verifier) => verifier.incarnation !== incarnation)
+  }
+
+  async #releaseAt(
+    placement: Placement | undefined,
+    what: Pick<ReleaseInput, 'state' | 'incarnations' | 'verifiers' | 'mayAppear'>,
+  ): Promise<boolean> {
+    const { job, storeUrl, rollout } = this.#input
+    const { incarnation: last, owner } = this.#progress
+    const queue = placement === undefined ? {} : { taskQueue: placement.queue }
+    const where = placement === undefined ? {} : { place: placement.place }
+    const which = what.incarnations.length > 0 ? `sandbox ${what.incarnations.join(', ')}` : this.#stepName('verifier')
+    const options = { ...activityOptions.releaseSandbox, ...queue, summary: which }
+    const input = { job, storeUrl, rollout, owner, ...what, last, ...where }
+    try {
+      await callActivity('releaseSandbox', options, input)
+      return false
+    } catch (error) {
+      log.warn(`${which} is left to the sweep: ${failureOf(error).message}`)
+      return true
+    }
+  }
+
+  /** The agent's work is safe: only the sandbox of its verifier was lost. */
+  #mayReplaceVerifier(code: FailureCode, lost: number): boolean {
+    const { policy, maxIncarnations } = this.#input.policy.sandboxLoss
+    return code === 'sandbox-lost' && policy === 'restart' && lost < maxIncarnations
   }
 
   #mayRestart(code: FailureCode): boolean {
     const { policy, maxIncarnations } = this.#input.policy.sandboxLoss
     return isLoss(code) && policy === 'restart' && this.#progress.incarnation < maxIncarnations
+  }
+
+  /** The part of the task at work, for an activity of its own phase. */
+  #part(lease: Lease) {
+    const { phase } = this.#progress
+    return { ...this.#ref(), lease, phase, ...this.#step() }
+  }
+
+  #step(): { step?: number } {
+    const { steps } = this.#progress
+    return steps === undefined ? {} : { step: steps.length - 1 }
+  }
+
+  /** A one-line summary that names the step, where there are steps. */
+  #stepName(what?: string): string {
+    return [this.#progress.steps?.at(-1)?.name, what].filter((part) => part !== undefined).join(': ')
   }
 
   #ref() {
@@ -257,6 +369,14 @@ class Rollout {
     if (!this.#input.searchable) return
     upsertSearchAttributes(attributesAtEnd(outcome))
   }
+}
+
+/** The step at which the rollout ended bears its failure. */
+function stepsAtEnd(steps: readonly StepResult[], ending: Ending): StepResult[] {
+  const failure = ending.state === 'graded' ? undefined : ending.failure
+  return steps.map((step, index) =>
+    failure !== undefined && index === steps.length - 1 && step.rewards === undefined ? { ...step, failure } : step,
+  )
 }
 
 /** What a promise came to, to be looked at later. */

@@ -38,6 +38,8 @@ export const timing = {
   sandboxSilenceMs: 120_000,
   /** A file or service that is to be told a verdict is tried this long. */
   notifyMs: 3_600_000,
+  /** Preparing a step, and collecting what it left: uploads, downloads and commands of the task's author. */
+  prepareMs: 3_600_000,
   /** Fixed steps of grading around the tests: fresh directories, upload, reading the reward. */
   gradeOverheadMs: 10 * 60_000,
 } as const
@@ -75,6 +77,20 @@ export const activityOptions = {
     scheduleToCloseTimeout: limits.acquireTimeoutMs + limits.startTimeoutMs + timing.marginMs,
     retry: untilTimeout,
   }),
+  /** Uploads, a step's setup.sh and its health check; the limits of commands are kept in the sandbox. */
+  prepareStep: (startTimeoutMs: number) => ({
+    ...common,
+    startToCloseTimeout: startTimeoutMs + timing.prepareMs,
+    scheduleToCloseTimeout: 2 * (startTimeoutMs + timing.prepareMs),
+    retry: untilTimeout,
+  }),
+  /** Commands that make evidence, then at most 1 GiB out of the sandbox. */
+  collectArtifacts: {
+    ...common,
+    startToCloseTimeout: timing.prepareMs,
+    scheduleToCloseTimeout: 2 * timing.prepareMs,
+    retry: untilTimeout,
+  },
   /** One turn may be one long command, so an attempt may take all of the agent's time. */
   runTurns: (agentMs: number) => ({
     ...common,

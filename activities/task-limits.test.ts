@@ -1,0 +1,58 @@
+import { expect, test } from 'vitest'
+import { jobOptions } from '../protocol/job-options-fixture.ts'
+import { loadHarborTask } from '../tasks/harbor-task.ts'
+import { writeTask } from '../tasks/task-fixture.ts'
+import { agentSetupTimeoutMs, multiplied, planOf } from './task-limits.ts'
+import { resolveSpec } from './resolve-spec.ts'
+
+const steps = `
+[agent]
+timeout_sec = 10
+[verifier]
+timeout_sec = 20
+[[steps]]
+name = "one"
+min_reward = 0.5
+[steps.agent]
+timeout_sec = 1
+[[steps]]
+name = "two"
+[steps.verifier]
+timeout_sec = 2
+environment_mode = "separate"
+[steps.verifier.environment]
+docker_image = "verifier"
+`
+
+async function taskOf(toml: string) {
+  const loaded = await loadHarborTask(
+    await writeTask({ 'task.toml': toml, 'steps/one/instruction.md': '1', 'steps/two/instruction.md': '2' }),
+  )
+  if ('problems' in loaded) throw new Error(JSON.stringify(loaded.problems))
+  return loaded.task
+}
+
+test('the workflow is told each step’s limits, its least rewards and whether its verifier is separate', async () => {
+  const task = await taskOf(steps)
+  const common = { agentTimeoutMs: 10_000, verifierTimeoutMs: 20_000 }
+  expect(planOf(task, jobOptions())).toMatchObject({
+    rewardStrategy: 'mean',
+    steps: [
+      { ...common, name: 'one', agentTimeoutMs: 1_000, minReward: { reward: 0.5 } },
+      { ...common, name: 'two', verifierTimeoutMs: 2_000, separate: true },
+    ],
+  })
+})
+
+test('a phase’s own multiplier goes before the one for all', async () => {
+  const options = jobOptions({ timeoutMultipliers: { all: 3, agent: 0.5, environmentBuild: 2 } })
+  expect(multiplied(1_000, options, 'agent')).toBe(500)
+  expect(multiplied(1_000, options, 'verifier')).toBe(3_000)
+  const [one, two] = planOf(await taskOf(steps), options).steps ?? []
+  expect([one?.agentTimeoutMs, one?.verifierTimeoutMs]).toEqual([500, 60_000])
+  expect([two?.agentTimeoutMs, two?.verifierTimeoutMs]).toEqual([5_000, 6_000])
+  expect(agentSetupTimeoutMs(options)).toBe(3 * agentSetupTimeoutMs(jobOptions()))
+  const task = await taskOf(`[environment]\nbuild_timeout_sec = 7\n${steps}`)
+  const spec = resolveSpec({ task, agent: { name: 'a', next: async () => ({ done: true }) }, options })
+  expect(spec.limits.startTimeoutMs).toBe(14_000)
+})

@@ -1,0 +1,3 @@
+#!/bin/bash
+id -u > owned/bound
+ln -s /etc/motd owned/victim

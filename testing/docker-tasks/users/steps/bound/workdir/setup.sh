@@ -1,0 +1,4 @@
+#!/bin/bash
+set -e
+[ "$(id -u)" = 1234 ]
+echo more >> owned/mine

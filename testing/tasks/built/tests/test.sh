@@ -1,0 +1,3 @@
+#!/bin/bash
+[ "$(cat copied 2>/dev/null)" = built ] && r=1 || r=0
+echo $r > /logs/verifier/reward.txt

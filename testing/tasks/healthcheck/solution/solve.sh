@@ -1,0 +1,4 @@
+#!/bin/bash
+set -e
+[ -e /tmp/second ]
+echo healthy > /app/state

@@ -1,0 +1,2 @@
+STEP=first
+EXPECTED=first

@@ -1,0 +1,2 @@
+STEP=last
+EXPECTED=last

@@ -1,0 +1,2 @@
+STEP=second
+EXPECTED=second
