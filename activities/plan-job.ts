@@ -6,6 +6,7 @@ import type { Problem } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import { planKey } from '../store/keys.ts'
 import type { StoredPlan } from '../store/records.ts'
+import { taskTags } from '../tasks/task-tags.ts'
 import { agentTask } from './agent-task.ts'
 import type { JobContext } from './job-context.ts'
 import { resolveSpec } from './resolve-spec.ts'
@@ -27,6 +28,7 @@ export async function planJob(
   const plan = await putJsonOnce<StoredPlan>(context.store, planKey(input.job), {
     rollouts: listRollouts(context.options),
     policy: policyOf(context.options, specs),
+    tags: await tagsOf(context),
   })
   return {
     total: plan.rollouts.length,
@@ -99,8 +101,18 @@ function assertSecrets(specs: readonly TaskSpec[], services: ActivityServices): 
   )
 }
 
+async function tagsOf(context: JobContext): Promise<Record<string, readonly string[]>> {
+  const tasks = await Promise.all(context.options.tasks.map(({ name }) => context.task(name)))
+  return Object.fromEntries(tasks.map((task) => [task.name, taskTags(task)]))
+}
+
 /** Attempts outermost: with a small window every task is seen once before any is seen twice. */
 function listRollouts(options: JobOptions): PlannedRollout[] {
+  const only = options.rollouts === undefined ? undefined : new Set(options.rollouts)
+  return allRollouts(options).filter(({ name }) => only?.has(name) ?? true)
+}
+
+function allRollouts(options: JobOptions): PlannedRollout[] {
   const attempts = Array.from({ length: options.attempts }, (_, index) => index + 1)
   return attempts.flatMap((attempt) =>
     options.tasks.flatMap(({ name: task }) =>

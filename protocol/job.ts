@@ -70,7 +70,10 @@ export const jobOptionsSchema = z.object({
   }),
   gradingAttempts: z.number().int().min(1).max(3),
   keep: z.enum(['never', 'on-failure', 'always']),
+  /** The job whose rollouts this one runs again. */
   parentJob: z.string().optional(),
+  /** Only these rollouts, by name; default: every attempt of every agent at every task. */
+  rollouts: z.array(z.string()).min(1).optional(),
 })
 
 export type JobOptions = z.infer<typeof jobOptionsSchema>

@@ -31,7 +31,12 @@ export async function readJobOptions(store: Store, job: string): Promise<JobOpti
 
 /** All rollouts of a job in its order; undefined while it is being planned. */
 export async function readPlan(store: Store, job: string): Promise<readonly PlannedRollout[] | undefined> {
-  return (await getJson<StoredPlan>(store, planKey(job)))?.rollouts
+  return (await readStoredPlan(store, job))?.rollouts
+}
+
+/** What planning found; undefined while it goes on. */
+export function readStoredPlan(store: Store, job: string): Promise<StoredPlan | undefined> {
+  return getJson<StoredPlan>(store, planKey(job))
 }
 
 /** Results of the named rollouts that have ended, in the given order. */
@@ -53,11 +58,12 @@ export function readSummary(store: Store, job: string): Promise<JobSummary | und
 export async function readGrades(store: Store, job: string): Promise<{ summary: JobSummary; finished: boolean }> {
   const stored = await readSummary(store, job)
   if (stored) return { summary: stored, finished: true }
-  await readJobOptions(store, job)
-  const planned = await readPlan(store, job)
-  if (!planned) throw new RollcallError('configuration-invalid', notPlanned(job))
-  const names = planned.map((rollout) => rollout.name)
-  return { summary: summarizeResults({ job, results: await readResults(store, job, names) }), finished: false }
+  const { parentJob } = await readJobOptions(store, job)
+  const plan = await readStoredPlan(store, job)
+  if (!plan) throw new RollcallError('configuration-invalid', notPlanned(job))
+  const names = plan.rollouts.map((rollout) => rollout.name)
+  const results = await readResults(store, job, names)
+  return { summary: summarizeResults({ job, results, ...(plan.tags && { tags: plan.tags }), parentJob }), finished: false }
 }
 
 function notPlanned(job: string): string {
