@@ -81,6 +81,7 @@ async function filesBelow(folder: string): Promise<string[]> {
 
 const rolloutFiles = [
   'agent/i1-p1-000000.answer.json',
+  'agent/trajectory.json',
   'config.json',
   'execs/i1-1-0-0-0.stdout',
   'result.json',

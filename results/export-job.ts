@@ -7,6 +7,7 @@ import { artifactsKey, lockKey, rolloutPrefix, summaryKey } from '../store/keys.
 import { hasArtifacts, unpackArtifacts } from './export-artifacts.ts'
 import { exportObject, readTextFile, replaceFile } from './export-files.ts'
 import { exportPaths } from './export-paths.ts'
+import { TrajectoryReader } from './export-trajectory.ts'
 import { harborJobConfig, harborJobResult, harborTrialConfig, harborTrialResult } from './harbor-result.ts'
 import { readJobOptions, readPlan, readResults, readSummary } from './read-job.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
@@ -43,7 +44,8 @@ export async function exportJob(options: ExportOptions): Promise<string> {
   const names = options.rollouts ?? planned.map((rollout) => rollout.name)
   const results = await readResults(store, job, names)
   const limit = pLimit(exportConcurrency)
-  await Promise.all(results.map((result) => limit(() => exportRollout({ store, folder, result, options: jobOptions }))))
+  const shared = { store, folder, options: jobOptions, trajectories: new TrajectoryReader(store, jobOptions) }
+  await Promise.all(results.map((result) => limit(() => exportRollout({ ...shared, result }))))
   if (!options.rollouts)
     await exportJobFiles({ store, folder, job, options: jobOptions, results, total: planned.length })
   return folder
@@ -70,9 +72,10 @@ interface RolloutExport {
   readonly folder: string
   readonly result: RolloutResult
   readonly options: JobOptions
+  readonly trajectories: TrajectoryReader
 }
 
-async function exportRollout({ store, folder, result, options }: RolloutExport): Promise<void> {
+async function exportRollout({ store, folder, result, options, trajectories }: RolloutExport): Promise<void> {
   const rolloutFolder = join(folder, result.name)
   const resultPath = join(rolloutFolder, 'result.json')
   const text = jsonText(harborTrialResult(result, { uri: pathToFileURL(rolloutFolder).href, options }))
@@ -83,6 +86,7 @@ async function exportRollout({ store, folder, result, options }: RolloutExport):
   for (const [key, path] of paths) await exportObject(store, prefix + key, join(rolloutFolder, path))
   if (![...paths.values()].some(isRewardFile)) await writeReward(rolloutFolder, result)
   await exportArtifacts(store, artifactsKey(result.job, result.name), join(rolloutFolder, 'artifacts'))
+  await replaceFile(join(rolloutFolder, 'agent/trajectory.json'), jsonText(await trajectories.read(result)))
   await replaceFile(join(rolloutFolder, 'config.json'), jsonText(harborTrialConfig(result, options)))
   await replaceFile(resultPath, text)
 }

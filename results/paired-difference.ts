@@ -39,7 +39,10 @@ export function pairedDifference(pairs: readonly Pair[]): PairedDifference | und
   }
 }
 
-function intervalAround(differences: readonly number[], at: { mean: number; standardError: number }): {
+function intervalAround(
+  differences: readonly number[],
+  at: { mean: number; standardError: number },
+): {
   interval?: Interval
 } {
   return intervalOf({ ...at, freedom: differences.length - 1 })

@@ -63,7 +63,10 @@ export async function readGrades(store: Store, job: string): Promise<{ summary: 
   if (!plan) throw new RollcallError('configuration-invalid', notPlanned(job))
   const names = plan.rollouts.map((rollout) => rollout.name)
   const results = await readResults(store, job, names)
-  return { summary: summarizeResults({ job, results, ...(plan.tags && { tags: plan.tags }), parentJob }), finished: false }
+  return {
+    summary: summarizeResults({ job, results, ...(plan.tags && { tags: plan.tags }), parentJob }),
+    finished: false,
+  }
 }
 
 function notPlanned(job: string): string {

@@ -76,7 +76,5 @@ test('the summary keeps the fields that scripts depend on, in the order of the p
       },
     ],
   })
-  expect(statistics?.failures).toEqual([
-    { code: 'grader-failed', actor: 'grader', count: 1, rollouts: ['b.oracle.1'] },
-  ])
+  expect(statistics?.failures).toEqual([{ code: 'grader-failed', actor: 'grader', count: 1, rollouts: ['b.oracle.1'] }])
 })
