@@ -3,6 +3,7 @@ import { escapeControls } from '../results/terminal-text.ts'
 import { defineCancel } from './commands/cancel.ts'
 import { defineDoctor } from './commands/doctor.ts'
 import { definePause, defineResume } from './commands/pause.ts'
+import { defineReport } from './commands/report.ts'
 import { defineResults } from './commands/results.ts'
 import { defineRun } from './commands/run.ts'
 import { defineServer } from './commands/server.ts'
@@ -31,6 +32,7 @@ const commands: readonly DefineCommand[] = [
   defineStatus,
   defineWatch,
   defineResults,
+  defineReport,
   defineCancel,
   definePause,
   defineResume,
