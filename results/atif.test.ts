@@ -120,11 +120,11 @@ test('each part of a task is told before its own turns', () => {
   ]
   const turns = [turn(0, { done: true }), turn(0, { done: true }, { phase: 3 })]
   const made = trajectory(turns, { instructions })
-  expect(made.steps.map(({ source, message }) => `${source}: ${String(message)}`)).toEqual([
-    'user: first',
-    'agent: ',
-    'user: second',
-    'agent: ',
+  expect(made.steps.map(({ source, message }) => [source, message])).toEqual([
+    ['user', 'first'],
+    ['agent', ''],
+    ['user', 'second'],
+    ['agent', ''],
   ])
 })
 

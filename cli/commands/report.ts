@@ -12,9 +12,15 @@ export function defineReport(program: Command, host: CommandHost): void {
   program
     .command('report')
     .argument('<job>', 'id of the job')
-    .option('-o, --output <file>', 'where to write it; - is stdout; a file that is there is replaced (default: JOB.html)')
+    .option(
+      '-o, --output <file>',
+      'where to write it; - is stdout; a file that is there is replaced (default: JOB.html)',
+    )
     .description('Makes one HTML file out of a job: numbers, plots, every rollout with its trace. It needs no network.')
-    .addHelpText('after', '\nExamples:\n  rollcall report nightly-7\n  rollcall report nightly-7 -o public/index.html\n')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  rollcall report nightly-7\n  rollcall report nightly-7 -o public/index.html\n',
+    )
     .action(async (id: string, flags: { output?: string }) => host.exitWith(await report(id, flags, host.context)))
 }
 
@@ -51,6 +57,8 @@ function notes(job: string, { finished, unlisted, cutTraces, rollouts }: JobRepo
     ...(unlisted === 0 ? [] : [`${unlisted} of ${rollouts} rollouts are not listed, so that the file opens.`]),
     ...(cutTraces === 0
       ? []
-      : [`The traces of ${cutTraces} rollouts are not whole, so that the file opens; rollcall results ${job} --jobs-dir DIR has all.`]),
+      : [
+          `The traces of ${cutTraces} rollouts are not whole, so that the file opens; rollcall results ${job} --jobs-dir DIR has all.`,
+        ]),
   ]
 }

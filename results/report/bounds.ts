@@ -31,7 +31,7 @@ export interface Ends {
   readonly head: string
   readonly tail: string
   readonly left: number
-  readonly unit: 'characters' | 'bytes'
+  readonly unit: 'characters' | 'bytes' | 'bytes or more'
 }
 
 export function endsOf(text: string, most: number): Ends {

@@ -44,7 +44,13 @@ function markupOf(value: Content): string {
   return typeof value === 'string' ? escapeMarkup(escapeControls(value)) : value.map(markupOf).join('')
 }
 
-const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
 
 function escapeMarkup(text: string): string {
   return text.toWellFormed().replaceAll(/[&<>"']/g, (character) => entities[character] ?? character)

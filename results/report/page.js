@@ -104,7 +104,10 @@ const whiskers = {
       if (!intervals || !isDatasetVisible.call(this.chart, index)) continue
       for (const [at, point] of getDatasetMeta.call(this.chart, index).data.entries()) {
         if (!intervals[at]) continue
-        const [low, high] = [scales.y.getPixelForValue(intervals[at].low), scales.y.getPixelForValue(intervals[at].high)]
+        const [low, high] = [
+          scales.y.getPixelForValue(intervals[at].low),
+          scales.y.getPixelForValue(intervals[at].high),
+        ]
         ctx.beginPath()
         ctx.moveTo(point.x, low)
         ctx.lineTo(point.x, high)

@@ -19,12 +19,26 @@ export function reportPage(title: string, content: Html): string {
     "form-action 'none'",
   ].join('; ')
   return html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>${title}</title>
-<style>${new Html(style)}</style></head><body><main>${content}</main>
-<p id="script-error" class="bad" hidden></p>
-${scripts.map((script) => new Html(`<script>${script}</script>\n`))}</body></html>
-`.markup
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta http-equiv="Content-Security-Policy" content="${policy}" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <title>${title}</title>
+        ${inlined('style', style)}
+      </head>
+      <body>
+        <main>${content}</main>
+        <p id="script-error" class="bad" hidden></p>
+        ${scripts.map((script) => inlined('script', script))}
+      </body>
+    </html> `.markup
+}
+
+/** Exactly the text between the tags, since that is what the policy's hash is of. Our own files, not escaped. */
+function inlined(tag: 'style' | 'script', text: string): Html {
+  return new Html(`<${tag}>${text}</${tag}>`)
 }
 
 /** Line ends as a browser sees them, since it hashes what it has read. */

@@ -42,7 +42,11 @@ export function linePlot(plot: {
   const { points, ...rest } = plot
   const values = points.map(({ value }) => value)
   const intervals = points.map(({ interval }) => interval)
-  return plotFigure('line', { ...rest, labels: points.map(({ label }) => label), series: [{ name: plot.unit, values, intervals }] })
+  return plotFigure('line', {
+    ...rest,
+    labels: points.map(({ label }) => label),
+    series: [{ name: plot.unit, values, intervals }],
+  })
 }
 
 /** Several lines over the same labels. */
@@ -58,11 +62,33 @@ export function barPlot(plot: Plot): Html {
 function plotFigure(kind: 'bar' | 'line', plot: Plot): Html {
   const { title, unit, labels, series, note, ...rest } = plot
   const data = { kind, unit, labels, series, ...rest }
-  return html`<figure class="plot"><figcaption>${title}</figcaption>
-<div class="canvas"><canvas role="img" aria-label="${title}; the numbers are in the table below" data-plot="${json(data)}"></canvas></div>
-${when(note, () => html`<p class="left-out">${note}</p>`)}
-<details><summary>Numbers</summary><table><thead><tr><th></th>${series.map(({ name }) => html`<th class="number">${name}</th>`)}</tr></thead>
-<tbody>${labels.map((label, at) => html`<tr><th>${label}</th>${series.map((one) => numberCell(one, at))}</tr>`)}</tbody></table></details></figure>`
+  return html`<figure class="plot">
+    <figcaption>${title}</figcaption>
+    <div class="canvas">
+      <canvas role="img" aria-label="${title}; the numbers are in the table below" data-plot="${json(data)}"></canvas>
+    </div>
+    ${when(note, () => html`<p class="left-out">${note}</p>`)}
+    <details>
+      <summary>Numbers</summary>
+      <table>
+        <thead>
+          <tr>
+            <th></th>
+            ${series.map(({ name }) => html`<th class="number">${name}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${labels.map(
+            (label, at) =>
+              html`<tr>
+                <th>${label}</th>
+                ${series.map((one) => numberCell(one, at))}
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </details>
+  </figure>`
 }
 
 function numberCell({ values, intervals }: Series, at: number): Html {

@@ -4,11 +4,11 @@ import { hasCode } from '../export-files.ts'
 import type { Ends } from './bounds.ts'
 
 /** Of an object that is not a file of this machine, no more than this is read for its end. */
-const mostStreamed = 32 * 1024 * 1024
+const mostStreamed = 128 * 1024 * 1024
 
 /**
- * Beginning and end of a stored output without reading what lies between, where the store has files here; else its
- * first 32 MiB. Undefined where there is no such object.
+ * Beginning and end of a stored output, without reading what lies between where the store has files here; elsewhere all
+ * of it is read, and of one over 128 MiB only the beginning. Undefined where there is no such object.
  */
 export async function readEnds(store: Store, key: string, mostBytes: number): Promise<Ends | undefined> {
   const path = store.localPath?.(key)
@@ -47,7 +47,7 @@ async function streamEnds(store: Store, key: string, mostBytes: number): Promise
     const wanted = Math.max(0, half - head.length)
     head = Buffer.concat([head, chunk.subarray(0, wanted)])
     tail = Buffer.concat([tail, chunk.subarray(wanted)]).subarray(-half)
-    if (size > mostStreamed) break
+    if (size > mostStreamed) return { ...ends(head, Buffer.alloc(0), size - head.length), unit: 'bytes or more' }
   }
   return ends(head, tail, size - head.length - tail.length)
 }

@@ -40,9 +40,11 @@ function turnItem(line: TraceLine & { type: 'turn' }, bounds: ReportBounds): Htm
     ...(usage?.outputTokens === undefined ? [] : [`${formatCount(usage.outputTokens)} out`]),
   ]
   const sandbox = incarnation > 1 ? ` in sandbox ${incarnation}` : ''
-  return html`<h4>Turn ${turn}${sandbox}${line.done ? ': done' : ''} <small>${startedAt} ${tokens.join(', ')}</small></h4>
-${when(message, () => output(endsOf(message ?? '', bounds.output), 'message'))}
-${when(reason, () => html`<p>${reason}</p>`)}`
+  return html`<h4>
+      Turn ${turn}${sandbox}${line.done ? ': done' : ''} <small>${startedAt} ${tokens.join(', ')}</small>
+    </h4>
+    ${when(message, () => output(endsOf(message ?? '', bounds.output), 'message'))}
+    ${when(reason, () => html`<p>${reason}</p>`)}`
 }
 
 function callItem(line: TraceLine & { type: 'call' }, execs: readonly ExecLine[], bounds: ReportBounds): Html {
@@ -50,10 +52,15 @@ function callItem(line: TraceLine & { type: 'call' }, execs: readonly ExecLine[]
   const ended = outcome === 'exited' && exitCode !== undefined ? `exit ${exitCode}` : outcome
   const shown = tool === 'bash' && typeof args['command'] === 'string' ? args['command'] : argumentsOf(args)
   const ms = execs.reduce((sum, { durationMs }) => sum + durationMs, 0)
-  return html`<div class="call"><p class="call-head"><b>${tool}</b> <span class="${ok ? 'good' : 'bad'}">${ended}</span>
-${when(execs.length > 0, () => html`<small>${formatMs(ms)}</small>`)}</p>
-${output(endsOf(shown, bounds.command), 'command')}${output(endsOf(line.output, bounds.output))}
-${execs.filter(({ truncated }) => truncated).map(fullOutput)}</div>`
+  return html`<div class="call">
+    <p class="call-head">
+      <b>${tool}</b>
+      <span class="${ok ? 'good' : 'bad'}">${ended}</span>
+      ${when(execs.length > 0, () => html`<small>${formatMs(ms)}</small>`)}
+    </p>
+    ${output(endsOf(shown, bounds.command), 'command')}${output(endsOf(line.output, bounds.output))}
+    ${execs.filter(({ truncated }) => truncated).map(fullOutput)}
+  </div>`
 }
 
 function argumentsOf(args: Readonly<Record<string, unknown>>): string {
@@ -68,15 +75,23 @@ function fullOutput({ id, stdoutBytes, stderrBytes }: ExecLine): Html {
 /** A command that no call of the agent asked for: preparation, tests. */
 async function execItem(line: ExecLine, { store, bounds }: TraceSource): Promise<Html> {
   const streams = await Promise.all(
-    ([['stdout', line.stdoutKey] as const, ['stderr', line.stderrKey] as const]).map(async ([name, key]) => {
+    [['stdout', line.stdoutKey] as const, ['stderr', line.stderrKey] as const].map(async ([name, key]) => {
       const ends = key === undefined ? undefined : await readEnds(store, key, bounds.output)
-      return ends === undefined ? undefined : html`<p class="stream">${name}</p>${output(ends)}`
+      return ends === undefined
+        ? undefined
+        : html`<p class="stream">${name}</p>
+            ${output(ends)}`
     }),
   )
   const succeeded = line.outcome.type === 'exited' && line.outcome.code === 0
-  return html`<div class="call"><p class="call-head"><b>${line.phase === 0 ? 'preparation' : 'command'}</b>
-<span class="${succeeded ? 'good' : 'bad'}">${outcomeText(line.outcome)}</span> <small>${formatMs(line.durationMs)}</small></p>
-${output(endsOf(line.command, bounds.command), 'command')}${streams}</div>`
+  return html`<div class="call">
+    <p class="call-head">
+      <b>${line.phase === 0 ? 'preparation' : 'command'}</b>
+      <span class="${succeeded ? 'good' : 'bad'}">${outcomeText(line.outcome)}</span>
+      <small>${formatMs(line.durationMs)}</small>
+    </p>
+    ${output(endsOf(line.command, bounds.command), 'command')}${streams}
+  </div>`
 }
 
 function outcomeText(outcome: ExecOutcome): string {
@@ -96,25 +111,39 @@ function outcomeText(outcome: ExecOutcome): string {
 async function gradeItem(line: TraceLine & { type: 'grade' }, source: TraceSource): Promise<Html> {
   const { job, rollout, store, bounds } = source
   const stored = await getJson<StoredGrade>(store, gradeKey({ job, rollout, ...line }))
-  const { execs: _, processes = [], ...rest } = stored ?? { ...line, execs: [], processes: [] }
+  const { execs: _, processes, ...rest } = stored ?? { ...line, execs: [], processes: [] }
   const { rewards, integrity, failure } = line
   const reward = rewards === undefined ? undefined : mainReward(rewards)
-  return html`<h4>Grade${rewards === undefined ? '' : `: ${formatReward(reward)}`}${integrity === undefined ? '' : `, ${integrity}`}</h4>
-${when(failure, () => html`<p class="bad">${failure?.code}</p>${output(endsOf(failure?.message ?? '', bounds.output), 'message')}`)}
-${when(processes.length > 0, () => evidence(processes))}
-<details><summary>Everything that was recorded</summary>
-${output(endsOf(JSON.stringify(rest, undefined, 2), bounds.output))}</details>`
+  return html`<h4>
+      Grade${rewards === undefined ? '' : `: ${formatReward(reward)}`}${integrity === undefined ? '' : `, ${integrity}`}
+    </h4>
+    ${when(
+      failure,
+      () =>
+        html`<p class="bad">${failure?.code}</p>
+          ${output(endsOf(failure?.message ?? '', bounds.output), 'message')}`,
+    )}
+    ${when(processes.length > 0, () => evidence(processes))}
+    <details>
+      <summary>Everything that was recorded</summary>
+      ${output(endsOf(JSON.stringify(rest, undefined, 2), bounds.output))}
+    </details>`
 }
 
 function evidence(processes: readonly string[]): Html {
-  return html`<p>Beside the tests:</p><ul>${processes.map((command) => html`<li><code>${command.slice(0, 500)}</code></li>`)}</ul>`
+  return html`<p>Beside the tests:</p>
+    <ul>
+      ${processes.map((command) => html`<li><code>${command.slice(0, 500)}</code></li>`)}
+    </ul>`
 }
 
 /** A text with its middle left out where it is long. */
 export function output({ head, tail, left, unit }: Ends, kind = 'output'): Html {
   if (head === '' && left === 0) return html``
+  // A browser drops the first line end of a <pre>; the text's own stays.
   if (left === 0) return html`<pre class="${kind}">${block(head)}</pre>`
-  return html`<pre class="${kind}">${block(head)}
+  return html`<pre class="${kind}">
+${block(head)}
 <span class="left-out">… ${formatCount(left)} ${unit} left out …</span>
 ${block(tail)}</pre>`
 }
