@@ -1,6 +1,6 @@
 import { escapeControls } from '../terminal-text.ts'
 
-/** Markup that is safe to stand in a page. Only `html` and `block` make it out of text. */
+/** Markup that is safe to stand in a page. Out of text it is made by `html`, `block` and `json` alone. */
 export class Html {
   readonly markup: string
 

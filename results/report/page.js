@@ -40,11 +40,15 @@ function compare(a, b, sort) {
   return descending ? -order : order
 }
 
+/** How the list stands; moving thousands of rollouts takes its time. */
+let sorted = ''
+
 function show() {
   const view = wanted()
   for (const rollout of rollouts) rollout.hidden = !isWanted(rollout, view)
   const sort = view.get('sort') || ''
-  list.append(...(sort === '' ? rollouts : rollouts.toSorted((a, b) => compare(a, b, sort))))
+  if (sort !== sorted) list.append(...(sort === '' ? rollouts : rollouts.toSorted((a, b) => compare(a, b, sort))))
+  sorted = sort
   for (const head of heads) {
     const own = head.dataset.sort === sort.replace(/^-/, '')
     head.setAttribute('aria-pressed', String(own))

@@ -8,8 +8,7 @@ import { formatReward, mainReward } from '../summary.ts'
 import type { TraceLine } from '../trace.ts'
 import { endsOf, formatBytes, formatCount } from './bounds.ts'
 import type { Ends, ReportBounds } from './bounds.ts'
-import { block, html, when } from './html.ts'
-import type { Html } from './html.ts'
+import { block, html, Html, when } from './html.ts'
 import { readEnds } from './read-ends.ts'
 import type { ExecLine, TraceItem } from './trace-items.ts'
 
@@ -138,14 +137,16 @@ function evidence(processes: readonly string[]): Html {
 }
 
 /** A text with its middle left out where it is long. */
-export function output({ head, tail, left, unit }: Ends, kind = 'output'): Html {
+export function output({ head, tail, left, unit }: Ends, kind: 'output' | 'command' | 'message' = 'output'): Html {
   if (head === '' && left === 0) return html``
-  // A browser drops the first line end of a <pre>; the text's own stays.
-  if (left === 0) return html`<pre class="${kind}">${block(head)}</pre>`
-  return html`<pre class="${kind}">
-${block(head)}
-<span class="left-out">… ${formatCount(left)} ${unit} left out …</span>
-${block(tail)}</pre>`
+  if (left === 0) return preformatted(kind, block(head))
+  const missing = html`<span class="left-out">… ${formatCount(left)} ${unit} left out …</span>`
+  return preformatted(kind, html`${block(`${head}\n`)}${missing}${block(`\n${tail}`)}`)
+}
+
+/** A browser drops a line end right after <pre>; one that is our own keeps the text's. */
+function preformatted(kind: string, text: Html): Html {
+  return new Html(`<pre class="${kind}">\n${text.markup}</pre>`)
 }
 
 /** Where a rollout's objects are, for whoever wants what was left out. */
