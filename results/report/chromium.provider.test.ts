@@ -113,7 +113,7 @@ test('filter, order and an opened rollout stand in the address', async () => {
   for (const [hash, names] of Object.entries(views)) {
     const dom = await opened(path, hash)
     expectWhole(dom)
-    expect(shown(dom), hash).toEqual(names)
+    expect({ hash, names: shown(dom) }).toEqual({ hash, names })
     expect(dom).toContain(`${names.length} of 4 rollouts`)
   }
   const dom = await opened(path, '#r4')

@@ -13,6 +13,7 @@ const mostBars = 60
 export function jobPlots(reported: ReportedJob, bounds: ReportBounds): Html[] {
   return [
     ...meansByTask(reported, Math.min(mostBars, bounds.rows)),
+    ...meansByAgent(reported),
     ...rewardHistogram(reported),
     ...passRates(reported),
     ...timeByPhase(reported),
@@ -36,6 +37,18 @@ function meansByTask(reported: ReportedJob, most: number): Html[] {
   const left = tasks.length - shown.length
   const note = left > 0 ? { note: `The first ${shown.length} tasks; ${left} more are in the table.` } : {}
   return [barPlot({ title: 'Mean reward by task', labels: shown, series, unit: 'mean reward', max: 1, ...note })]
+}
+
+/** With the intervals, which need several tasks. One agent's is in the table. */
+function meansByAgent(reported: ReportedJob): Html[] {
+  const { byAgent } = reported.statistics
+  if (byAgent.length < 2 || byAgent.every(({ mean }) => mean === undefined)) return []
+  const means = { values: byAgent.map(({ mean }) => mean), intervals: byAgent.map(({ interval }) => interval) }
+  const series = [{ name: 'mean reward', ...means }]
+  const labels = byAgent.map(({ agent }) => agent)
+  return [
+    barPlot({ title: 'Mean reward by agent, with its 95 % interval', labels, series, unit: 'mean reward', max: 1 }),
+  ]
 }
 
 const bins = 10
@@ -63,13 +76,14 @@ function passRates(reported: ReportedJob): Html[] {
   const { byAgent } = reported.statistics
   const ks = [...new Set(byAgent.flatMap(({ passAtK }) => passAtK.map(({ k }) => k)))].toSorted((a, b) => a - b)
   if (ks.length < 2) return []
-  const line = (name: string, rates: GroupStatistics['passAtK']): Series => ({
+  const line = (name: string, rates: GroupStatistics['passAtK'], look: Pick<Series, 'color' | 'dashed'>): Series => ({
     name,
+    ...look,
     values: ks.map((wanted) => rates.find(({ k }) => k === wanted)?.value),
   })
-  const series = byAgent.flatMap(({ agent, passAtK, passHatK }) => [
-    line(`${agent} pass@k`, passAtK),
-    line(`${agent} pass^k`, passHatK),
+  const series = byAgent.flatMap(({ agent, passAtK, passHatK }, color) => [
+    line(`${agent} pass@k`, passAtK, { color }),
+    line(`${agent} pass^k`, passHatK, { color, dashed: true }),
   ])
   return [linesPlot({ title: 'pass@k and pass^k', labels: ks.map((k) => `k = ${k}`), series, unit: 'rate', max: 1 })]
 }

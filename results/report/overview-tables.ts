@@ -18,7 +18,9 @@ export interface Row {
 export function groupTable(labels: readonly string[], rows: readonly Row[], bounds: ReportBounds): Html {
   const ks = shownKs(rows)
   const rates = ks.flatMap((k) => [`pass@${k}`, ...(k === 1 ? [] : [`pass^${k}`])])
-  const numbers = ['Rollouts', 'Mean', '95 %', 'Median', 'Passed', 'Failed', ...rates]
+  const hasIntervals = rows.some(({ group }) => group.interval !== undefined)
+  const intervals = hasIntervals ? ['95 %'] : []
+  const numbers = ['Rollouts', 'Mean', ...intervals, 'Median', 'Passed', 'Failed', ...rates]
   return html`<div class="wide">
       <table>
         <thead>
@@ -27,23 +29,25 @@ export function groupTable(labels: readonly string[], rows: readonly Row[], boun
           </tr>
         </thead>
         <tbody>
-          ${rows.slice(0, bounds.rows).map((row) => groupRow(row, ks))}
+          ${rows.slice(0, bounds.rows).map((row) => groupRow(row, { ks, hasIntervals }))}
         </tbody>
       </table>
     </div>
     ${when(rows.length > bounds.rows, () => leftOut(`${rows.length - bounds.rows} more rows are in summary.json.`))}`
 }
 
-function groupRow({ labels, group }: Row, ks: readonly number[]): Html {
+function groupRow({ labels, group }: Row, columns: { ks: readonly number[]; hasIntervals: boolean }): Html {
   const { interval } = group
   const cells = [
     String(group.rollouts),
     formatReward(group.mean),
-    interval === undefined ? '–' : `${formatReward(interval.low)} … ${formatReward(interval.high)}`,
+    ...(columns.hasIntervals
+      ? [interval === undefined ? '–' : `${formatReward(interval.low)} … ${formatReward(interval.high)}`]
+      : []),
     formatReward(group.median),
     `${group.passed}/${group.graded}`,
     String(group.failed),
-    ...ks.flatMap((k) => [rate(group.passAtK, k), ...(k === 1 ? [] : [rate(group.passHatK, k)])]),
+    ...columns.ks.flatMap((k) => [rate(group.passAtK, k), ...(k === 1 ? [] : [rate(group.passHatK, k)])]),
   ]
   return html`<tr>
     ${labels.map((label) => html`<th>${label}</th>`)}${cells.map((cell) => html`<td class="number">${cell}</td>`)}

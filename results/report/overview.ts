@@ -1,7 +1,6 @@
 import type { GroupStatistics } from '../../protocol/statistics.ts'
 import { formatMs } from '../statistics-table.ts'
 import { formatReward } from '../summary.ts'
-import { formatCount } from './bounds.ts'
 import type { ReportBounds } from './bounds.ts'
 import { html, when } from './html.ts'
 import type { Html } from './html.ts'
@@ -86,10 +85,15 @@ function tiles(total: GroupStatistics): Html {
     ${tile('Failed', String(total.failed), 'no reward, not in the mean')}
     ${when(total.cancelled > 0, () => tile('Cancelled', String(total.cancelled)))}
     ${when(timeMs.total, () => tile('Time', formatMs(timeMs.total ?? 0), 'summed over rollouts'))}
-    ${when(usage?.inputTokens ?? usage?.outputTokens, () => tile('Tokens', formatCount((usage?.inputTokens ?? 0) + (usage?.outputTokens ?? 0)), cost === undefined ? undefined : `${cost.toFixed(2)} USD`))}
+    ${when(usage?.inputTokens ?? usage?.outputTokens, () => tile('Tokens', compact((usage?.inputTokens ?? 0) + (usage?.outputTokens ?? 0)), cost === undefined ? undefined : `${cost.toFixed(2)} USD`))}
   </section>`
 }
 
 function tile(label: string, value: string, note?: string): Html {
   return html`<div class="tile"><span>${label}</span><strong>${value}</strong><small>${note}</small></div>`
+}
+
+/** `13.8M`: the table has all digits. */
+function compact(count: number): string {
+  return count.toLocaleString('en-US', { notation: 'compact', maximumFractionDigits: 1 })
 }

@@ -99,40 +99,41 @@ function color(name) {
 /** Intervals as whiskers on bars and points. */
 const whiskers = {
   id: 'whiskers',
-  afterDatasetsDraw({ ctx, data, scales, getDatasetMeta, isDatasetVisible }, _, options) {
-    void options
+  afterDatasetsDraw(chart) {
+    const { ctx, data, scales } = chart
     ctx.save()
     ctx.strokeStyle = color('--text')
     ctx.lineWidth = 1
     for (const [index, { intervals }] of data.datasets.entries()) {
-      if (!intervals || !isDatasetVisible.call(this.chart, index)) continue
-      for (const [at, point] of getDatasetMeta.call(this.chart, index).data.entries()) {
-        if (!intervals[at]) continue
-        const [low, high] = [
-          scales.y.getPixelForValue(intervals[at].low),
-          scales.y.getPixelForValue(intervals[at].high),
-        ]
-        ctx.beginPath()
-        ctx.moveTo(point.x, low)
-        ctx.lineTo(point.x, high)
-        for (const y of [low, high]) {
-          ctx.moveTo(point.x - 4, y)
-          ctx.lineTo(point.x + 4, y)
-        }
-        ctx.stroke()
+      if (!intervals || !chart.isDatasetVisible(index)) continue
+      for (const [at, { x }] of chart.getDatasetMeta(index).data.entries()) {
+        if (intervals[at])
+          drawWhisker(
+            ctx,
+            x,
+            [intervals[at].low, intervals[at].high].map((y) => scales.y.getPixelForValue(y)),
+          )
       }
     }
     ctx.restore()
   },
-  beforeDraw(chart) {
-    this.chart = chart
-  },
+}
+
+function drawWhisker(ctx, x, [low, high]) {
+  ctx.beginPath()
+  ctx.moveTo(x, low)
+  ctx.lineTo(x, high)
+  for (const y of [low, high]) {
+    ctx.moveTo(x - 4, y)
+    ctx.lineTo(x + 4, y)
+  }
+  ctx.stroke()
 }
 
 function chartOf(canvas) {
   const { kind, labels, series, unit, max, stacked } = JSON.parse(canvas.dataset.plot)
-  const datasets = series.map(({ name, values, intervals }, index) => {
-    const own = color(`--series-${(index % 6) + 1}`)
+  const datasets = series.map(({ name, values, intervals, color: place, dashed }, index) => {
+    const own = color(`--series-${((place ?? index) % 6) + 1}`)
     return {
       label: name,
       data: labels.map((_, at) => values[at] ?? null),
@@ -140,7 +141,7 @@ function chartOf(canvas) {
       backgroundColor: own,
       borderColor: own,
       borderWidth: kind === 'line' ? 2 : 0,
-      borderDash: index >= 6 ? [5, 3] : [],
+      borderDash: dashed || index >= 6 ? [5, 3] : [],
       maxBarThickness: 36,
       pointRadius: 3,
       spanGaps: false,

@@ -7,6 +7,9 @@ export interface Series {
   readonly values: readonly (number | undefined)[]
   /** Ends of each value's interval, drawn as whiskers. */
   readonly intervals?: readonly ({ readonly low: number; readonly high: number } | undefined)[]
+  /** Which of the six colours, from 0: those that belong together have one. Default: a series' place. */
+  readonly color?: number
+  readonly dashed?: boolean
 }
 
 export interface Plot {

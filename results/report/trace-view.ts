@@ -55,7 +55,7 @@ function callItem(line: TraceLine & { type: 'call' }, execs: readonly ExecLine[]
     <p class="call-head">
       <b>${tool}</b>
       <span class="${ok ? 'good' : 'bad'}">${ended}</span>
-      ${when(execs.length > 0, () => html`<small>${formatMs(ms)}</small>`)}
+      ${when(execs.length > 0, () => html`<small>${shortTime(ms)}</small>`)}
     </p>
     ${output(endsOf(shown, bounds.command), 'command')}${output(endsOf(line.output, bounds.output))}
     ${execs.filter(({ truncated }) => truncated).map(fullOutput)}
@@ -87,10 +87,14 @@ async function execItem(line: ExecLine, { store, bounds }: TraceSource): Promise
     <p class="call-head">
       <b>${line.phase === 0 ? 'preparation' : 'command'}</b>
       <span class="${succeeded ? 'good' : 'bad'}">${outcomeText(line.outcome)}</span>
-      <small>${formatMs(line.durationMs)}</small>
+      <small>${shortTime(line.durationMs)}</small>
     </p>
     ${output(endsOf(line.command, bounds.command), 'command')}${streams}
   </div>`
+}
+
+function shortTime(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : formatMs(ms)
 }
 
 function outcomeText(outcome: ExecOutcome): string {
