@@ -35,6 +35,7 @@ export async function jobOfOneTask(
     namespace: 'test',
     room: { give: async () => {}, taken: () => {} },
     reach: async () => ({ place: await provider.place(), queue: 'none' }),
+    attachmentIdleMs: 60_000,
     cacheDirectory: `${folder}/cache`,
     handover: new AbortController().signal,
     versions: { rollcall: 'test' },

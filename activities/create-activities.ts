@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity'
-import type { Activities, JobRef, Lease } from '../protocol/activities.ts'
+import type { Activities, JobRef, Lease, TurnsInput } from '../protocol/activities.ts'
+import type { ModelWait } from '../protocol/activity-note.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
 import { notingRunner } from './exec-notes.ts'
@@ -10,7 +11,7 @@ import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
-import { runActivity, runWholeActivity } from './run-activity.ts'
+import { runActivity, runMakingActivity, runWholeActivity } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
 import { SandboxAttachments } from './sandboxes.ts'
 import type { ActivityServices } from './services.ts'
@@ -25,7 +26,7 @@ const planAttempts = 3
  */
 export function createActivities(services: ActivityServices): { activities: Activities; close: () => void } {
   const contextOf = createJobContexts(services)
-  const attachments = new SandboxAttachments()
+  const attachments = new SandboxAttachments(services.attachmentIdleMs)
   const { handover, namespace, versions } = services
 
   const inSandbox = sandboxUser(contextOf, attachments)
@@ -47,7 +48,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => placeRollout(input, { context: await contextOf(input), services })),
 
     openRollout: (input) =>
-      runActivity(handover, async ({ signal, note }) => {
+      runMakingActivity(handover, async ({ signal, note }) => {
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
         const onProgress = (line: string) => note({ execs: [], line })
@@ -55,10 +56,12 @@ export function createActivities(services: ActivityServices): { activities: Acti
       }),
 
     runTurns: (input) =>
-      runActivity(handover, async ({ signal, ...notes }) => {
+      runActivity(handover, async ({ signal, time, ...notes }) => {
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
-        const rest = { context, rollout, signal, isRetry: Context.current().info.attempt > 1 }
+        // No command runs while an agent is asked.
+        const onWait = (modelWait: ModelWait | undefined) => notes.note({ execs: [], ...(modelWait && { modelWait }) })
+        const rest = { context, rollout, signal, time, onWait, isRetry: mayHaveBegun(input) }
         return await inSandbox(input, (runner) => runTurns(input, { ...rest, runner }), notes)
       }),
 
@@ -88,6 +91,11 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
   }
   return { activities, close: () => attachments.close() }
+}
+
+/** Whether another worker, or this one, may have begun the same slice of turns. */
+function mayHaveBegun({ wasHandedOver = false }: TurnsInput): boolean {
+  return wasHandedOver || Context.current().info.attempt > 1
 }
 
 /** Runs work in the sandbox of a lease; with `notes`, what runs there is told with the heartbeats. */

@@ -16,7 +16,7 @@ import { SandboxAttachments } from './sandboxes.ts'
 /** A rollout of a job; `open` is one attempt, and `sandboxes` says how many there are. */
 async function rolloutToOpen() {
   const { context, services, provider } = await jobOfOneTask()
-  const attachments = new SandboxAttachments()
+  const attachments = new SandboxAttachments(60_000)
   const { signal } = new AbortController()
   const input = { job: 'j', storeUrl: context.store.url, rollout: 'a-task.oracle.1', incarnation: 1, owner: 'ours' }
   const rollout = await context.rollout(input.rollout)

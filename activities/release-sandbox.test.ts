@@ -25,7 +25,7 @@ async function rolloutWithTwoSandboxes(keep: JobOptions['keep'] = 'never') {
   const release = async (more: Partial<ReleaseInput>) => {
     const input = { job: 'j', storeUrl: context.store.url, rollout, owner: 'ours', state: 'graded' } as const
     // Nobody waits for a late sandbox where it is known how the opening ended.
-    const at = { context, namespace: 'test', attachments: new SandboxAttachments(), lateCreateMs: 3_600_000 }
+    const at = { context, namespace: 'test', attachments: new SandboxAttachments(60_000), lateCreateMs: 3_600_000 }
     await releaseSandbox({ ...input, incarnations: [1, 2], last: 2, mayAppear: false, ...more }, at)
     const found = await Promise.all(names.map((name) => provider.find(name)))
     return found.flatMap((sandbox, index) => (sandbox === undefined ? [] : [index + 1]))
@@ -92,7 +92,7 @@ test.each([
     {
       context: { options: context.options, provider: async () => lateProvider },
       namespace: 'test',
-      attachments: new SandboxAttachments(),
+      attachments: new SandboxAttachments(60_000),
       lateCreateMs: 3_000,
     },
   )

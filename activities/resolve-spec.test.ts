@@ -57,3 +57,15 @@ test('null clears what the task says', () => {
 test('a network that the job asks for is asked for', () => {
   expect(resolve({ network: 'none' })).toMatchObject({ network: { mode: 'none' }, networkAsked: true })
 })
+
+test('a sandbox lives a day, or as long as its rollout may take, or as long as it is told', () => {
+  const hours = (count: number) => count * 3_600_000
+  const lifetimeOf = (agentTimeoutMs: number, runtime: RuntimeOverrides = {}) => {
+    const slow = { ...task, agent: { timeoutMs: agentTimeoutMs }, verifier: { timeoutMs: hours(2), env: {} } }
+    return resolveSpec({ task: slow, agent, options: jobOptions({ runtime, gradingAttempts: 2 }) }).limits.lifetimeMs
+  }
+  expect(lifetimeOf(hours(1))).toBe(hours(24))
+  expect(lifetimeOf(hours(36))).toBe(hours(36 + 2 * 2 + 1))
+  expect(lifetimeOf(1e17)).toBe(hours(365 * 24))
+  expect(lifetimeOf(hours(36), { limits: { lifetimeMs: hours(3) } })).toBe(hours(3))
+})

@@ -3,12 +3,14 @@ import type { JobOptions, RuntimeOverrides } from '../protocol/job.ts'
 import type { Limits, Resources, SandboxSpec } from '../providers/contract/runtime.ts'
 import type { Task } from '../tasks/task.ts'
 
-const defaultLimits: Limits = {
+const hourMs = 3_600_000
+const defaultLimits: Omit<Limits, 'lifetimeMs'> = {
   acquireTimeoutMs: 10 * 60_000,
   startTimeoutMs: 10 * 60_000,
   execTimeoutMs: 10 * 60_000,
-  lifetimeMs: 24 * 3_600_000,
 }
+/** Where neither task nor job says how long: a day, or what the rollout may take if that is more, but an end it has. */
+const defaultLifetimeMs = { least: 24 * hourMs, most: 365 * 24 * hourMs, besidesPhases: hourMs }
 
 /**
  * The order for a rollout's sandbox: the job's overrides over the task's runtime over the defaults, field by field. An
@@ -24,7 +26,12 @@ export function resolveSpec(order: { task: Task; agent: Agent; options: JobOptio
     imageMap: order.options.imageMap,
     ...(order.agent.layerScript === undefined ? {} : { layerScript: order.agent.layerScript }),
     resources: mergeResources(runtime.resources, overrides.resources),
-    limits: { ...defaultLimits, ...runtime.limits, ...defined(overrides.limits ?? {}) },
+    limits: {
+      ...defaultLimits,
+      lifetimeMs: lifetimeOf(order),
+      ...runtime.limits,
+      ...defined(overrides.limits ?? {}),
+    },
     ...networkOf(runtime, overrides),
     env: mergeEnv(runtime.env, overrides.env),
     secrets: overrides.secrets ?? [],
@@ -32,6 +39,14 @@ export function resolveSpec(order: { task: Task; agent: Agent; options: JobOptio
     ...(user === undefined ? {} : { user }),
     ...(workdir === undefined ? {} : { workdir }),
   }
+}
+
+/** A cap that came before the agent's and the tests' own time is up would end them as a lost sandbox. */
+function lifetimeOf({ task, options }: { task: Task; options: JobOptions }): number {
+  const { least, most, besidesPhases } = defaultLifetimeMs
+  const agentMs = task.agent.timeoutMs ?? options.limits.agentTimeoutMs
+  const phasesMs = agentMs + options.gradingAttempts * task.verifier.timeoutMs
+  return Math.min(most, Math.max(least, phasesMs + besidesPhases))
 }
 
 function networkOf(

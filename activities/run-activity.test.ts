@@ -1,15 +1,22 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { ApplicationFailure, CancelledFailure } from '@temporalio/activity'
+import { ActivityCancellationDetails } from '@temporalio/common'
 import { MockActivityEnvironment } from '@temporalio/testing'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { FailureCode } from '../protocol/failure.ts'
 import { timing } from '../workflows/timing.ts'
-import { asApplicationFailure, runActivity, runWholeActivity } from './run-activity.ts'
+import { asApplicationFailure, runActivity, runMakingActivity, runWholeActivity } from './run-activity.ts'
 
 test('whether a failure is tried again comes from the one table', () => {
   for (const [code, { retry }] of Object.entries(failureKinds) as [FailureCode, { retry: boolean }][]) {
     expect(asApplicationFailure(new RollcallError(code, 'm'), 1)).toMatchObject({ type: code, nonRetryable: !retry })
   }
+})
+
+test('a failure for which no time is left is final, whatever the table says', () => {
+  const late = new RollcallError('model-unavailable', 'm', { isFinal: true })
+  expect(asApplicationFailure(late, 1)).toMatchObject({ type: 'model-unavailable', nonRetryable: true })
 })
 
 test('what the other side said about waiting is obeyed', () => {
@@ -78,7 +85,7 @@ describe('at the boundary to Temporal', () => {
         signal.throwIfAborted()
         return { done: true }
       })
-    expect(await new MockActivityEnvironment().run(work)).toEqual({ handedOver: true })
+    expect(await new MockActivityEnvironment().run(work)).toMatchObject({ handedOver: true })
   })
 
   test('an activity that is cancelled ends as cancelled, whatever its work threw', async () => {
@@ -100,7 +107,7 @@ describe('at the boundary to Temporal', () => {
     environment.cancel('CANCELLED')
     await expect(cancelled).rejects.toBeInstanceOf(CancelledFailure)
     const shutDown = new MockActivityEnvironment().run(() => runActivity(AbortSignal.abort(), () => stuck))
-    expect(await shutDown).toEqual({ handedOver: true })
+    expect(await shutDown).toMatchObject({ handedOver: true })
   })
 
   test('what work comes to after it was told to let go still counts', async () => {
@@ -110,5 +117,50 @@ describe('at the boundary to Temporal', () => {
 
   test('what cannot be handed over is not, and its result comes as it is', async () => {
     expect(await new MockActivityEnvironment().run(() => runWholeActivity(async () => 'result'))).toBe('result')
+  })
+})
+
+describe('work that makes something outside, when its job is cancelled', () => {
+  const never = new AbortController().signal
+
+  /** What it ends with that is cancelled while `work` is on its way. */
+  async function endOf(
+    work: (scope: { signal: AbortSignal }) => Promise<unknown>,
+    { attempt = 1, cancel }: { attempt?: number; cancel?: Parameters<MockActivityEnvironment['cancel']> } = {},
+  ): Promise<unknown> {
+    const environment = new MockActivityEnvironment({ attempt })
+    const making = environment.run(() => runMakingActivity(never, work, 300))
+    environment.cancel(...(cancel ?? []))
+    return await making.catch((error: unknown) => error)
+  }
+
+  test('is seen through, and what it comes to counts', async () => {
+    expect(await endOf(() => delay(100, 'made'))).toBe('made')
+  })
+
+  test('has nothing on its way when it ends as cancelled', async () => {
+    const letsGo = async ({ signal }: { signal: AbortSignal }) => {
+      await delay(100)
+      signal.throwIfAborted()
+    }
+    expect(await endOf(letsGo)).toBeInstanceOf(CancelledFailure)
+  })
+
+  test.each([
+    ['takes too long', () => delay(5_000, undefined, { ref: false }), 1],
+    ['got no answer', () => delay(50).then(() => Promise.reject(new Error('socket hang up'))), 1],
+    [
+      'was begun by an attempt that died',
+      ({ signal }: { signal: AbortSignal }) => delay(5_000, undefined, { signal }),
+      2,
+    ],
+  ])('says that it is not certain where it %s', async (_, work, attempt) => {
+    expect(await endOf(work, { attempt })).toMatchObject({ type: 'cancelled', nonRetryable: true })
+  })
+
+  test('is let go as ever when it is only paused', async () => {
+    const details = new ActivityCancellationDetails({ paused: true })
+    const work = ({ signal }: { signal: AbortSignal }) => delay(5_000, undefined, { signal })
+    expect(await endOf(work, { attempt: 2, cancel: ['PAUSED', details] })).toBeInstanceOf(CancelledFailure)
   })
 })

@@ -5,7 +5,9 @@ import type { HandedOver } from '../protocol/activities.ts'
 import { readNote } from '../protocol/activity-note.ts'
 import type { ActivityNote } from '../protocol/activity-note.ts'
 import { timing } from '../workflows/timing.ts'
-import { untilAborted } from './until-aborted.ts'
+import { AgentTime } from './agent-time.ts'
+import { graceMs, untilAborted } from './until-aborted.ts'
+import type { LettingGo } from './until-aborted.ts'
 
 /** A bug is tried again in case it was a blip, but not for ever. */
 const attemptsForBugs = 5
@@ -23,6 +25,8 @@ export interface ActivityScope {
   readonly note: (note: ActivityNote) => void
   /** What the attempt before this one said last. */
   readonly earlier: ActivityNote | undefined
+  /** Begun by activities that take an agent's time; told with every heartbeat. */
+  readonly time: AgentTime
 }
 
 /**
@@ -33,12 +37,46 @@ export async function runActivity<Result>(
   handover: AbortSignal,
   work: (scope: ActivityScope) => Promise<Result>,
 ): Promise<Result | HandedOver> {
-  return await runWholeActivity(async (scope) => {
-    const signal = AbortSignal.any([scope.signal, handover])
+  return await runHandedOver(handover, (scope) => untilAborted(scope.signal, work(scope)))
+}
+
+/**
+ * As `runActivity`, for work that makes something outside, which letting go does not undo. When its job is cancelled it
+ * is seen through, so that one that ends as cancelled has nothing on its way any more. Where that is not certain (it
+ * takes longer than `settleMs`, its answer was lost, an attempt before it may have left something) the activity fails
+ * with the code `cancelled` instead.
+ */
+export async function runMakingActivity<Result>(
+  handover: AbortSignal,
+  work: (scope: ActivityScope) => Promise<Result>,
+  settleMs: number = timing.lateCreateMs,
+): Promise<Result | HandedOver> {
+  const context = Context.current()
+  const isCancelled = (): boolean => context.cancellationDetails?.cancelRequested === true
+  return await runHandedOver(handover, async ({ signal, ...scope }) => {
+    const lettingGo = (): LettingGo => ({
+      afterMs: isCancelled() ? settleMs : graceMs,
+      error: new Error('left behind'),
+    })
     try {
-      return await untilAborted(signal, work({ ...scope, signal }))
+      return await untilAborted(signal, work({ signal, ...scope }), lettingGo)
     } catch (error) {
-      if (handover.aborted && !scope.signal.aborted) return { handedOver: true }
+      if (!isCancelled() || (error === signal.reason && context.info.attempt === 1)) throw error
+      throw ApplicationFailure.nonRetryable('Cancelled while something was being made', 'cancelled')
+    }
+  })
+}
+
+async function runHandedOver<Result>(
+  handover: AbortSignal,
+  work: (scope: ActivityScope) => Promise<Result>,
+): Promise<Result | HandedOver> {
+  return await runWholeActivity(async (scope) => {
+    try {
+      return await work({ ...scope, signal: AbortSignal.any([scope.signal, handover]) })
+    } catch (error) {
+      if (error instanceof ApplicationFailure) throw error
+      if (handover.aborted && !scope.signal.aborted) return { handedOver: true, tookMs: scope.time.tookMs }
       throw error
     }
   })
@@ -55,12 +93,14 @@ export async function runWholeActivity<Result>(
 ): Promise<Result> {
   const context = Context.current()
   const earlier = readNote(context.info.heartbeatDetails)
-  let latest = earlier
+  const time = new AgentTime(earlier?.tookMs)
+  let latest: ActivityNote = earlier ?? { execs: [] }
   const note = (said: ActivityNote): void => void (latest = said)
-  const ticking = setInterval(() => context.heartbeat(latest), timing.heartbeatTickMs)
+  const ticking = setInterval(() => context.heartbeat(time.tookMs === 0 ? latest : { ...latest, tookMs: time.tookMs }), timing.heartbeatTickMs)
   try {
-    return assertSmall(await work({ signal: context.cancellationSignal, note, earlier }))
+    return assertSmall(await work({ signal: context.cancellationSignal, note, earlier, time }))
   } catch (error) {
+    if (error instanceof ApplicationFailure) throw error
     if (context.cancellationSignal.aborted) return await context.cancelled
     throw asApplicationFailure(error, context.info.attempt, attempts)
   } finally {
@@ -77,12 +117,16 @@ function assertSmall<Result>(result: Result): Result {
   )
 }
 
+function mayTryAgain({ code, isFinal }: RollcallError): boolean {
+  return failureKinds[code].retry && !isFinal
+}
+
 /** Code, retryability and delay as Temporal wants them. Exported for its test. */
 export function asApplicationFailure(error: unknown, attempt: number, attempts = Infinity): ApplicationFailure {
   if (error instanceof ApplicationFailure) return error
   const failure = error instanceof RollcallError ? error : undefined
   const message = error instanceof Error ? error.message : String(error)
-  const retry = attempt < attempts && (failure ? failureKinds[failure.code].retry : attempt < attemptsForBugs)
+  const retry = attempt < attempts && (failure ? mayTryAgain(failure) : attempt < attemptsForBugs)
   return ApplicationFailure.create({
     type: failure?.code ?? 'internal',
     message: message.slice(0, 2_000),

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Agent, Decision } from '../agents/agent.ts'
 import type { TurnsInput } from '../protocol/activities.ts'
+import type { ModelWait } from '../protocol/activity-note.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import { rolloutId } from '../protocol/names.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
@@ -14,6 +15,7 @@ import type { StoredAnswer } from '../store/records.ts'
 import { loadTaskset } from '../tasks/load-taskset.ts'
 import { writeTask } from '../tasks/task-fixture.ts'
 import { resolveSpec } from './resolve-spec.ts'
+import { AgentTime } from './agent-time.ts'
 import { runTurns } from './run-turns.ts'
 import { execScope } from './sandbox-name.ts'
 import { putJsonOnce } from '../store/stored-json.ts'
@@ -57,22 +59,35 @@ async function openedRollout(agent: Agent, limits: Partial<ReturnType<typeof job
     lease,
     phase: 1,
     turn: 0,
-    deadline: Date.now() + 60_000,
+    agentMs: 60_000,
     sliceMs: 60_000,
   }
   const opened = { lease, agentTimeoutMs: 1, verifierTimeoutMs: 1 }
   await putJsonOnce(context.store, openedKey(input), { opened, image: 'i', workdir: sandbox.workdir, execs: [] })
   const rollout = { task, agent, spec: resolveSpec({ task, agent, options }) }
-  const attempt = (isRetry: boolean) => (more: Partial<TurnsInput>) =>
+  const waits: (ModelWait | undefined)[] = []
+  const taking = (isRetry: boolean, time: AgentTime) => (more: Partial<TurnsInput>) =>
     runTurns(
       { ...input, ...more },
-      { context, rollout, runner: sandbox.open(), signal: new AbortController().signal, isRetry },
+      {
+        context,
+        rollout,
+        runner: sandbox.open(),
+        signal: new AbortController().signal,
+        time,
+        isRetry,
+        onWait: (wait) => waits.push(wait),
+      },
     )
+  const attempt = (isRetry: boolean) => async (more: Partial<TurnsInput>) => {
+    const { tookMs: _, ...result } = await taking(isRetry, new AgentTime())(more)
+    return result
+  }
   const answer = async (turn: number) => {
     const bytes = await context.store.get(answerKey({ ...input, turn }))
     return bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as StoredAnswer)
   }
-  return { sandbox, input, store: context.store, take: attempt(false), retry: attempt(true), answer }
+  return { sandbox, input, store: context.store, take: attempt(false), retry: attempt(true), taking, answer, waits }
 }
 
 test('a second attempt asks nobody and starts nothing that the first has recorded', async () => {
@@ -110,7 +125,7 @@ test('an agent that has submitted is done, though its attempt died before it cou
   const agent = scriptedAgent({ calls: [{ tool: 'submit', args: {} }] })
   const { take, retry } = await openedRollout(agent)
   expect(await take({})).toEqual({ turn: 1, end: 'done' })
-  expect(await retry({ deadline: Date.now() - 1 })).toEqual({ turn: 1, end: 'done' })
+  expect(await retry({ agentMs: 0 })).toEqual({ turn: 1, end: 'done' })
   expect(agent.asked).toBe(1)
 })
 
@@ -130,14 +145,72 @@ test('limits end the agent’s part as outcomes', async () => {
   const tokens = await openedRollout(agent, { maxTokens: 5 })
   expect(await tokens.take({})).toEqual({ turn: 1, end: 'max-tokens' })
   const late = await openedRollout(agent)
-  expect(await late.take({ deadline: Date.now() - 1 })).toEqual({ turn: 0, end: 'agent-timeout' })
+  expect(await late.take({ agentMs: 0 })).toEqual({ turn: 0, end: 'agent-timeout' })
 })
 
 test('a command that outlasts the deadline is the agent’s timeout; a model that stays away is a failure', async () => {
   const slow = await openedRollout(scriptedAgent(bash('sleep 60')))
-  expect(await slow.take({ deadline: Date.now() + 300 })).toEqual({ turn: 0, end: 'agent-timeout' })
+  expect(await slow.take({ agentMs: 300 })).toEqual({ turn: 0, end: 'agent-timeout' })
   const away = await openedRollout(scriptedAgent(new RollcallError('model-unavailable', 'busy')))
-  await expect(away.take({ deadline: Date.now() + 300 })).rejects.toMatchObject({ code: 'model-unavailable' })
+  const failure = { code: 'model-unavailable', message: 'busy', isFinal: true }
+  await expect(away.take({ agentMs: 300 })).rejects.toMatchObject(failure)
+  expect(away.waits).toEqual([
+    { attempt: 2, failure: { code: failure.code, message: 'busy' }, atMs: expect.any(Number) },
+  ])
+})
+
+test('a model that is asked once more when the deadline comes has stayed away', async () => {
+  let asked = 0
+  const slow: Agent = {
+    name: 'slow',
+    next: async ({ signal }) => {
+      asked += 1
+      if (asked === 1) throw new RollcallError('model-unavailable', 'busy', { retryAfterMs: 1 })
+      return await new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    },
+  }
+  const { take } = await openedRollout(slow)
+  await expect(take({ agentMs: 500 })).rejects.toMatchObject({ code: 'model-unavailable', isFinal: true })
+  expect(asked).toBe(2)
+})
+
+test('a model that was away and answers is no longer waited for', async () => {
+  const decisions = [new RollcallError('model-unavailable', 'busy', { retryAfterMs: 1 })]
+  const agent: Agent = {
+    name: 'away',
+    next: async () => {
+      const error = decisions.pop()
+      if (error !== undefined) throw error
+      return { done: true }
+    },
+  }
+  const { take, waits } = await openedRollout(agent)
+  expect(await take({})).toEqual({ turn: 0, end: 'done' })
+  expect(waits).toEqual([expect.objectContaining({ attempt: 2 }), undefined])
+})
+
+test('what earlier attempts took of the agent’s time is gone; what passed between them is not', async () => {
+  const { taking } = await openedRollout(scriptedAgent(bash('sleep 0.2')))
+  const spent = await taking(true, new AgentTime(50_000))({ agentMs: 50_000 })
+  expect(spent).toEqual({ turn: 0, end: 'agent-timeout', tookMs: expect.any(Number) })
+  const rest = await taking(true, new AgentTime(50_000))({ agentMs: 60_000 })
+  expect(rest).toMatchObject({ turn: 1, end: 'done' })
+  expect(rest.tookMs).toBeGreaterThanOrEqual(50_200)
+  expect(rest.tookMs).toBeLessThan(60_000)
+})
+
+test('a deadline beyond what a timer can wait for does not come at once', async () => {
+  const { sandbox, take } = await openedRollout(scriptedAgent(bash('sleep 0.3; echo done >>log')))
+  expect(await take({ agentMs: 30 * 86_400_000 })).toEqual({ turn: 1, end: 'done' })
+  expect(readFileSync(join(sandbox.workdir, 'log'), 'utf8')).toBe('done\n')
+})
+
+test('a model that wants to be left alone for months is not asked again at once', async () => {
+  const retryAfterMs = 90 * 86_400_000
+  const agent = scriptedAgent(new RollcallError('model-unavailable', 'closed', { retryAfterMs }))
+  const { take } = await openedRollout(agent)
+  await expect(take({ agentMs: 300 })).rejects.toMatchObject({ code: 'model-unavailable' })
+  expect(agent.asked).toBe(1)
 })
 
 test('an agent that throws has failed', async () => {
@@ -164,5 +237,5 @@ test('a service that is busy is asked again when it has said', async () => {
   const next: Agent['next'] = (asked) => (refusals-- > 0 ? Promise.reject(busy) : scripted.next(asked))
   const { take } = await openedRollout({ ...scripted, next })
   // Without its word it would be a second.
-  expect(await take({ deadline: Date.now() + 900 })).toEqual({ turn: 0, end: 'done' })
+  expect(await take({ agentMs: 900 })).toEqual({ turn: 0, end: 'done' })
 })

@@ -1,12 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Agent, AgentInput, Decision, Turn } from '../agents/agent.ts'
 import type { TurnsInput, TurnsResult } from '../protocol/activities.ts'
+import type { ModelWait } from '../protocol/activity-note.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import { longestTimerMs } from '../protocol/longest-timer.ts'
 import { rolloutId } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { answerKey, openedKey, turnResultKey } from '../store/keys.ts'
 import { executeBatch } from '../tools/execute-batch.ts'
 import { toolDescriptions } from '../tools/tools.ts'
+import type { AgentTime } from './agent-time.ts'
 import { agentTask } from './agent-task.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
@@ -25,8 +28,12 @@ export interface TurnsDependencies {
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
-  /** An earlier attempt of this activity has run. */
+  /** What earlier attempts at this slice have taken of the agent's time; goes on from now. */
+  readonly time: AgentTime
+  /** An earlier attempt has run, or another worker has handed this slice over. */
   readonly isRetry: boolean
+  /** Told while a model's service is waited for, and with undefined when it has answered. */
+  readonly onWait: (wait: ModelWait | undefined) => void
 }
 
 /**
@@ -35,13 +42,15 @@ export interface TurnsDependencies {
  * ids; its results are `putOnce`.
  */
 export async function runTurns(input: TurnsInput, dependencies: TurnsDependencies): Promise<TurnsResult> {
+  const { time } = dependencies
+  time.begin()
   const loop = new TurnLoop(input, dependencies)
   await loop.load()
   const sliceEnds = Date.now() + input.sliceMs
   for (;;) {
     const end = await loop.takeTurn()
-    if (end !== undefined) return { turn: loop.turn, end }
-    if (Date.now() >= sliceEnds) return { turn: loop.turn }
+    if (end !== undefined) return { turn: loop.turn, end, tookMs: time.tookMs }
+    if (Date.now() >= sliceEnds) return { turn: loop.turn, tookMs: time.tookMs }
   }
 }
 
@@ -90,7 +99,7 @@ class TurnLoop {
 
   #limitReached(): TurnsResult['end'] {
     const { maxTurns, maxTokens } = this.#dependencies.context.options.limits
-    if (Date.now() >= this.#input.deadline) return 'agent-timeout'
+    if (this.#remainingMs() <= 0) return 'agent-timeout'
     if (this.turn >= maxTurns) return 'max-turns'
     if (maxTokens !== undefined && tokensOf(this.#transcript) >= maxTokens) return 'max-tokens'
     return undefined
@@ -116,7 +125,9 @@ class TurnLoop {
       tools: toolDescriptions,
       signal,
     }
-    const decision = await untilModelAnswers(() => askAgent(agent, input), signal)
+    const { onWait } = this.#dependencies
+    const decision = await untilModelAnswers({ ask: () => askAgent(agent, input), signal, onWait })
+    onWait(undefined)
     return this.#mayHaveAskedBefore() ? withUnrecordedCall(decision) : decision
   }
 
@@ -158,16 +169,27 @@ class TurnLoop {
     return putJsonOnce(this.#dependencies.context.store, turnResultKey({ ...this.#at(), turn: this.turn }), result)
   }
 
-  /** Ends the wait, not the command, when the phase's time is up: grading ends what still runs. */
+  /**
+   * Ends the wait, not the command, when the phase's time is up: grading ends what still runs. Where a timer cannot wait
+   * that long the work is begun again, which is safe: it reads what is recorded, and attaches to what runs.
+   */
   async #withinDeadline<Result>(work: (signal: AbortSignal) => Promise<Result>): Promise<Result | 'agent-timeout'> {
-    const deadline = AbortSignal.timeout(Math.max(0, this.#input.deadline - Date.now()))
+    const remainingMs = Math.max(0, this.#remainingMs())
+    const timer = AbortSignal.timeout(Math.min(remainingMs, longestTimerMs))
     const { signal } = this.#dependencies
     try {
-      return await work(AbortSignal.any([signal, deadline]))
+      return await work(AbortSignal.any([signal, timer]))
     } catch (error) {
-      if (!signal.aborted && deadline.aborted && !(error instanceof RollcallError)) return 'agent-timeout'
-      throw error
+      if (signal.aborted || !timer.aborted) throw error
+      if (remainingMs > longestTimerMs) return await this.#withinDeadline(work)
+      if (error instanceof RollcallError) throw beyondDeadline(error)
+      return 'agent-timeout'
     }
+  }
+
+  /** What is left of the agent's time. */
+  #remainingMs(): number {
+    return this.#input.agentMs - this.#dependencies.time.tookMs
   }
 
   #at() {
@@ -181,22 +203,46 @@ function hasEnded(turn: Turn | undefined): boolean {
   return turn !== undefined && (!('calls' in turn.decision) || turn.results.some((result) => result.submitted))
 }
 
+/** Another attempt would find the deadline over and take it for the agent's timeout, which is graded. */
+function beyondDeadline(error: RollcallError): RollcallError {
+  return new RollcallError(error.code, error.message, { cause: error, isFinal: true })
+}
+
+interface Asking {
+  readonly ask: () => Promise<Decision>
+  readonly signal: AbortSignal
+  /** Told before each wait. */
+  readonly onWait: (wait: ModelWait) => void
+}
+
 /**
  * Asks until there is an answer. A service that stays away until the deadline is a failure, never the agent's timeout:
- * the error passes through.
+ * the error passes through, also where the deadline comes while it is asked once more.
  */
-async function untilModelAnswers(ask: () => Promise<Decision>, signal: AbortSignal): Promise<Decision> {
-  for (let waits = 0; ; waits += 1) {
+async function untilModelAnswers({ ask, signal, onWait }: Asking): Promise<Decision> {
+  let away: RollcallError | undefined
+  for (let attempt = 1; ; attempt += 1) {
     try {
       return await ask()
     } catch (error) {
-      if (!(error instanceof RollcallError) || error.code !== 'model-unavailable') throw error
-      const waitMs = error.retryAfterMs ?? Math.min(maxModelWaitMs, firstModelWaitMs * 2 ** waits)
-      await delay(waitMs * (1 + Math.random() / 4), undefined, { signal }).catch(() => {
-        throw error
-      })
+      if (!isModelAway(error)) throw signal.aborted ? (away ?? error) : error
+      away = error
     }
+    const waitMs = waitOf(away, attempt)
+    onWait({ attempt: attempt + 1, failure: { code: away.code, message: away.message }, atMs: Date.now() + waitMs })
+    await delay(waitMs, undefined, { signal }).catch(() => {
+      throw away
+    })
   }
+}
+
+function isModelAway(error: unknown): error is RollcallError {
+  return error instanceof RollcallError && error.code === 'model-unavailable'
+}
+
+function waitOf({ retryAfterMs }: RollcallError, attempt: number): number {
+  const waitMs = retryAfterMs ?? Math.min(maxModelWaitMs, firstModelWaitMs * 2 ** (attempt - 1))
+  return Math.min(longestTimerMs, waitMs * (1 + Math.random() / 4))
 }
 
 /** The agent's own errors are the agent's failure, except those that carry a code. */

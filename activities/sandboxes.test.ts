@@ -35,7 +35,7 @@ test('an agent that thinks for longer than an attachment is kept does not lose i
 test('a sandbox that somebody has removed is said to be gone', async () => {
   const { provider } = await jobOfOneTask()
   const { name } = await provider.createOrAdopt(makeRequest())
-  const attachments = new SandboxAttachments()
+  const attachments = new SandboxAttachments(60_000)
   const lease = { provider: 'fake', place: await provider.place(), sandbox: name, incarnation: 1, spec: 'x' }
   const run = (script: string, batch: number) => {
     const id = { scope: 'gone', phase: 0, batch, call: 0, part: 0 }
@@ -76,6 +76,6 @@ test('an attachment is kept while anybody uses it', async () => {
 test('a worker at another place than the lease says so, and attaches to nothing', async () => {
   const { provider } = await jobOfOneTask()
   const lease = { provider: 'fake', place: 'elsewhere', sandbox: 'rc-elsewhere', incarnation: 1, spec: 'x' }
-  const using = new SandboxAttachments().use({ provider, lease }, () => Promise.reject(new Error('It was used')))
+  const using = new SandboxAttachments(60_000).use({ provider, lease }, () => Promise.reject(new Error('It was used')))
   await expect(using).rejects.toMatchObject({ code: 'host-lost' })
 })

@@ -20,7 +20,7 @@ export class SandboxAttachments {
   readonly #open = new Map<string, { runner: Runner; idle: NodeJS.Timeout | undefined; users: number }>()
   readonly #idleMs: number
 
-  constructor(idleMs = 60_000) {
+  constructor(idleMs: number) {
     this.#idleMs = idleMs
   }
 

@@ -23,6 +23,11 @@ export interface ActivityServices {
   reach(provider: JobOptions['provider']): Promise<Placement>
   /** UUID of the Temporal namespace: tells apart the sandboxes of two servers on one Engine. */
   readonly namespace: string
+  /**
+   * How long an attachment is kept when nothing uses it. While it is kept, another worker that grades the sandbox finds
+   * its processes there and cannot tell them from an agent's.
+   */
+  readonly attachmentIdleMs: number
   /** Folder for what can be made again: unpacked tasks. */
   readonly cacheDirectory: string
   /** Aborts when this worker shuts down: running turns are handed over. */

@@ -168,6 +168,12 @@ test('a failed rollout’s sandbox is kept: how to enter and remove it is said, 
   expect((await rollcall(['sweep', '--provider', 'local'])).stdout).toContain('it is kept for a look inside')
   expect((await rollcall(['results', 'kept'])).stderr).toContain('rollcall shell kept.silent.oracle.1')
   expect((await rollcall(['sweep', '--kept', 'kept'])).stdout).toContain('removed 1, left 0')
+  expect((await rollcall(['sweep', '--kept', 'kept'])).code).toBe(0)
+  const unknown = await rollcall(['sweep', '--kept', 'kpet'])
+  expect(unknown).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('--kept is "kpet": expected the id of a job'),
+  })
   expect(await sandboxes()).toEqual([])
   expect((await rollcall(['results', 'kept'])).stderr).not.toContain('rollcall shell')
 })

@@ -135,6 +135,17 @@ test('results of a finished job are read from the store alone', async () => {
   expect(elsewhere).toMatchObject({ code: 0, stdout: 'j  finished: 1 graded, 1 failed\n' })
 })
 
+test('where no server can be asked, the list of jobs says so', async () => {
+  const storeFolder = await mkdtemp(join(home, 'asked-'))
+  await createFileStore(storeFolder).putOnce(jobKey('j'), Buffer.from(JSON.stringify(jobOptions())))
+  const env = { ROLLCALL_STORE: pathToFileURL(storeFolder).href, TEMPORAL_ADDRESS: '127.0.0.1:1' }
+  const { code, stdout, stderr } = await rollcall(['status'], env)
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'j  not finished: rollcall status j\n' })
+  expect(stderr).toContain(
+    'it is not known whether they run, since Temporal was not asked: No Temporal server answers at',
+  )
+})
+
 describe('doctor', () => {
   const findingsOf = ({ stdout }: Ended) =>
     stdout

@@ -18,14 +18,17 @@ export function processContext(process: NodeJS.Process): CommandContext {
   }
 }
 
-/** A reader that has gone (`rollcall results x | head -1`) ends the output, not the command: a job may depend on it. */
+/**
+ * A reader that has gone (`rollcall results x | head -1`) ends the output, not the command: a job may depend on it. Nor
+ * do messages that cannot be written.
+ */
 function processOutput(
   stream: NodeJS.WriteStream,
   descriptor: number,
   env: Record<string, string | undefined>,
 ): Output {
   stream.on('error', (error: Error & { code?: string }) => {
-    if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error
+    if (descriptor !== 2 && error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error
   })
   const isTTY = isatty(descriptor)
   return {

@@ -64,6 +64,9 @@ test.each([
   [{ unsafeLocal: true }, '--provider is "docker": expected local together with --unsafe-local'],
   [{ provider: 'dokcer' }, '--provider is "dokcer": expected one of '],
   [{ job: '../up' }, 'Job id is "../up": expected letters'],
+  [{ hostTimeout: '3m' }, '--host-timeout is "3m": expected --no-worker with it'],
+  [{ imageMap: ['a=b', 'debian= mirror/debian'] }, '--image-map is "debian= mirror/debian": expected FROM=TO'],
+  [{ imageMap: ['debian='] }, '--image-map is "debian=": expected FROM=TO'],
 ])('%j is refused', (change, message) => {
   expect(() => parseRunOptions({ ...defaults, ...change }, ['oracle'])).toThrow(message)
 })

@@ -32,12 +32,19 @@ export function parseRunOptions(raw: RawRunOptions, agents: readonly AgentOption
     provider: parseProvider(raw),
     attempts: parse.parseCount('--attempts', raw.attempts, { max: 1000 }),
     concurrency: parse.parseCount('--concurrency', raw.concurrency, { max: 10_000 }),
-    imageMap: parse.parsePairs('--image-map', raw.imageMap, 'FROM=TO, two image names'),
+    imageMap: parseImageMap(raw.imageMap),
     worker: raw.worker ? 'own' : 'shared',
     ...given('job', raw.job, parseJobId),
     ...parseLimits(raw),
     ...parseResources(raw),
   }
+}
+
+function parseImageMap(pairs: readonly string[]): Record<string, string> {
+  const form = 'FROM=TO, two image names'
+  const [wrong] = pairs.filter((pair) => !/^[^\s=]+=[^\s=]+$/.test(pair))
+  if (wrong !== undefined) throw parse.badOption('--image-map', wrong, form)
+  return parse.parsePairs('--image-map', pairs, form)
 }
 
 /** @throws RollcallError `configuration-invalid` */
@@ -83,6 +90,13 @@ function parseLimits(raw: RawRunOptions): RunOptions {
 const lossPolicies = ['fail', 'restart'] as const
 
 function parseSandboxLoss(raw: RawRunOptions): Pick<RunOptions, 'sandboxLoss'> {
+  if (raw.hostTimeout !== undefined && raw.worker) {
+    throw parse.badOption(
+      '--host-timeout',
+      raw.hostTimeout,
+      "--no-worker with it: a job's own worker has one host only",
+    )
+  }
   const sandboxLoss = {
     ...given('policy', raw.sandboxLoss, (value) => parse.parseChoice('--sandbox-loss', value, lossPolicies)),
     ...given('hostLostMs', raw.hostTimeout, (value) => parse.parseDurationMs('--host-timeout', value)),

@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity'
 import { afterAll, expect, test } from 'vitest'
 import { rolloutResult } from '../results/fixtures/rollout-result.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
@@ -12,6 +13,7 @@ import { pauseUpdate } from '../workflows/messages.ts'
 import type { TemporalConnection } from './connect.ts'
 import { explainRollout } from './explain-rollout.ts'
 import type { RolloutExplanation } from './explanation.ts'
+import { runningStep } from './hindrance.ts'
 
 const temporal = useTemporal()
 const never = new AbortController()
@@ -64,8 +66,39 @@ test('an opening that is tried again: attempt, last failure with its code, next 
       retry: { failure: { code: 'provider-unavailable', message: 'scripted provider-unavailable' } },
       worker: { pid: process.pid },
     })
-    expect(Date.parse(explained.retry?.nextAt ?? '')).toBeGreaterThan(Date.now() - 10_000)
+    const nextAt = Date.parse(explained.retry?.nextAt ?? '')
+    expect(nextAt).toBeGreaterThan(Date.now() - 10_000)
+    // It has waited since its first attempt: 0.2, 0.4 and 0.8 s and more lie between that and the next one.
+    expect(nextAt - Date.parse(explained.since ?? '')).toBeGreaterThan(1_000)
     await job.terminate()
+  })
+})
+
+test('an agent whose model is away: since when, why, and when the model is asked again', async () => {
+  const atMs = Date.now() + 60_000
+  const failure = { code: 'model-unavailable', message: 'Model m does not answer: HTTP 429' }
+  const runTurns = async () => {
+    const ticking = setInterval(
+      () => Context.current().heartbeat({ execs: [], modelWait: { attempt: 7, failure, atMs } }),
+      200,
+    )
+    return await Context.current().cancelled.finally(() => clearInterval(ticking))
+  }
+  const { activities } = scriptedActivities({ runTurns })
+  const worker = await temporal.worker(activities, 'away')
+  const store = await newStore('away')
+  await worker.runUntil(async () => {
+    const job = await startJob('away')
+    await expect
+      .poll(() => explain(store, 'away'), { timeout: 20_000 })
+      .toMatchObject({
+        doing: 'it waits for the model’s service, which is asked again',
+        retry: { attempt: 7, failure, nextAt: new Date(atMs).toISOString() },
+      })
+    const told = { attempt: 7, message: failure.message }
+    expect(await runningStep(connection().client, 'away', 'task-0.oracle.1')).toEqual({ phase: 'turns', retried: told })
+    await job.terminate()
+    await temporal.environment().client.workflow.getHandle('away.task-0.oracle.1').terminate()
   })
 })
 

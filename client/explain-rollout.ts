@@ -14,7 +14,7 @@ import type { TemporalConnection } from './connect.ts'
 import type { RolloutExplanation } from './explanation.ts'
 import { isPolled } from './job-worker.ts'
 import { viewJob } from './job-view.ts'
-import { known, pendingStep } from './pending-step.ts'
+import { known, pendingStep, retryOf } from './pending-step.ts'
 import type { PendingStep } from './pending-step.ts'
 import { sayStep } from './say-step.ts'
 
@@ -100,12 +100,6 @@ async function explainRunning(asked: Asked, described: WorkflowExecutionDescript
 /** A step is for activity workers; between two steps the workflow itself waits for one. */
 async function isUnserved({ temporal }: Asked, queue: string, step: PendingStep | undefined): Promise<boolean> {
   return !(await isPolled(temporal, queue, step === undefined ? 'workflows' : 'activities'))
-}
-
-function retryOf({ attempt, failure, nextAttemptAt, state }: PendingStep): RolloutExplanation['retry'] {
-  if (attempt === 1 && failure === undefined) return undefined
-  const nextAt = state === 'scheduled' ? nextAttemptAt?.toISOString() : undefined
-  return { attempt, ...known('failure', failure), ...known('nextAt', nextAt) }
 }
 
 function workerOf(identity: string): NonNullable<RolloutExplanation['worker']> {

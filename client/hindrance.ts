@@ -4,7 +4,7 @@ import { providerTaskQueue, rolloutId, sharedTaskQueue } from '../protocol/names
 import type { RolloutPhase } from '../protocol/names.ts'
 import type { TemporalConnection } from './connect.ts'
 import { isPolled } from './job-worker.ts'
-import { pendingStep } from './pending-step.ts'
+import { pendingStep, retryOf } from './pending-step.ts'
 
 /** What keeps a job from going on. The server is asked, since it knows also where no worker answers. */
 
@@ -28,9 +28,10 @@ export async function runningStep(client: Client, job: string, rollout: string):
   try {
     const step = pendingStep(await client.workflow.getHandle(rolloutId(job, rollout)).describe())
     if (step === undefined) return undefined
-    const { attempt, failure } = step
+    const retry = retryOf(step)
     const phase = step.phase === 'place' ? 'open' : step.phase
-    return failure === undefined ? { phase } : { phase, retried: { attempt, message: failure.message } }
+    if (retry?.failure === undefined) return { phase }
+    return { phase, retried: { attempt: retry.attempt, message: retry.failure.message } }
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return undefined
     throw error
@@ -39,20 +40,22 @@ export async function runningStep(client: Client, job: string, rollout: string):
 
 /**
  * @param at `ownWorker`: this client starts the job's own worker where it needs one
- * @returns a sentence for who waits for a running job that no worker serves, else undefined
+ * @returns a sentence for who waits for a running job that no worker serves, and what nobody takes; else undefined
  */
 export async function missingWorker(
   temporal: TemporalConnection,
   at: { job: string; ownWorker: boolean },
-): Promise<string | undefined> {
+): Promise<{ readonly message: string; readonly of: 'workflows' | 'sandboxes' } | undefined> {
   const { status, taskQueue, memo } = await temporal.client.workflow.getHandle(at.job).describe()
   const isShared = taskQueue === sharedTaskQueue
   if (status.name !== 'RUNNING' || (at.ownWorker && !isShared)) return undefined
   const provider = isShared ? memo?.['provider'] : undefined
-  const missing = (await isPolled(temporal, taskQueue)) ? await missingProvider(temporal, provider) : taskQueue
+  const isServed = await isPolled(temporal, taskQueue)
+  const missing = isServed ? await missingProvider(temporal, provider) : taskQueue
   if (missing === undefined) return undefined
   const remedy = isShared ? sharedRemedy(provider) : `\`rollcall watch ${at.job}\``
-  return `job ${at.job} waits for a worker, and none serves the task queue ${missing}: ${remedy} starts one`
+  const message = `job ${at.job} waits for a worker, and none serves the task queue ${missing}: ${remedy} starts one`
+  return { message, of: isServed ? 'sandboxes' : 'workflows' }
 }
 
 /** @returns the queue on which no host with the job's provider asks for rollouts */

@@ -1,7 +1,9 @@
 import type { Client, WorkflowHandle } from '@temporalio/client'
 import type { JobStatus } from '../protocol/events.ts'
 import type { JobSummary } from '../protocol/grade.ts'
-import { mainReward } from '../results/summary.ts'
+import { findJobOptions, readPlan, readResults } from '../results/read-job.ts'
+import { mainReward, summarizeResults } from '../results/summary.ts'
+import type { Store } from '../store/store.ts'
 import { endedQuery, segmentQuery, statusQuery } from '../workflows/messages.ts'
 import type { JobWorkflowStatus, SegmentStatus } from '../workflows/messages.ts'
 
@@ -53,6 +55,36 @@ function statusOf(view: { job: string; own: JobWorkflowStatus; segments: readonl
     concurrency: view.own.concurrency,
     rewardSum: sum(({ tally }) => tally.rewardSum),
   }
+}
+
+/**
+ * Where a running job is as far as its store and the server know, for when no worker can be asked. Whether it is paused
+ * or its concurrency was changed only its workflow knows.
+ */
+export async function viewUnservedJob(at: { client: Client; store: Store; job: string }): Promise<JobView> {
+  const { client, store, job } = at
+  const stored = await storedStatus(store, job)
+  const planned = new Set((await readPlan(store, job))?.map(({ name }) => name))
+  const running: string[] = []
+  const query = `WorkflowType = "rolloutWorkflow" AND ExecutionStatus = "Running" AND WorkflowId STARTS_WITH "${job}."`
+  for await (const { workflowId } of client.workflow.list({ query })) {
+    const name = workflowId.slice(job.length + 1)
+    if (planned.has(name)) running.push(name)
+  }
+  const { graded, failed, cancelled, rewardSum } = stored
+  const tally = { graded, failed, cancelled, rewardSum, left: 0 }
+  const state = stored.total === 0 ? 'planning' : 'running'
+  const segments = [{ workflowId: job, tally, running, ended: graded + failed + cancelled }]
+  return { status: { ...stored, state, running: running.length }, segments }
+}
+
+/** Of a job without a summary: what its stored results come to. */
+export async function storedStatus(store: Store, job: string): Promise<Omit<JobStatus, 'state'>> {
+  const names = (await readPlan(store, job))?.map(({ name }) => name) ?? []
+  const [options, results] = await Promise.all([findJobOptions(store, job), readResults(store, job, names)])
+  const soFar = statusOfSummary(summarizeResults({ job, results }), options?.concurrency ?? 0)
+  const { state: _, ...counts } = soFar
+  return { ...counts, total: names.length }
 }
 
 /** The status of a job that is over, from its stored summary. */

@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { WorkflowNotFoundError } from '@temporalio/client'
 import { RollcallError } from '../protocol/failure.ts'
 import type { JobEvent, JobStatus } from '../protocol/events.ts'
 import type { JobSummary } from '../protocol/grade.ts'
-import { findJobOptions, readPlan, readSummary } from '../results/read-job.ts'
+import { findJobOptions, readSummary } from '../results/read-job.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
 import { concurrencyUpdate, pauseUpdate, resumeUpdate } from '../workflows/messages.ts'
@@ -12,7 +13,7 @@ import { environmentOfProcess } from './environment.ts'
 import type { ClientEnvironment } from './environment.ts'
 import { jobLost } from './job-ending.ts'
 import { jobEvents } from './job-events.ts'
-import { statusOfSummary } from './job-view.ts'
+import { statusOfSummary, storedStatus } from './job-view.ts'
 import { JobWorker } from './job-worker.ts'
 import { LiveJob } from './live-job.ts'
 import { RunningRollouts } from './running-rollouts.ts'
@@ -132,16 +133,16 @@ export class Job {
 
   /** No rollout begins until `resume`; those that run go on. */
   async pause(): Promise<void> {
-    await this.#running().persistently(() => this.#running().handle.executeUpdate(pauseUpdate))
+    await this.#update(({ handle }) => handle.executeUpdate(pauseUpdate))
   }
 
   async resume(): Promise<void> {
-    await this.#running().persistently(() => this.#running().handle.executeUpdate(resumeUpdate))
+    await this.#update(({ handle }) => handle.executeUpdate(resumeUpdate))
   }
 
   /** @param size rollouts at the same time, 1 to 10,000; those that run beyond it go on */
   async setConcurrency(size: number): Promise<void> {
-    await this.#running().persistently(() => this.#running().handle.executeUpdate(concurrencyUpdate, { args: [size] }))
+    await this.#update(({ handle }) => handle.executeUpdate(concurrencyUpdate, { args: [size] }))
   }
 
   /**
@@ -157,9 +158,19 @@ export class Job {
     await this.#live?.close()
   }
 
-  #running(): LiveJob {
-    if (this.#live !== undefined) return this.#live
-    throw new RollcallError('configuration-invalid', `Job ${this.id} is over: expected a running job`)
+  async #update(update: (live: LiveJob) => Promise<void>): Promise<void> {
+    const live = this.#live
+    if (live === undefined) throw this.#isOver()
+    try {
+      await live.persistently(() => update(live))
+    } catch (error) {
+      // One that was terminated has no summary, and so is not known to be over before it is asked.
+      throw error instanceof WorkflowNotFoundError ? this.#isOver() : error
+    }
+  }
+
+  #isOver(): RollcallError {
+    return new RollcallError('configuration-invalid', `Job ${this.id} is over: expected a running job`)
   }
 
   async #look() {
@@ -174,11 +185,8 @@ export class Job {
   }
 
   async #finalStatus(summary: JobSummary | undefined): Promise<JobStatus> {
-    const concurrency = (await findJobOptions(this.store, this.id))?.concurrency ?? 0
-    if (summary !== undefined) return statusOfSummary(summary, concurrency)
-    const total = (await readPlan(this.store, this.id))?.length ?? 0
-    const none = { graded: 0, failed: 0, cancelled: 0, running: 0, rewardSum: 0 }
-    return { job: this.id, state: 'failed', total, ...none, concurrency }
+    if (summary === undefined) return { ...(await storedStatus(this.store, this.id)), state: 'failed' }
+    return statusOfSummary(summary, (await findJobOptions(this.store, this.id))?.concurrency ?? 0)
   }
 }
 

@@ -2,13 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { WorkflowHandle } from '@temporalio/client'
 import type { ClientEnvironment } from './environment.ts'
 import type { TemporalConnection } from './connect.ts'
+import type { Store } from '../store/store.ts'
 import { grpcCodeOf, grpcCodes } from './grpc-codes.ts'
 import { missingWorker, runningStep } from './hindrance.ts'
 import type { RunningStep } from './hindrance.ts'
 import { endingOf } from './job-ending.ts'
 import type { JobEnding } from './job-ending.ts'
 import type { JobLook } from './job-events.ts'
-import { endedSince, viewJob } from './job-view.ts'
+import { endedSince, viewJob, viewUnservedJob } from './job-view.ts'
 import type { JobView } from './job-view.ts'
 import type { JobWorker } from './job-worker.ts'
 import { keepServerUp } from './server/keep-up.ts'
@@ -27,15 +28,20 @@ export class LiveJob {
   readonly #onProgress: (line: string) => void
   readonly #counts = new Map<string, number>()
   readonly #letGo = new AbortController()
+  readonly #store: Store
+  /** Settles when it is found that no worker serves the job's workflow. */
+  readonly #unserved = Promise.withResolvers<void>()
 
   constructor(at: {
     id: string
+    store: Store
     temporal: TemporalConnection
     worker: JobWorker | undefined
     environment: ClientEnvironment
     onProgress: (line: string) => void
   }) {
     this.#temporal = at.temporal
+    this.#store = at.store
     this.worker = at.worker
     this.#environment = at.environment
     this.#onProgress = at.onProgress
@@ -46,13 +52,28 @@ export class LiveJob {
     if (at.temporal.embedded) void this.#keepServerUp()
   }
 
-  view(): Promise<JobView> {
-    return this.persistently(() => viewJob(this.#temporal.client, this.handle.workflowId))
+  /** What the job's workflow says, or, where no worker answers for it, what store and server know. */
+  async view(): Promise<JobView> {
+    const unserved = this.#unserved.promise.then(() => this.persistently(() => this.#viewUnserved()))
+    return await Promise.race([this.persistently(() => this.#viewServed()), unserved])
+  }
+
+  async #viewServed(): Promise<JobView> {
+    try {
+      return await viewJob(this.#temporal.client, this.handle.workflowId)
+    } catch (error) {
+      if (!isSilent(error)) throw error
+      return await this.#viewUnserved()
+    }
+  }
+
+  #viewUnserved(): Promise<JobView> {
+    return viewUnservedJob({ client: this.#temporal.client, store: this.#store, job: this.handle.workflowId })
   }
 
   /** What is running, and what has ended since this client last looked. */
   async look(): Promise<JobLook> {
-    const { status, segments } = await this.view()
+    const { status, segments } = await this.persistently(() => viewJob(this.#temporal.client, this.handle.workflowId))
     const ended: string[] = []
     for (const segment of segments) {
       const from = this.#counts.get(segment.workflowId) ?? 0
@@ -100,7 +121,9 @@ export class LiveJob {
   async #noticeMissingWorker(): Promise<void> {
     const at = { job: this.handle.workflowId, ownWorker: this.worker !== undefined }
     const missing = await missingWorker(this.#temporal, at).catch(() => undefined)
-    if (missing !== undefined && !this.#letGo.signal.aborted) this.#onProgress(missing)
+    if (missing === undefined || this.#letGo.signal.aborted) return
+    this.#onProgress(missing.message)
+    if (missing.of === 'workflows') this.#unserved.resolve()
   }
 
   #keepServerUp(): Promise<void> {
@@ -122,13 +145,18 @@ export class LiveJob {
 
 function isPassing(error: unknown): boolean {
   const code = grpcCodeOf(error)
-  return code === grpcCodes.cancelled || code === grpcCodes.deadlineExceeded || code === grpcCodes.unavailable
+  return code === grpcCodes.cancelled || code === grpcCodes.unavailable || isSilent(error)
+}
+
+/** No worker of the job has answered: in time, or lately at all. */
+function isSilent(error: unknown): boolean {
+  const code = grpcCodeOf(error)
+  return code === grpcCodes.deadlineExceeded || code === grpcCodes.failedPrecondition
 }
 
 /** The server itself answers late only under load; what has to come from a worker may be missing for longer. */
 function silence(error: unknown): string {
-  const late = grpcCodeOf(error) === grpcCodes.deadlineExceeded
-  return late
+  return isSilent(error)
     ? 'no worker of the job has answered in time; trying again'
     : 'the Temporal server does not answer; trying again'
 }

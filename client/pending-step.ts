@@ -3,9 +3,11 @@ import type { WorkflowExecutionDescription } from '@temporalio/client'
 import { readNote } from '../protocol/activity-note.ts'
 import type { ActivityNote } from '../protocol/activity-note.ts'
 import type { RolloutPhase } from '../protocol/names.ts'
+import type { RolloutExplanation } from './explanation.ts'
 
 type PendingActivity = NonNullable<WorkflowExecutionDescription['raw']['pendingActivities']>[number]
 type Timestamp = PendingActivity['scheduledTime']
+type Duration = NonNullable<PendingActivity['activityOptions']>['scheduleToCloseTimeout']
 
 /** The step that a rollout is in, as the server tells it: no worker is asked. */
 export interface PendingStep {
@@ -13,6 +15,7 @@ export interface PendingStep {
   readonly phase: RolloutPhase | 'place'
   readonly state: 'scheduled' | 'started' | 'cancelling' | 'paused'
   readonly attempt: number
+  /** When the workflow asked for it, however often it has been tried since. */
   readonly scheduledAt?: Date
   readonly startedAt?: Date
   readonly nextAttemptAt?: Date
@@ -45,14 +48,14 @@ const states: Readonly<Record<number, PendingStep['state']>> = {
 export function pendingStep({ raw }: WorkflowExecutionDescription): PendingStep | undefined {
   const [pending] = raw.pendingActivities ?? []
   if (!pending) return undefined
-  const { scheduledTime, lastStartedTime, nextAttemptScheduleTime, lastWorkerIdentity, activityOptions } = pending
+  const { lastStartedTime, nextAttemptScheduleTime, lastWorkerIdentity, activityOptions } = pending
   const activity = pending.activityType?.name ?? 'unknown'
   return {
     activity,
     phase: phases[activity] ?? 'open',
     state: states[Number(pending.state)] ?? 'scheduled',
     attempt: Math.max(1, pending.attempt ?? 1),
-    ...known('scheduledAt', dateOf(scheduledTime)),
+    ...known('scheduledAt', scheduledAt(pending)),
     ...known('startedAt', dateOf(lastStartedTime)),
     ...known('nextAttemptAt', dateOf(nextAttemptScheduleTime)),
     ...known('workerIdentity', lastWorkerIdentity || undefined),
@@ -60,6 +63,21 @@ export function pendingStep({ raw }: WorkflowExecutionDescription): PendingStep 
     ...known('failure', failureOf(pending)),
     ...known('note', noteOf(pending)),
   }
+}
+
+/**
+ * What is tried again: the step itself, or within it the model's service.
+ * @returns undefined where nothing has failed
+ */
+export function retryOf({ attempt, failure, nextAttemptAt, state, note }: PendingStep): RolloutExplanation['retry'] {
+  if (state === 'started' && note?.modelWait !== undefined) {
+    const { modelWait } = note
+    const nextAt = new Date(modelWait.atMs).toISOString()
+    return { attempt: modelWait.attempt, failure: modelWait.failure, nextAt }
+  }
+  if (attempt === 1 && failure === undefined) return undefined
+  const nextAt = state === 'scheduled' ? nextAttemptAt?.toISOString() : undefined
+  return { attempt, ...known('failure', failure), ...known('nextAt', nextAt) }
 }
 
 /** The first line: what a provider or a worker says may be a page. */
@@ -81,9 +99,20 @@ function noteOf({ heartbeatDetails }: PendingActivity): ActivityNote | undefined
   }
 }
 
+/** The server's scheduled time is that of the next attempt, which may be to come; the step's own limit begins with it. */
+function scheduledAt({ scheduledTime, expirationTime, activityOptions }: PendingActivity): Date | undefined {
+  const expiresMs = dateOf(expirationTime)?.getTime()
+  const limitMs = millisecondsOf(activityOptions?.scheduleToCloseTimeout)
+  return expiresMs === undefined || limitMs === 0 ? dateOf(scheduledTime) : new Date(expiresMs - limitMs)
+}
+
+function millisecondsOf(time: Timestamp | Duration): number {
+  return Number(time?.seconds ?? 0) * 1_000 + Math.floor((time?.nanos ?? 0) / 1_000_000)
+}
+
 function dateOf(time: Timestamp): Date | undefined {
-  const seconds = Number(time?.seconds ?? 0)
-  return seconds === 0 ? undefined : new Date(seconds * 1_000 + Math.floor((time?.nanos ?? 0) / 1_000_000))
+  const milliseconds = millisecondsOf(time)
+  return milliseconds === 0 ? undefined : new Date(milliseconds)
 }
 
 /** `{ [key]: value }`, or nothing where there is no value. */

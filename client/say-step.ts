@@ -35,8 +35,7 @@ export async function sayStep(step: PendingStep | undefined, told: Told): Promis
   if (step.failure === undefined && step.attempt === 1) {
     return { ...turn, doing: `a worker is to take ${names[step.activity] ?? step.activity}` }
   }
-  const since = step.startedAt ?? step.scheduledAt
-  return { ...turn, doing: sayRetry(step), ...(since && { since }) }
+  return { ...turn, doing: sayRetry(step), ...(step.scheduledAt && { since: step.scheduledAt }) }
 }
 
 const names: Readonly<Record<string, string>> = {
@@ -88,7 +87,8 @@ async function sayTurn(step: PendingStep, told: Told): Promise<Said> {
   ])
   const since = step.startedAt ?? step.scheduledAt
   if (answer === undefined || result !== undefined) {
-    return { doing: 'it waits for the agent’s answer', turn: answers, ...(since && { since }) }
+    const whom = step.note?.modelWait === undefined ? 'the agent’s answer' : 'the model’s service, which is asked again'
+    return { doing: `it waits for ${whom}`, turn: answers, ...(since && { since }) }
   }
   const running = step.note?.execs.filter(({ name }) => name.startsWith(`${turnsPhase}-${turn}-`)) ?? []
   const calls = 'calls' in answer.decision ? answer.decision.calls : []

@@ -6,6 +6,7 @@ import { findJobOptions, readSummary } from '../results/read-job.ts'
 import { openStore } from '../store/open-store.ts'
 import { loadTaskset } from '../tasks/load-taskset.ts'
 import type { Task } from '../tasks/task.ts'
+import { checkRunOptions } from './check-run-options.ts'
 import { environmentOfProcess, proveUsable } from './environment.ts'
 import { connectTemporal } from './connect.ts'
 import type { TemporalConnection } from './connect.ts'
@@ -39,6 +40,7 @@ export class Taskset {
    * @throws RollcallError `configuration-invalid`, `agent-invalid`, `job-conflict` naming the difference, `job-lost`
    */
   async run(run: RunOptions = {}): Promise<Job> {
+    checkRunOptions(run)
     const id = run.job ?? defaultJobId(this.name, new Date())
     if (!jobIdPattern.test(id)) {
       throw new RollcallError(

@@ -62,6 +62,8 @@ export interface OpenedRollout {
 /** The worker shuts down: schedule the same activity again, with the same keys. */
 export interface HandedOver {
   readonly handedOver: true
+  /** Turns: how much of the agent's time they had taken by then, in milliseconds. */
+  readonly tookMs?: number
 }
 
 export interface TurnsInput extends RolloutRef {
@@ -69,9 +71,11 @@ export interface TurnsInput extends RolloutRef {
   readonly phase: number
   /** First turn to take. */
   readonly turn: number
-  /** Absolute, milliseconds since 1970. */
-  readonly deadline: number
+  /** How much time the agent has left, in milliseconds; it passes while a worker holds the sandbox. */
+  readonly agentMs: number
   readonly sliceMs: number
+  /** A worker that shut down has begun this slice. */
+  readonly wasHandedOver?: boolean
 }
 
 export interface TurnsResult {
@@ -79,6 +83,8 @@ export interface TurnsResult {
   readonly turn: number
   /** Absent: there are more turns. */
   readonly end?: AgentEnd
+  /** How much of the agent's time they took, in milliseconds. Absent: a worker of an earlier version, which does not say. */
+  readonly tookMs?: number
 }
 
 export interface GradeInput extends RolloutRef {

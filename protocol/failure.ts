@@ -115,10 +115,17 @@ export class RollcallError extends Error {
   readonly code: FailureCode
   /** When to try again, if the other side said so. */
   readonly retryAfterMs: number | undefined
+  /** There is no time left to try again, whatever the table says. */
+  readonly isFinal: boolean
 
-  constructor(code: FailureCode, message: string, options: { cause?: unknown; retryAfterMs?: number } = {}) {
+  constructor(
+    code: FailureCode,
+    message: string,
+    options: { cause?: unknown; retryAfterMs?: number; isFinal?: boolean } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.retryAfterMs = options.retryAfterMs
+    this.isFinal = options.isFinal ?? false
   }
 }

@@ -43,6 +43,16 @@ lookup() {
   esac
 }
 
+# scope SCOPE: makes its directories, the journal's first: output without a journal is of commands that nobody knows of
+# any more, and none of them may run again
+scope() {
+  if [ ! -d "$_O/$1" ]; then
+    mkdir -p "$_J/$1/.a" && mkdir -p "$_O/$1"
+  elif [ ! -d "$_J/$1/.a" ]; then
+    fatal journal
+  fi
+}
+
 # ooms -> _ooms: how often the out-of-memory killer has struck in this sandbox
 ooms() {
   _ooms=0
@@ -94,7 +104,8 @@ follow() {
   elif [ "$_state" = e ]; then
     answer "$1" "$2" e "$_code" 0 0 0
   else
-    reply "$1" "$2" "$_state" "$_code" "$_began" "$_ended" "$_oom"
+    # A record without the rest of its claim is of a command that removed it.
+    reply "$1" "$2" "$_state" "$_code" "${_began:-$_ended}" "$_ended" "$_oom"
   fi
 }
 
@@ -122,7 +133,7 @@ start() {
       return
     fi
   fi
-  [ -d "$_J/$1/.a" ] && [ -d "$_O/$1" ] || mkdir -p "$_J/$1/.a" "$_O/$1"
+  scope "$1"
   now
   _began=$_u _deadline=$((_u + $6)) _c=$_J/$1/$2 _o=$_O/$1/$2 _claimed=0
   set -C
@@ -149,6 +160,11 @@ start() {
   if acked "$1" "$2"; then
     rm -f "$_c"
     answer "$1" "$2" a 0 0 0 0
+    return
+  fi
+  # Its claim was removed: it has run.
+  if [ -f "$_o.out" ]; then
+    reply "$1" "$2" l gone 0 0 0
     return
   fi
   printf 'd %s %s\n' "$1/$2" $_deadline 1<>"$_J/wake"
@@ -266,9 +282,11 @@ forget() {
 
 # Requests.
 
-# x: as start, but with the numbers of inputs for STDIN and SCRIPTFILE. Without the main process nobody keeps deadlines.
+# x: as start, but with the numbers of inputs for STDIN and SCRIPTFILE. Without the main process, or the way to it, nobody
+# keeps deadlines.
 x() {
   [ -d "/proc/$_owner" ] || fatal supervisor
+  [ -p "$_J/wake" ] || fatal journal
   _kept=$((_kept + 1))
   bg run "$@"
 }
@@ -289,7 +307,7 @@ p() {
 # a SCOPE PHASE BATCH: everything before it is recorded. A new file each, so that nobody can lower the mark. To forget
 # takes processes, about as many as a command does: it is worth it for some commands at once.
 a() {
-  [ -d "$_J/$1/.a" ] && [ -d "$_O/$1" ] || mkdir -p "$_J/$1/.a" "$_O/$1"
+  scope "$1"
   true >|"$_J/$1/.a/$2-$3"
   [ $_kept -ge 16 ] || return
   _kept=0

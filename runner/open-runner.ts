@@ -317,7 +317,7 @@ class StreamRunner implements Runner {
       for (const call of this.#calls) if (call.hasInput(Number(input))) void call.refuse()
       return ignored
     }
-    const what = reason === 'supervisor' ? 'its main process does not run' : 'its journal cannot be written'
+    const what = reason === 'supervisor' ? 'its main process does not run' : 'its journal is gone or cannot be written'
     this.#lose(new RollcallError('sandbox-lost', `The runner in the sandbox cannot work: ${what}`))
     return ignored
   }

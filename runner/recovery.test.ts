@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Duplex, Writable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
@@ -32,6 +33,12 @@ const forkBomb = 'sleep 300 & (while :; do sleep 300 & done); wait'
 
 const text = (output: { head: Buffer; tail: Buffer }): string => output.head.toString() + output.tail.toString()
 
+/** What the main process has said of itself in the journal. */
+function supervisorLine(pid = 0): string {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return `${pid} ${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}\n`
+}
+
 /** Attachments of which the first loses the first request that looks like this. */
 function losingOnce(pattern: RegExp, connect: () => Promise<Duplex>): () => Promise<Duplex> {
   let isLost = false
@@ -57,7 +64,7 @@ function losingOnce(pattern: RegExp, connect: () => Promise<Duplex>): () => Prom
 describe.each(shells)('%s', (shell) => {
   test('the same id runs once, however many channels race for it', async () => {
     await using sandbox = await openTestSandbox({ shell })
-    const runners = Array.from({ length: 4 }, () => sandbox.open())
+    const runners = Array.from({ length: 8 }, () => sandbox.open())
     const asked = Array.from({ length: 8 }, (_, call) =>
       runners.map((runner) => runner.exec(request(call, `echo ${call} >>ran; echo out ${call}; exit ${call}`))),
     ).flat()
@@ -127,6 +134,28 @@ describe.each(shells)('%s', (shell) => {
     const endless = { ...request(0, 'echo begun; truncate -s 5T /proc/self/fd/1'), stdoutSink: sink }
     await expect(runner.exec(endless, { signal: patience.signal })).rejects.toThrow()
     expect(text((await runner.exec(request(1, 'echo next'))).stdout)).toBe('next\n')
+  })
+
+  test('an answer that is cut in its middle comes again, and a sink gets each byte once', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const streams: Duplex[] = []
+    const connect = async () => {
+      const stream = await sandbox.connect()
+      streams.push(stream)
+      return stream
+    }
+    const received: Buffer[] = []
+    const sink = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        if (received.push(chunk) === 3) streams[0]?.destroy()
+        done()
+      },
+    })
+    const script = 'echo x >>ran; head -c 3000000 /dev/urandom | tee bytes'
+    const { outcome, stdout } = await sandbox.open({ connect }).exec({ ...request(0, script), stdoutSink: sink })
+    expect([outcome, stdout.bytes, streams.length]).toEqual([{ type: 'exited', code: 0 }, 3_000_000, 2])
+    expect(Buffer.concat(received).equals(readFileSync(join(sandbox.workdir, 'bytes')))).toBe(true)
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\n')
   })
 
   test('a request that was lost inside is sent again', async () => {
@@ -229,6 +258,72 @@ describe.each(shells)('%s', (shell) => {
     } finally {
       spawnSync('umount', [join(sandbox.journalDir, 'small')])
     }
+  })
+
+  test.skipIf(!isRoot)(
+    'on a full disk what runs keeps its outcome, nothing starts, and it goes on where there is room',
+    async () => {
+      const disk = mkdtempSync(join(tmpdir(), 'rollcall-disk-'))
+      expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk]).status).toBe(0)
+      try {
+        const places = { journalDir: join(disk, 'journal'), outputDir: join(disk, 'output') }
+        await using sandbox = await openTestSandbox({ shell, ...places })
+        const runner = sandbox.open()
+        const running = runner.exec(
+          request(0, 'echo begun; echo x >>ran; until [ -e go ]; do sleep 0.02; done; echo on; exit 7'),
+        )
+        await fileAppears(join(sandbox.workdir, 'ran'))
+        spawnSync('sh', ['-c', `cat /dev/zero >'${disk}/filler'`], { stdio: 'ignore' })
+        writeFileSync(join(sandbox.workdir, 'go'), '')
+        expect((await running).outcome).toEqual({ type: 'exited', code: 7 })
+        const none = { type: 'lost', reason: 'journal-full' }
+        expect((await runner.exec(request(1, 'echo y >>ran'))).outcome).toEqual(none)
+        expect((await runner.exec(request(2, 'cat >>ran', { stdin: Buffer.alloc(300_000) }))).outcome).toEqual(none)
+        const again = sandbox.open()
+        expect((await again.exec(request(0, 'echo never'))).outcome).toEqual({ type: 'exited', code: 7 })
+        rmSync(join(disk, 'filler'))
+        expect(text((await again.exec(request(3, 'echo room >>ran; cat ran'))).stdout)).toBe('x\nroom\n')
+      } finally {
+        spawnSync('umount', [disk])
+        rmSync(disk, { recursive: true })
+      }
+    },
+  )
+
+  test.each([
+    ['all of it', ''],
+    ['one scope of it', `/${scope}`],
+    ['the way to the main process', '/wake'],
+  ])('a journal of which somebody removes %s loses the sandbox, and nothing runs again', async (_, what) => {
+    await using sandbox = await openTestSandbox({ shell })
+    const removed = join(sandbox.journalDir, what)
+    const remove = `echo x >>ran; rm -rf '${removed}'${what === '' ? '/*' : ''}; echo done`
+    expect(text((await sandbox.open().exec(request(0, remove))).stdout)).toBe('done\n')
+    const others = sandbox.open()
+    // Another attachment would wait for a main process that may still be starting.
+    if (what === '') writeFileSync(join(sandbox.journalDir, 'supervisor'), supervisorLine(sandbox.supervisor.pid))
+    for (const call of [0, 1]) {
+      others.acknowledge({ scope, phase: 1, batch: 0 })
+      const asked = others.exec(request(call, 'echo again >>ran'))
+      await expect(asked).rejects.toMatchObject({ code: 'sandbox-lost', message: expect.stringContaining('journal') })
+    }
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\n')
+  })
+
+  test('a command that removes its own claim keeps its outcome; one whose claim is removed later is lost', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const claim = (call: number): string => join(sandbox.journalDir, scope, `1-0-${call}-0`)
+    const runner = sandbox.open()
+    await runner.exec(request(0, `echo x >>ran; rm '${claim(0)}'; echo own; exit 7`))
+    await runner.exec(request(1, 'echo y >>ran; echo later'))
+    await runner.exec(request(2, `rm '${claim(1)}'`))
+    for (const other of [sandbox.open(), sandbox.open()]) {
+      const own = await other.exec(request(0, 'echo again >>ran'))
+      expect([own.outcome, text(own.stdout)]).toEqual([{ type: 'exited', code: 7 }, 'own\n'])
+      const later = await other.exec(request(1, 'echo again >>ran'))
+      expect([later.outcome, text(later.stdout)]).toEqual([{ type: 'lost', reason: 'supervisor-gone' }, 'later\n'])
+    }
+    expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\ny\n')
   })
 
   test('output files that cannot be opened are no exit code', async () => {

@@ -19,7 +19,7 @@ const free = z.record(z.string(), z.unknown(), 'a table')
 const size = text.regex(/^\d+(\.\d+)?\s*[KMGT](i?B)?$/i, 'a size such as "2G" or "512M"')
 const image = text.regex(/^[^\s]+$/, 'an image name such as "debian:bookworm-slim"')
 const userName = text.regex(/^[a-z0-9_][a-z0-9_.-]*$/i, 'a user name or uid')
-const user = z.union([userName, z.int().min(0)], 'a user name or uid')
+const user = z.union([userName, z.int().min(0, 'a user name or uid')], 'a user name or uid')
 const schemaVersion = z.enum(['1.0', '1.1', '1.2', '1.3', '1.4'], 'one of "1.0", "1.1", "1.2", "1.3", "1.4"')
 
 const environmentName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'a variable name of letters, digits and _')

@@ -1,4 +1,4 @@
-import { truncate, writeFile } from 'node:fs/promises'
+import { mkdir, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadHarborTask } from './harbor-task.ts'
@@ -159,8 +159,9 @@ describe('a task directory in Harbor’s format', () => {
     ],
     ['[agent]\ntimeout_sec = 0', 'agent.timeout_sec is 0: expected a number of seconds above 0'],
     ['[agent]\ntimeout_sec = "9"', 'agent.timeout_sec is "9": expected a number of seconds above 0'],
-    ['[agent]\ntimeout_sec = inf', 'agent.timeout_sec is null: expected a number of seconds above 0'],
+    ['[agent]\ntimeout_sec = inf', 'agent.timeout_sec is Infinity: expected a number of seconds above 0'],
     ['[agent]\nuser = true', 'agent.user is true: expected a user name or uid'],
+    ['[agent]\nuser = -5', 'agent.user is -5: expected a user name or uid'],
     ['[verifier]\nuser = "a b"', 'verifier.user is "a b": expected a user name or uid'],
     ['[environment]\ncpus = -1', 'environment.cpus is -1: expected a number of CPUs above 0'],
     ['[environment]\nmemory_mb = 1.5', 'environment.memory_mb is 1.5: expected a whole number of mebibytes above 0'],
@@ -289,6 +290,16 @@ describe('a task directory in Harbor’s format', () => {
     ])
     expect(await problemsOf({ 'instruction.md': ' \n' })).toEqual([
       'instruction.md is " \\n": expected what the agent is told, as text',
+    ])
+  })
+
+  test('what is there and no file is not called missing', async () => {
+    const directory = await writeTask({ 'task.toml': undefined, 'instruction.md': undefined })
+    for (const name of ['task.toml', 'instruction.md']) await mkdir(join(directory, name))
+    const loaded = await loadHarborTask(directory)
+    expect('problems' in loaded && loaded.problems.map(describeProblem)).toEqual([
+      'task.toml is not readable (EISDIR): expected a file that describes the task',
+      'instruction.md is not readable (EISDIR): expected a file with what the agent is told',
     ])
   })
 

@@ -5,7 +5,7 @@ import type { Problem } from '../providers/contract/provider.ts'
 import type { ImageSource } from '../providers/contract/runtime.ts'
 import type { HarborTaskFile } from './harbor-schema.ts'
 import { milliseconds, runtimeOf } from './harbor-runtime.ts'
-import { shownValue } from './problems.ts'
+import { shownValue, unreadValue } from './problems.ts'
 import { readTaskToml } from './read-task-toml.ts'
 import { listTaskFiles } from './task-files.ts'
 import type { TaskFile } from './task-files.ts'
@@ -98,11 +98,13 @@ async function readInstruction(
   root: string,
   file: HarborTaskFile | undefined,
 ): Promise<{ text: string; problems: Problem[] }> {
-  const bytes = await readFile(join(root, 'instruction.md')).catch(() => undefined)
+  const bytes = await readFile(join(root, 'instruction.md')).catch(unreadValue)
   // Several steps are refused already and bring an instruction each.
-  if (!bytes && file?.steps?.length) return { text: '', problems: [] }
+  if (!Buffer.isBuffer(bytes) && file?.steps?.length) return { text: '', problems: [] }
   const field = 'instruction.md'
-  if (!bytes) return { text: '', problems: [{ field, expected: 'a file with what the agent is told' }] }
+  if (!Buffer.isBuffer(bytes)) {
+    return { text: '', problems: [{ field, ...bytes, expected: 'a file with what the agent is told' }] }
+  }
   const text = bytes.toString('utf8')
   if (text.trim() !== '' && !text.includes('\0')) return { text, problems: [] }
   return { text, problems: [{ field, value: shownValue(text), expected: 'what the agent is told, as text' }] }

@@ -7,10 +7,15 @@ export function describeProblem(problem: Problem): string {
   return `${problem.field} ${found}: expected ${problem.expected}`
 }
 
-/** A value as a problem shows it: JSON, cut to a length that keeps the sentence readable. */
+/** A value as a problem shows it: JSON where there is any, cut to a length that keeps the sentence readable. */
 export function shownValue(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
+  const text = (typeof value === 'number' ? undefined : JSON.stringify(value)) ?? String(value)
   return text.length <= 100 ? text : `${text.slice(0, 97)}...`
+}
+
+/** What to say of a file that could not be read: nothing where it is missing, as a problem without a value says so. */
+export function unreadValue(error: NodeJS.ErrnoException): { value?: string } {
+  return error.code === 'ENOENT' ? {} : { value: `not readable (${error.code ?? error.message})` }
 }
 
 /** All issues of a failed parse as problems: every message of the schema is an expectation. */

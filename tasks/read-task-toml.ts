@@ -6,15 +6,17 @@ import { runtimeContradictions } from './harbor-runtime.ts'
 import { harborTaskSchema } from './harbor-schema.ts'
 import type { HarborTaskFile } from './harbor-schema.ts'
 import { unsupportedFields } from './harbor-unsupported.ts'
-import { problemsOfIssues, shownValue } from './problems.ts'
+import { problemsOfIssues, shownValue, unreadValue } from './problems.ts'
 
 /**
  * Reads `task.toml`. `file` is there when it has the right shape, also where some of what it asks for is refused, so
  * that the rest of the task can be checked in its light.
  */
 export async function readTaskToml(root: string): Promise<{ file?: HarborTaskFile; problems: Problem[] }> {
-  const source = await readFile(join(root, 'task.toml'), 'utf8').catch(() => undefined)
-  if (source === undefined) return { problems: [{ field: 'task.toml', expected: 'a file that describes the task' }] }
+  const source = await readFile(join(root, 'task.toml'), 'utf8').catch(unreadValue)
+  if (typeof source !== 'string') {
+    return { problems: [{ field: 'task.toml', ...source, expected: 'a file that describes the task' }] }
+  }
   const read = parseToml(source)
   if ('problem' in read) return { problems: [read.problem] }
   const parsed = harborTaskSchema.safeParse(read.value)

@@ -1,13 +1,16 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { answerWith, chatAnswer, startModelServer } from '../agents/model-server-fixture.ts'
 import { processesNaming, untilNothing } from '../cli/fixtures/rollcall-process.ts'
 import { Job, Taskset } from '../client/index.ts'
 import type { RunOptions } from '../client/index.ts'
 import { connectTemporal } from '../client/connect.ts'
 import type { TemporalConnection } from '../client/connect.ts'
 import { createLocalProvider } from '../providers/local/local-provider.ts'
+import { readResults } from '../results/read-job.ts'
 import { openHome, writeTasks } from '../testing/durability-home.ts'
 import type { DurabilityHome, EffectsFolder } from '../testing/durability-home.ts'
 import type { KillPoint } from '../testing/kill-points.ts'
@@ -64,9 +67,17 @@ async function startJob(name: string, tasks: Parameters<typeof writeTasks>[1], o
   })
 }
 
+interface WorkerOptions {
+  readonly entry?: string
+  readonly killPoints?: readonly KillPoint[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
 /** @returns its pid, when it serves */
-async function startWorker(entry = 'cli/main.ts', killPoints: readonly KillPoint[] = []): Promise<number> {
-  const { stateDirectory, cacheDirectory, storeUrl, env } = home.environment
+async function startWorker(more: WorkerOptions = {}): Promise<number> {
+  const { stateDirectory, cacheDirectory, storeUrl } = home.environment
+  const { entry = 'cli/main.ts', killPoints = [] } = more
+  const env = { ...home.environment.env, ...more.env }
   const points = join(home.folder, 'kill-points.json')
   await writeFile(points, JSON.stringify(killPoints))
   const killing = [JSON.stringify({ killPoints: points, stateDirectory, cacheDirectory, storeUrl })]
@@ -129,6 +140,23 @@ test('SIGTERM hands a running command over at once: it runs on, and no attempt i
   await job.close()
 })
 
+test('SIGTERM while the model is asked: it is asked again by the next worker, which counts it', async () => {
+  const model = await startModelServer([() => {}, answerWith(chatAnswer({ text: 'done' }))])
+  onTestFinished(() => model.close())
+  const env = { OPENAI_BASE_URL: `${model.url}/v1`, OPENAI_API_KEY: 'none' }
+  const first = await startWorker({ env })
+  const agent = { agent: 'model', model: 'openai/a-model' }
+  const job = await startJob('asked', [{ name: 'asked', turns: [], tests: giveReward }], { ...shared, agent })
+  await expect.poll(() => model.requests, { timeout: 60_000 }).toHaveLength(1)
+  await startWorker({ env })
+  process.kill(first, 'SIGTERM')
+  expect(await job.result()).toMatchObject({ graded: 1 })
+  expect(model.requests).toHaveLength(2)
+  const [rollout] = await readResults(job.store, 'asked', ['asked.model-openai-a-model.1'])
+  expect(rollout).toMatchObject({ usage: { unrecordedCalls: 1 } })
+  await job.close()
+})
+
 test('a worker that was suspended for longer than every timeout wakes up beside its successor and spoils nothing', async () => {
   const first = await startWorker()
   const job = await startJob('stopped', [slowTask('stopped')], shared)
@@ -183,12 +211,10 @@ test('a job that is cancelled while its worker is dead, at every phase, says so 
     'in-release': { on: 'destroy', when: 'hang-before', key: '' },
   }
   const marker = (name: string) => join(effects.path, 'killed', name)
-  const worker = await startWorker(
-    'testing/killing-worker.ts',
-    Object.entries(hanging).map(([name, { on, when, key }]) => {
-      return { on, when, key: `cancelled[./](rollouts/)?${name}\\.script\\.1${key}$`, marker: marker(name) }
-    }),
-  )
+  const killPoints = Object.entries(hanging).map(([name, { on, when, key }]) => {
+    return { on, when, key: `cancelled[./](rollouts/)?${name}\\.script\\.1${key}$`, marker: marker(name) }
+  })
+  const worker = await startWorker({ entry: 'testing/killing-worker.ts', killPoints })
   const quick = Object.keys(hanging).map((name) => ({ name, turns: ['true'], tests: giveReward }))
   const inGrade = { name: 'in-grade', turns: ['true'], tests: waiting('in-grade', 'a') }
   const job = await startJob('cancelled', [slowTask('in-turns'), inGrade, ...quick], shared)
@@ -232,6 +258,19 @@ test('a job that is terminated, with its worker dead, is swept by the worker tha
   await untilNothing(() => sandboxesOf('terminated'), 30_000)
   await untilNothing(workers, 30_000)
   await attached.close()
+})
+
+test.skipIf(process.getuid?.() !== 0)('a worker whose log finds the disk full goes on', async () => {
+  const logs = join(home.environment.stateDirectory, 'workers')
+  await mkdir(logs, { recursive: true })
+  expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', logs]).status).toBe(0)
+  onTestFinished(() => void spawnSync('umount', ['-l', logs]))
+  await writeFile(join(logs, 'filler'), Buffer.alloc(1_000_000)).catch(() => {})
+  const job = await startJob('unlogged', [slowTask('unlogged')], { ...shared, worker: 'own' })
+  for (const what of ['a', 'b']) await go('unlogged', what)
+  expect(await job.result()).toMatchObject({ graded: 1, mean: 1 })
+  await expectOnce('unlogged')
+  await job.close()
 })
 
 test('no sandbox and no process is left', async () => {

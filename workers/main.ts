@@ -1,6 +1,7 @@
 import module from 'node:module'
 import { join } from 'node:path'
 import { jobWorkerConfig } from './config.ts'
+import { writeLogLine } from './log-line.ts'
 
 /** Entry of a job's own worker, started detached by the client (client/job-worker.ts). */
 const config = jobWorkerConfig(process.argv[2])
@@ -12,11 +13,9 @@ const { runWorker } = await import('./run-worker.ts')
 const stop = new AbortController()
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort())
 
-const log = (line: string): void => console.error(`${new Date().toISOString()} ${line}`)
-
 try {
-  await runWorker({ ...config, log, stop: stop.signal })
+  await runWorker({ ...config, log: writeLogLine, stop: stop.signal })
 } catch (error) {
-  log(error instanceof Error ? (error.stack ?? error.message) : String(error))
+  writeLogLine(error instanceof Error ? (error.stack ?? error.message) : String(error))
   process.exitCode = 1
 }

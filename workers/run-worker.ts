@@ -1,5 +1,5 @@
 import { Client } from '@temporalio/client'
-import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker'
+import { NativeConnection, Runtime } from '@temporalio/worker'
 import { createActivities } from '../activities/create-activities.ts'
 import type { ActivityServices } from '../activities/services.ts'
 import { loadAgent } from '../agents/load-agent.ts'
@@ -23,6 +23,7 @@ import { serveProviders } from './serve-providers.ts'
 import { ServedQueues } from './served-queues.ts'
 import { sweepRegularly } from './sweep-regularly.ts'
 import { versions } from './versions.ts'
+import { sdkLogger } from './sdk-logger.ts'
 import { workflowBundlePath } from './workflow-bundle.ts'
 
 /** After polling has stopped, turns that end by themselves may do so before they are handed over. */
@@ -38,6 +39,11 @@ const defaultSandboxes = 400
  * heartbeat's timeout, so an idle worker keeps one; under load there are as many as bring work.
  */
 const pollers = { type: 'autoscaling', minimum: 1, initial: 1, maximum: 20 } as const
+/**
+ * How long an attachment to a sandbox is kept when nothing uses it: where a job has one worker, until the next step;
+ * where any of several may take that, as long as it takes to come to this one.
+ */
+const attachmentIdleMs = { own: 60_000, shared: 100 }
 /** More would be replayed from history when they wake; each costs about half a megabyte. */
 const maxCachedWorkflows = 1_000
 
@@ -60,7 +66,7 @@ export interface WorkerOptions extends WorkerConfig {
 /** Runs a worker until it is told to stop, or its job is over. Started twice, both serve. */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   // The process's signals are ours: the SDK's own handling would cancel activities before they can be handed over.
-  Runtime.install({ shutdownSignals: [], logger: new DefaultLogger('WARN') })
+  Runtime.install({ shutdownSignals: [], logger: sdkLogger(options.log) })
   const endpoint = await resolveTemporal({ ...options, onProgress: options.log })
   const connection = await connectWorker(endpoint)
   const providers = (options.createProviders ?? createProviders)(options)
@@ -168,6 +174,7 @@ async function services(at: {
     namespace,
     room: new Room({ limit, namespace, now: Date.now }),
     reach: at.reach,
+    attachmentIdleMs: at.options.job === undefined ? attachmentIdleMs.shared : attachmentIdleMs.own,
     cacheDirectory,
     handover: at.handover,
     versions: await versions(),

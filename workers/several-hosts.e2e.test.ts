@@ -72,6 +72,7 @@ interface Result {
   readonly rewards: Record<string, number>
   readonly incarnations: number
   readonly place: string
+  readonly integrity: string
 }
 
 async function results(job: string): Promise<Result[]> {
@@ -81,7 +82,12 @@ async function results(job: string): Promise<Result[]> {
   const texts = folders.map(({ name }) => readFile(join(home, 'jobs', job, name, 'result.json'), 'utf8'))
   return (await Promise.all(texts)).map((text) => {
     const { verifier_result: verifier, rollcall: ours } = JSON.parse(text)
-    return { rewards: verifier.rewards, incarnations: ours.incarnations, place: ours.sandbox.place }
+    return {
+      rewards: verifier.rewards,
+      incarnations: ours.incarnations,
+      place: ours.sandbox.place,
+      integrity: ours.integrity,
+    }
   })
 }
 
@@ -106,6 +112,15 @@ test('the rollouts of one job are placed on hosts that share no disk', async () 
   expect([...(await sandboxes('a')), ...(await sandboxes('b'))]).toEqual([])
   for (const worker of [a, b]) worker.signal('SIGTERM')
   await Promise.all([a.ended, b.ended])
+})
+
+test('two workers of one host do not take each other’s attachments for processes of the agent', async () => {
+  const pair = await Promise.all([host('a'), host('a')])
+  const { code } = await run('quick', ['--job', 'pair', '-k', '8', '-n', '4']).ended
+  expect(code).toBe(0)
+  expect((await results('pair')).map(({ integrity }) => integrity)).toEqual(Array.from({ length: 8 }, () => 'clean'))
+  for (const worker of pair) worker.signal('SIGTERM')
+  await Promise.all(pair.map(({ ended }) => ended))
 })
 
 test('a host that is back before it is lost goes on with the same sandbox and the same command', async () => {

@@ -17,10 +17,12 @@ export async function callActivity<Name extends keyof Activities>(
   return await stub(input)
 }
 
-/** Repeats a call as long as it answers that its worker is shutting down; costs no attempt. */
-export async function untilKept<Result extends object>(call: () => Promise<Result | HandedOver>): Promise<Result> {
-  for (;;) {
-    const result = await call()
+/** Repeats a call as long as it answers that its worker is shutting down; costs no attempt. Repetitions are told so. */
+export async function untilKept<Result extends object>(
+  call: (wasHandedOver: boolean) => Promise<Result | HandedOver>,
+): Promise<Result> {
+  for (let calls = 0; ; calls += 1) {
+    const result = await call(calls > 0)
     if (!('handedOver' in result)) return result
   }
 }

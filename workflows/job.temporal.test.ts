@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { Context } from '@temporalio/activity'
+import type { WorkflowHandle } from '@temporalio/client'
 import { expect, test } from 'vitest'
 import type { Activities } from '../protocol/activities.ts'
+import { shardWorkflowId } from '../protocol/names.ts'
 import { failing, scriptedActivities } from '../testing/scripted-activities.ts'
 import { useTemporal } from '../testing/temporal.ts'
 import type { jobWorkflow, JobWorkflowInput } from './job.ts'
@@ -169,9 +171,17 @@ test('a large job runs in shards, and its window stays full across their ends', 
       await expect.poll(() => gate.entered, { timeout: 30_000 }).toBe(4 + ended)
       await expect.poll(() => gate.inside, { timeout: 30_000 }).toBe(4)
     }
+    // Rollouts begin in the order of the plan, so that all four of the last two shards are in flight.
+    const working = [2, 3].map((shard) => `\`${shardWorkflowId(job.workflowId, shard)}\``).join(', ')
+    await expect.poll(() => detailsOf(job), { timeout: 30_000 }).toContain(`now at work: ${working};`)
+    const client = temporal.environment().client
+    const last = await detailsOf(client.workflow.getHandle(shardWorkflowId(job.workflowId, 3)))
+    expect(last).toContain('0 of 1 rollout ended')
+    expect(last).toContain('| 1 | 0 | 0 | 0 | – |')
     gate.openWide()
     await job.result()
     expect(gate.most).toBe(4)
+    expect(await detailsOf(job)).toContain('| 4 | 10 | 0 | 0 | 1.000 |')
     const status = await job.query(statusQuery)
     expect(status).toMatchObject({ state: 'completed', total: 10, tally: { graded: 10 } })
     expect(status.shards).toHaveLength(4)
@@ -192,6 +202,11 @@ test('a large job can be cancelled in the middle', async () => {
     expect(released).toHaveLength(4)
   })
 })
+
+/** What a person sees of a workflow in the Temporal UI. */
+async function detailsOf(handle: WorkflowHandle): Promise<string | undefined> {
+  return (await handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata')).currentDetails
+}
 
 /** Cancellation reaches an activity with its heartbeat, and without one it is taken for dead. */
 async function beating<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -106,7 +106,7 @@ class Job {
       this.#segment = new Segment(input, this.#control, { onBegun: () => this.#show(), onEnded: () => this.#show() })
       await this.#segment.drain(plan.first)
     } else {
-      this.#shards = new Shards(input, this.#control)
+      this.#shards = new Shards(input, this.#control, () => this.#show())
       await this.#shards.drain({ total: plan.total, shardSize })
     }
   }

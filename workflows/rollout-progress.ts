@@ -18,7 +18,8 @@ export interface Progress {
   /** Opening ended without an answer: its sandbox may still appear. */
   openIsUnknown?: boolean
   opened?: OpenedRollout
-  deadline?: number
+  /** How much of the agent's time its turns have taken, in milliseconds. */
+  tookMs?: number
   agentEnd?: AgentEnd
   phases: PhaseTimes
 }
@@ -46,7 +47,7 @@ export function beginIncarnation(progress: Progress): void {
   progress.turn = 0
   delete progress.openIsUnknown
   delete progress.opened
-  delete progress.deadline
+  delete progress.tookMs
   delete progress.agentEnd
 }
 

@@ -39,19 +39,20 @@ test('a rollout is opened, worked on, graded, recorded and released', async () =
   expect(calls).toEqual(wholeLife)
 })
 
-test('a worker that shuts down hands the turns over, and no attempt is burnt', async () => {
-  let handedOver = 0
-  const attempts: number[] = []
-  const { calls } = await run({
-    runTurns: async ({ turn }) => {
-      attempts.push(Context.current().info.attempt)
-      handedOver += 1
-      if (handedOver === 1) return { handedOver: true }
-      return { turn: turn + 1, end: 'done' }
+test('a worker that shuts down hands the turns over, no attempt is burnt, and the next one is told', async () => {
+  const begun: unknown[] = []
+  await run({
+    runTurns: async ({ turn, wasHandedOver }) => {
+      begun.push({ attempt: Context.current().info.attempt, turn, wasHandedOver })
+      if (begun.length === 1) return { handedOver: true }
+      return begun.length === 2 ? { turn: turn + 1 } : { turn: turn + 1, end: 'done' }
     },
   })
-  expect(calls.filter((name) => name === 'runTurns')).toHaveLength(2)
-  expect(attempts).toEqual([1, 1])
+  expect(begun).toEqual([
+    { attempt: 1, turn: 0 },
+    { attempt: 1, turn: 0, wasHandedOver: true },
+    { attempt: 1, turn: 1 },
+  ])
 })
 
 test('a sandbox that could not be opened is released all the same', async () => {
@@ -158,16 +159,16 @@ test('a tampered grade is never graded again', async () => {
   expect(calls.filter((name) => name === 'gradeRollout')).toHaveLength(1)
 })
 
-test('a long rollout goes on as new with its sandbox, its turns, its deadline and its owner', async () => {
+test('a long rollout goes on as new with its sandbox, its turns, the agent’s time and its owner', async () => {
   const owners = new Set<string>()
-  const deadlines = new Set<number>()
+  const left: number[] = []
   const runs = new Set<string>()
   const { outcome, calls, workflowId } = await run({
-    runTurns: async ({ turn, owner, deadline }) => {
+    runTurns: async ({ turn, owner, agentMs }) => {
       owners.add(owner)
-      deadlines.add(deadline)
+      left.push(agentMs)
       runs.add(Context.current().info.workflowExecution?.runId ?? '')
-      return turn >= 25 ? { turn: turn + 1, end: 'done' } : { turn: turn + 1 }
+      return { turn: turn + 1, tookMs: 1_000, ...(turn >= 25 && { end: 'done' as const }) }
     },
   })
   expect(outcome).toEqual({ state: 'graded', reward: 1 })
@@ -175,31 +176,48 @@ test('a long rollout goes on as new with its sandbox, its turns, its deadline an
   expect(calls.filter((name) => name === 'openRollout')).toHaveLength(1)
   expect(calls.filter((name) => name === 'releaseSandbox')).toHaveLength(1)
   expect(owners.size).toBe(1)
-  expect(deadlines.size).toBe(1)
+  expect(left).toEqual(left.map((_, slice) => 60_000 - slice * 1_000))
   expect(runs.size).toBeGreaterThan(1)
   expect(workflowId).toBeTruthy()
 })
 
-test('a rollout that is cancelled in its turns is recorded as cancelled and released', async () => {
-  const { activities, calls } = scriptedActivities({
-    runTurns: async () => {
-      const context = Context.current()
-      const ticking = setInterval(() => context.heartbeat(), 200)
-      return await context.cancelled.finally(() => clearInterval(ticking))
-    },
-  })
+/** What a rollout comes to that is cancelled when this activity has begun. */
+async function cancelledIn(name: keyof Activities, { activities, calls }: ReturnType<typeof scriptedActivities>) {
   const taskQueue = randomUUID()
   const worker = await temporal.worker(activities, taskQueue)
   const { client } = temporal.environment()
-  await worker.runUntil(async () => {
+  return await worker.runUntil(async () => {
     const handle = await client.workflow.start<typeof rolloutWorkflow>('rolloutWorkflow', {
       taskQueue,
       workflowId: randomUUID(),
       args: [{ job: 'j', storeUrl: 'file:///none', rollout: 'task-0.oracle.1', policy, searchable: true }],
     })
-    await expect.poll(() => calls.includes('runTurns'), { timeout: 20_000 }).toBe(true)
+    await expect.poll(() => calls.includes(name), { timeout: 20_000 }).toBe(true)
     await handle.cancel()
-    expect(await handle.result()).toEqual({ state: 'cancelled', code: 'cancelled' })
+    return await handle.result()
   })
-  expect(calls).toEqual(['openRollout', 'runTurns', 'recordRollout', 'releaseSandbox'])
+}
+
+/** Lives until it is cancelled. */
+async function untilCancelled(): Promise<never> {
+  const context = Context.current()
+  const ticking = setInterval(() => context.heartbeat(), 200)
+  return await context.cancelled.finally(() => clearInterval(ticking))
+}
+
+test.each([
+  ['with nothing on its way', false, untilCancelled],
+  ['and nobody knows what is on its way', true, () => untilCancelled().catch(() => failing('cancelled'))],
+])('a rollout that is cancelled while it opens, %s, is released accordingly', async (_, mayAppear, openRollout) => {
+  const released: unknown[] = []
+  const script = { openRollout, releaseSandbox: async (input: unknown) => void released.push(input) }
+  const outcome = await cancelledIn('openRollout', scriptedActivities(script))
+  expect(outcome).toEqual({ state: 'cancelled', code: 'cancelled' })
+  expect(released).toEqual([expect.objectContaining({ mayAppear, incarnations: [1] })])
+})
+
+test('a rollout that is cancelled in its turns is recorded as cancelled and released', async () => {
+  const scripted = scriptedActivities({ runTurns: untilCancelled })
+  expect(await cancelledIn('runTurns', scripted)).toEqual({ state: 'cancelled', code: 'cancelled' })
+  expect(scripted.calls).toEqual(['openRollout', 'runTurns', 'recordRollout', 'releaseSandbox'])
 })

@@ -1,5 +1,6 @@
 import {
   ActivityFailure,
+  ApplicationFailure,
   CancellationScope,
   continueAsNew,
   log,
@@ -137,7 +138,7 @@ class Rollout {
         return await untilKept(() => callActivity('openRollout', { ...options, summary }, this.#ref()))
       })
     } catch (error) {
-      this.#progress.openIsUnknown = error instanceof ActivityFailure && error.cause instanceof TimeoutFailure
+      this.#progress.openIsUnknown = mayHaveMade(error)
       throw error
     }
   }
@@ -161,29 +162,32 @@ class Rollout {
   async #takeTurns(opened: OpenedRollout): Promise<boolean> {
     if (this.#progress.agentEnd !== undefined) return true
     this.#progress.phase = Math.max(this.#progress.phase, 1)
-    const deadline = (this.#progress.deadline ??= Date.now() + opened.agentTimeoutMs)
     return await timed(this.#progress, 'turns', async () => {
       while (this.#progress.agentEnd === undefined) {
         if (workflowInfo().continueAsNewSuggested) return false
         showRollout(this.#progress, 'turns')
-        await this.#takeSlice(opened.lease, deadline)
+        await this.#takeSlice(opened)
       }
       return true
     })
   }
 
-  async #takeSlice(lease: Lease, deadline: number): Promise<void> {
+  async #takeSlice({ lease, agentTimeoutMs }: OpenedRollout): Promise<void> {
     const { phase, turn } = this.#progress
-    const remainingMs = Math.max(0, deadline - Date.now())
-    const result = await untilKept(() =>
-      callActivity(
-        'runTurns',
-        { ...activityOptions.runTurns(remainingMs), ...this.#reach(), summary: `from turn ${turn}` },
-        { ...this.#ref(), lease, phase, turn, deadline, sliceMs: timing.sliceMs },
-      ),
-    )
+    const result = await untilKept((wasHandedOver) => {
+      const agentMs = Math.max(0, agentTimeoutMs - (this.#progress.tookMs ?? 0))
+      const options = { ...activityOptions.runTurns(agentMs), ...this.#reach(), summary: `from turn ${turn}` }
+      const input = { ...this.#ref(), lease, phase, turn, agentMs, sliceMs: timing.sliceMs }
+      return this.#counted(callActivity('runTurns', options, { ...input, ...(wasHandedOver && { wasHandedOver }) }))
+    })
     this.#progress.turn = result.turn
     if (result.end !== undefined) this.#progress.agentEnd = result.end
+  }
+
+  async #counted<Result extends { tookMs?: number }>(taking: Promise<Result>): Promise<Result> {
+    const result = await taking
+    this.#progress.tookMs = (this.#progress.tookMs ?? 0) + (result.tookMs ?? 0)
+    return result
   }
 
   /** Only a grading failure is worth another attempt in the surviving sandbox. */
@@ -259,6 +263,13 @@ class Rollout {
 async function settle<Result>(promise: Promise<Result>): Promise<PromiseSettledResult<Result>> {
   const [result] = await Promise.allSettled([promise])
   return result
+}
+
+/** Opening has ended without a word, or was cancelled while its sandbox was on its way: it may still appear. */
+function mayHaveMade(error: unknown): boolean {
+  if (!(error instanceof ActivityFailure)) return false
+  const { cause } = error
+  return cause instanceof TimeoutFailure || (cause instanceof ApplicationFailure && cause.type === 'cancelled')
 }
 
 /** The sandbox is out of reach for good: the policy says whether there is another one. */

@@ -1,6 +1,7 @@
 import { CancellationScope, getExternalWorkflowHandle, setHandler } from '@temporalio/workflow'
 import type { PlannedRollout } from '../protocol/job.ts'
 import { callActivity } from './activity-stubs.ts'
+import { showShard } from './job-details.ts'
 import { drainingSignal, endedQuery, segmentQuery, windowSignal } from './messages.ts'
 import type { Tally } from './messages.ts'
 import { Segment } from './segment.ts'
@@ -21,9 +22,13 @@ export async function shardWorkflow(input: ShardInput): Promise<Tally> {
   const control = { ...input.window }
   const shard = new ShardReports(input)
   const segment = new Segment(input, control, {
-    onBegun: () => {},
-    onEnded: () => shard.reportWhenDraining(segment.running()),
+    onBegun: () => show(),
+    onEnded: () => {
+      show()
+      return shard.reportWhenDraining(segment.running())
+    },
   })
+  const show = (): void => showShard(segment.status(), input.count)
   setHandler(windowSignal, ({ size, paused }) => {
     control.size = size
     control.paused = paused

@@ -33,9 +33,13 @@ export class Shards {
   readonly #input: SegmentInput
   readonly #control: WindowControl
 
-  constructor(input: SegmentInput, control: WindowControl) {
+  readonly #onChange: () => void
+
+  /** @param onChange told when a shard begins or has ended */
+  constructor(input: SegmentInput, control: WindowControl, onChange: () => void) {
     this.#input = input
     this.#control = control
+    this.#onChange = onChange
   }
 
   async drain(plan: { total: number; shardSize: number }): Promise<void> {
@@ -69,6 +73,7 @@ export class Shards {
   async #run(part: ShardPart): Promise<void> {
     const entry = { workflowId: shardWorkflowId(this.#input.job, part.shard), ended: false }
     this.entries.push(entry)
+    this.#onChange()
     this.#grants.begin(part.shard)
     try {
       const handle = await startChild<typeof shardWorkflow>('shardWorkflow', this.#childOptions(entry.workflowId, part))
@@ -81,6 +86,7 @@ export class Shards {
       failureOf(error)
     } finally {
       entry.ended = true
+      this.#onChange()
       this.#started.delete(part.shard)
       this.#grants.end(part.shard)
       this.windowChanged()

@@ -16,8 +16,10 @@ export const timing = {
   stickyQueueScheduleToStartMs: 1_000,
   /** runTurns returns at a turn's end once this long has passed: fast turns share an activity, slow ones have their own. */
   sliceMs: 5_000,
-  /** Beyond the phase's own deadline: the activity still has to store what it has. */
+  /** Beyond the agent's time: the activity still has to store what it has. */
   marginMs: 120_000,
+  /** Turns and grading wait this long for somebody to go on with them: a worker, the Engine, the store. */
+  absenceMs: 24 * 3_600_000,
   /** Plan: reads the store, asks the provider, may unpack hundreds of tasks. */
   planMs: 15 * 60_000,
   /** Place: asks the provider what it holds already. */
@@ -71,18 +73,18 @@ export const activityOptions = {
     scheduleToCloseTimeout: limits.acquireTimeoutMs + limits.startTimeoutMs + timing.marginMs,
     retry: untilTimeout,
   }),
-  /** One turn may be one long command, so an attempt may take until the phase's deadline. */
-  runTurns: (remainingMs: number) => ({
+  /** One turn may be one long command, so an attempt may take all of the agent's time. */
+  runTurns: (agentMs: number) => ({
     ...common,
-    startToCloseTimeout: remainingMs + timing.marginMs,
-    scheduleToCloseTimeout: remainingMs + 2 * timing.marginMs,
+    startToCloseTimeout: agentMs + timing.marginMs,
+    scheduleToCloseTimeout: agentMs + timing.absenceMs,
     retry: untilTimeout,
   }),
   /** The workflow numbers grading attempts; what is retried here are dead workers. */
   gradeRollout: (verifierTimeoutMs: number) => ({
     ...common,
     startToCloseTimeout: verifierTimeoutMs + timing.gradeOverheadMs,
-    scheduleToCloseTimeout: 2 * verifierTimeoutMs + 2 * timing.gradeOverheadMs,
+    scheduleToCloseTimeout: verifierTimeoutMs + timing.gradeOverheadMs + timing.absenceMs,
     retry: untilTimeout,
   }),
   recordRollout: {

@@ -35,7 +35,10 @@ async function results(id: string, { json = false, jobsDir }: ResultsFlags, cont
   const job = parseJobId(id)
   const { summary, finished } = await readGrades(store, job)
   const folder = jobsDir === undefined ? undefined : await exported({ store, job, jobsDir })
-  if (!finished) context.stderr.write(`Job ${job} has not ended: these are the rollouts that have ended so far.\n`)
+  if (!finished)
+    context.stderr.write(
+      `Job ${job} has not ended, or was terminated: these are the rollouts that have ended so far.\n`,
+    )
   await printSummary({ summary, json, folder }, context)
   if (finished) await printKeptSandboxes({ store, job }, context)
   return summary.failed > 0 ? exitCodes.failed : exitCodes.ok

@@ -67,7 +67,10 @@ function addLimitOptions(command: Command): void {
     .option('--max-tokens <n>', 'input and output tokens per rollout, where the agent reports them')
     .option('--agent-timeout <time>', 'for tasks that state none: 90s, 15m (default 1h)')
     .option('--sandbox-loss <policy>', 'when a sandbox dies: restart the rollout in a new one, or fail (default fail)')
-    .option('--host-timeout <duration>', 'with --no-worker: a host that answers nothing this long is lost (default 2m)')
+    .option(
+      '--host-timeout <duration>',
+      'with --no-worker only: a host that answers nothing this long is lost (default 2m)',
+    )
     .option('--keep <when>', 'keep sandboxes for a look inside: never, on-failure or always (default never)')
 }
 

@@ -47,13 +47,13 @@ async function failureOf(job: Job): Promise<string> {
   return error instanceof Error ? error.message : 'It failed for an unknown reason.'
 }
 
-async function listJobs({ json }: { json: boolean }, { environment, stdout }: CommandContext): Promise<number> {
+async function listJobs({ json }: { json: boolean }, { environment, stdout, stderr }: CommandContext): Promise<number> {
   const [{ openStore }, { listLatestJobs }] = await Promise.all([
     import('../../store/open-store.ts'),
     import('../../results/list-jobs.ts'),
   ])
   const jobs = await listLatestJobs(openStore(environment.storeUrl), jobsListed)
-  const failures = await failuresOf(jobs, environment)
+  const failures = await failuresOf(jobs, { environment, stderr })
   for (const job of jobs) {
     const failure = failures.get(job.job)?.message
     stdout.write(`${json ? JSON.stringify({ ...job, ...(failure ? { failure } : {}) }) : jobLine(job, failure)}\n`)
@@ -62,11 +62,21 @@ async function listJobs({ json }: { json: boolean }, { environment, stdout }: Co
   return exitCodes.ok
 }
 
-/** The store knows results alone; why a job has none, Temporal tells. The list is worth showing without it. */
-async function failuresOf(jobs: readonly ListedJob[], environment: CommandContext['environment']) {
+/**
+ * The store knows results alone; why a job has none, Temporal tells. The list is worth showing without it, as long as it
+ * says so.
+ */
+async function failuresOf(
+  jobs: readonly ListedJob[],
+  { environment, stderr }: Pick<CommandContext, 'environment' | 'stderr'>,
+) {
   const { jobFailures } = await import('../../client/job-failures.ts')
   const unfinished = jobs.filter((job) => !job.finished).map(({ job }) => job)
-  return await jobFailures(unfinished, environment).catch(() => new Map<string, Error>())
+  return await jobFailures(unfinished, environment).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error)
+    stderr.write(`Of jobs without results it is not known whether they run, since Temporal was not asked: ${reason}\n`)
+    return new Map<string, Error>()
+  })
 }
 
 function jobLine(job: ListedJob, failure: string | undefined): string {

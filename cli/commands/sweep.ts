@@ -4,7 +4,7 @@ import { escapeControls } from '../../results/terminal-text.ts'
 import type { Sweep, SweptSandbox } from '../../workers/sweep.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { parseChoice, parsePairs } from '../parse-values.ts'
+import { badOption, parseChoice, parsePairs } from '../parse-values.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { parseJobId } from '../run-options.ts'
 import { repeatable } from './command-options.ts'
@@ -55,6 +55,7 @@ async function sweep(flags: SweepFlags, context: CommandContext): Promise<number
     const temporal = await connectTemporal({ ...environment, onProgress })
     try {
       const swept = await sweepProviders({ chosen, flags, kept, client: temporal.client }, context)
+      if (kept !== undefined && swept.length === 0) await assertKnownJob(kept, environment)
       report(swept, flags, context)
       return swept.some(({ action }) => action === 'failed') ? exitCodes.failed : exitCodes.ok
     } finally {
@@ -63,6 +64,16 @@ async function sweep(flags: SweepFlags, context: CommandContext): Promise<number
   } finally {
     await providers.close()
   }
+}
+
+/** Nothing was found of a job: that it has kept nothing is an answer, that nobody has heard of it is not. */
+async function assertKnownJob(job: string, { storeUrl }: CommandContext['environment']): Promise<void> {
+  const [{ openStore }, { findJobOptions }] = await Promise.all([
+    import('../../store/open-store.ts'),
+    import('../../results/read-job.ts'),
+  ])
+  if ((await findJobOptions(openStore(storeUrl), job)) !== undefined) return
+  throw badOption('--kept', job, `the id of a job of the store ${storeUrl}; \`rollcall status\` lists them`)
 }
 
 interface ChosenProvider {

@@ -27,7 +27,10 @@ async function work(flags: WorkerFlags, { environment, stderr, signals, now }: C
   const job = flags.job === undefined ? {} : { job: parseJobId(flags.job) }
   if (job.job !== undefined) await assertKnown(job.job, environment)
   const limits = await parseSharing(flags)
-  const { runWorker } = await import('../../workers/run-worker.ts')
+  const [{ runWorker }, { writeLogLine }] = await Promise.all([
+    import('../../workers/run-worker.ts'),
+    import('../../workers/log-line.ts'),
+  ])
   const stop = new AbortController()
   const left = Promise.withResolvers<'left'>()
   const cancel = () => {
@@ -41,7 +44,7 @@ async function work(flags: WorkerFlags, { environment, stderr, signals, now }: C
     ...job,
     ...limits,
     stop: stop.signal,
-    log: (line: string) => stderr.write(`${line}\n`),
+    log: writeLogLine,
   })
   return (await Promise.race([working, left.promise])) === 'left' ? exitCodes.interrupted : exitCodes.ok
 }

@@ -9,6 +9,8 @@ import type { Finding } from './findings.ts'
 
 /** Below this, outputs and images soon fill the disk. */
 const lowBytes = 2 * 2 ** 30
+/** Below this they already do. */
+const fullBytes = 100 * 2 ** 20
 
 const s3Remedy = 'see "The store" in docs/operations.md for URL, credentials and permissions'
 
@@ -27,13 +29,16 @@ export async function examineStore({ storeUrl }: ClientEnvironment): Promise<Fin
 }
 
 export async function examineDisk({ stateDirectory }: ClientEnvironment): Promise<Finding[]> {
-  const name = 'Disk'
   const { bavail, bsize } = await statfs(await existingFolder(stateDirectory))
-  const freeBytes = bavail * bsize
+  return [diskFinding(bavail * bsize, stateDirectory)]
+}
+
+/** Exported for its test. */
+export function diskFinding(freeBytes: number, stateDirectory: string): Finding {
   const detail = `${(freeBytes / 2 ** 30).toFixed(1)} GiB free for ${stateDirectory}`
-  if (freeBytes >= lowBytes) return [{ name, state: 'ok', detail }]
+  if (freeBytes >= lowBytes) return { name: 'Disk', state: 'ok', detail }
   const remedy = 'free some space, or set ROLLCALL_STATE_DIR to a folder on a larger disk'
-  return [{ name, state: 'note', detail, remedy }]
+  return { name: 'Disk', state: freeBytes < fullBytes ? 'missing' : 'note', detail, remedy }
 }
 
 async function existingFolder(folder: string): Promise<string> {

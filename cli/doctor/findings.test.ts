@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { diskFinding } from './examine-disk.ts'
 import { formatFindings, isUsable } from './findings.ts'
 import type { Finding } from './findings.ts'
 
@@ -36,4 +37,10 @@ test('what everything needs makes all unusable, a note does not', () => {
 
 test('with no provider at all nothing is usable', () => {
   expect(isUsable([noDocker, { ...bubblewrap, state: 'missing' }])).toBe(false)
+})
+
+test('a disk with little room is worth knowing; on a full one no job can run', () => {
+  const stateOf = (freeBytes: number) => diskFinding(freeBytes, '/state').state
+  expect([10 * 2 ** 30, 2 ** 30, 2 ** 20].map(stateOf)).toEqual(['ok', 'note', 'missing'])
+  expect(isUsable([node, bubblewrap, diskFinding(2 ** 20, '/state')])).toBe(false)
 })

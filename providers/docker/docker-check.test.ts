@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
 import type { SandboxSpec } from '../contract/runtime.ts'
 import { checkSpec } from './docker-check.ts'
 
@@ -53,4 +56,19 @@ test('GPUs are taken where the Engine has a runtime for them, but not by type', 
 test('all problems of an order are reported at once', async () => {
   const problems = await checkSpec({ ...spec, workdir: 'x', resources: { cpus: 9, storageMiB: 1 } }, engine)
   expect(problems.map((problem) => problem.field)).toEqual(['resources.cpus', 'resources.storageMiB', 'workdir'])
+})
+
+test.each([
+  ['ARG V=1\n# syntax\nFROM debian:$V AS a\n', undefined],
+  ['from debian\n', undefined],
+  ['', 'empty'],
+  ['# nothing\n\n', 'empty'],
+  ['# a task\nFROMM debian\nRUN true\n', 'FROMM debian'],
+])('a Dockerfile of %j without a FROM line is named before anything is built', async (dockerfile, value) => {
+  const directory = await mkdtemp(join(tmpdir(), 'rollcall-check-'))
+  onTestFinished(() => rm(directory, { recursive: true }))
+  await writeFile(join(directory, 'Dockerfile'), dockerfile)
+  const problems = await checkSpec({ ...spec, image: { type: 'dockerfile', directory, contentHash: 'x' } }, engine)
+  const expected = 'A FROM line; there is none.'
+  expect(problems).toEqual(value === undefined ? [] : [{ field: 'environment/Dockerfile', value, expected }])
 })

@@ -1,6 +1,7 @@
-import { access } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
 import { posix } from 'node:path'
+import { DockerfileParser } from 'dockerfile-ast'
 import type { Problem } from '../contract/provider.ts'
 import type { Mount, Resources, SandboxSpec } from '../contract/runtime.ts'
 
@@ -106,9 +107,9 @@ async function checkImage({ image }: SandboxSpec): Promise<Problem[]> {
   }
   if (image.type !== 'dockerfile') return []
   const path = join(image.directory, 'Dockerfile')
-  const isThere = await access(path).then(
-    () => true,
-    () => false,
-  )
-  return isThere ? [] : [{ field: 'image', value: path, expected: 'A readable Dockerfile at this path.' }]
+  const text = await readFile(path, 'utf8').catch(() => undefined)
+  if (text === undefined) return [{ field: 'image', value: path, expected: 'A readable Dockerfile at this path.' }]
+  if (DockerfileParser.parse(text).getFROMs().length > 0) return []
+  const [first = 'empty'] = text.split('\n').filter((line) => !/^\s*(#|$)/.test(line))
+  return [{ field: 'environment/Dockerfile', value: first.trim(), expected: 'A FROM line; there is none.' }]
 }

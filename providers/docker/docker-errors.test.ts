@@ -54,7 +54,7 @@ test('a message says what was attempted, what the Engine said and what to do, wi
     'Docker could not create the container a: Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available',
   )
   expect(dockerError('use the Engine at /x', errorNamed('socket-absent')).message).toMatch(
-    /Is the Docker Engine running\?$/,
+    /: connect ENOENT .*\. Start the Docker Engine, set DOCKER_HOST .*, or use --provider local/,
   )
 })
 
@@ -99,5 +99,7 @@ test.each([
     'image-missing',
   ],
 ])('a build that ends with %s is %s', (message, code) => {
-  expect(buildError(message, ['a line'])).toMatchObject({ code, message: expect.stringContaining('\na line') })
+  const error = buildError(message, ['a line'])
+  expect(error).toMatchObject({ code, message: expect.stringContaining('\na line') })
+  expect(error.message.includes('--image-map FROM=TO')).toBe(code === 'provider-unavailable')
 })

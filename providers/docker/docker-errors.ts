@@ -78,7 +78,7 @@ function adviceFor(socketCode: string | undefined): string {
   switch (socketCode) {
     case 'ENOENT':
     case 'ECONNREFUSED':
-      return '. Is the Docker Engine running?'
+      return '. Start the Docker Engine, set DOCKER_HOST if it is elsewhere, or use --provider local, which needs none.'
     case 'EACCES':
       return '. This user may not use the Docker socket; add it to the group docker.'
     default:
@@ -94,6 +94,8 @@ function readProperty(error: unknown, name: string, type: string): unknown {
   return typeof value === type ? value : undefined
 }
 
+const registryAdvice = 'Load the image into the Engine, or name a mirror with --image-map FROM=TO.'
+
 /** What a failed pull means. The Engine wraps the registry's answer in a 404 or a 500 with text. */
 export function pullError(name: string, error: unknown): RollcallError {
   const message = messageOf(error)
@@ -103,10 +105,9 @@ export function pullError(name: string, error: unknown): RollcallError {
     })
   }
   if (isRegistryUnreachable(message)) {
-    const advice = 'Load the image into the Engine, or name a mirror with --image-map FROM=TO.'
     return new RollcallError(
       'provider-unavailable',
-      `Image ${name} is not on this Engine, and its registry is out of reach (${message}). ${advice}`,
+      `Image ${name} is not on this Engine, and its registry is out of reach (${message}). ${registryAdvice}`,
       { cause: error },
     )
   }
@@ -115,8 +116,10 @@ export function pullError(name: string, error: unknown): RollcallError {
 
 /** What a failed build means, from BuildKit's own sentence; `lines` is the end of the build's log. */
 export function buildError(message: string, lines: readonly string[]): RollcallError {
+  const code = codeOfBuild(message)
+  const advice = code === 'provider-unavailable' ? `. ${registryAdvice}` : ''
   const log = lines.length === 0 ? '' : `\n${lines.join('\n')}`
-  return new RollcallError(codeOfBuild(message), `The image does not build: ${message}${log}`)
+  return new RollcallError(code, `The image does not build: ${message}${advice}${log}`)
 }
 
 function codeOfBuild(message: string): FailureCode {

@@ -128,3 +128,9 @@ test('who waits too long for a build is told so; the build goes on and is found 
   await docker.provider.createOrAdopt({ ...docker.makeRequest({ image }), onProgress: (line) => lines.push(line) })
   expect(lines).not.toContain('building image')
 })
+
+test('a start limit beyond what a timer can wait for does not come at once', async () => {
+  const limits = { ...docker.makeSpec().limits, startTimeoutMs: 30 * 86_400_000 }
+  const { run } = await docker.open({ limits })
+  expect(succeeded(await run('echo ready'))).toBe('ready\n')
+})

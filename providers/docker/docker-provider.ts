@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { RollcallError } from '../../protocol/failure.ts'
+import { longestTimerMs } from '../../protocol/longest-timer.ts'
 import type { Capabilities, CreateRequest, Provider, Sandbox } from '../contract/provider.ts'
 import { attach } from './attachment.ts'
 import { ContainerLifecycle } from './container-lifecycle.ts'
@@ -81,7 +82,7 @@ export function createDockerProvider(options: DockerProviderOptions): Provider {
  */
 async function withinStartTimeout<T>(request: CreateRequest, start: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { startTimeoutMs } = request.spec.limits
-  const timeout = AbortSignal.timeout(startTimeoutMs)
+  const timeout = AbortSignal.timeout(Math.min(startTimeoutMs, longestTimerMs))
   const signal = request.signal === undefined ? timeout : AbortSignal.any([request.signal, timeout])
   try {
     return await start(signal)

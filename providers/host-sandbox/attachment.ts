@@ -8,6 +8,7 @@ import { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { RollcallError } from '../../protocol/failure.ts'
+import { process1Path } from './isolation.ts'
 import { errorCode } from './record.ts'
 import type { SandboxPaths } from './paths.ts'
 
@@ -27,7 +28,7 @@ const answerTimeoutMs = 20_000
 export async function attach(paths: SandboxPaths): Promise<Duplex> {
   const name = randomBytes(8).toString('hex')
   const [input, output] = [join(paths.channels, `${name}.in`), join(paths.channels, `${name}.out`)]
-  await run('mkfifo', ['-m', '600', input, output])
+  await run('mkfifo', ['-m', '600', input, output], { env: { PATH: process1Path } })
   let held: number | undefined
   let frames: Socket | undefined
   try {
@@ -37,7 +38,9 @@ export async function attach(paths: SandboxPaths): Promise<Duplex> {
     await announce(paths.control, name)
     await readGreeting(frames)
     const requests = new Socket({ fd: openFifo(input, O_WRONLY), readable: false, writable: true })
-    return Duplex.from({ readable: frames, writable: requests })
+    const attachment = Duplex.from({ readable: frames, writable: requests })
+    // A duplex whose reading side has ended takes the writing side for ended, too, and leaves its descriptor open.
+    return attachment.once('close', () => requests.destroy())
   } catch (error) {
     frames?.destroy()
     throw asAttachError(error)

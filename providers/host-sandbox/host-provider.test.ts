@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, readlink, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
@@ -36,6 +36,25 @@ test('a sandbox whose creator died before it was started is finished by the next
     expect(await shell('pwd')).toBe('/app\n')
   })
 })
+
+test('an attachment whose sandbox another worker removes leaves no descriptor behind', async () => {
+  const { provider, home } = await freshProvider()
+  const { name } = await provider.createOrAdopt(makeRequest())
+  const attachment = await provider.connect(name)
+  // As its user does.
+  attachment.on('error', () => {}).once('end', () => attachment.destroy())
+  attachment.resume()
+  expect(await descriptorsIn(home)).toBeGreaterThan(0)
+  await provider.destroy(name)
+  await expect.poll(() => descriptorsIn(home)).toBe(0)
+})
+
+/** How many files below a folder, deleted ones too, this process has open. */
+async function descriptorsIn(folder: string): Promise<number> {
+  const fds = await readdir('/proc/self/fd')
+  const paths = await Promise.all(fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+  return paths.filter((path) => path.startsWith(folder)).length
+}
 
 test('a half-made sandbox of another owner is not finished', async () => {
   const { provider, home } = await freshProvider()

@@ -303,3 +303,13 @@ async function commandLines(): Promise<string[]> {
   const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
   return lines.filter((line) => line !== '')
 }
+
+test('a sandbox needs nothing of the PATH that its worker was started with', async () => {
+  const { PATH } = process.env
+  process.env['PATH'] = '/nonexistent'
+  try {
+    await withSandbox(local, makeRequest(), async (shell) => expect(await shell('echo here')).toBe('here\n'))
+  } finally {
+    if (PATH !== undefined) process.env['PATH'] = PATH
+  }
+}, 30_000)

@@ -1,0 +1,68 @@
+import { RollcallError } from '../protocol/failure.ts'
+import { jobOptionsSchema } from '../protocol/job.ts'
+import type { AgentOption, RunOptions } from './run-options.ts'
+
+const topLevel = {
+  agent: true,
+  provider: true,
+  attempts: true,
+  concurrency: true,
+  job: true,
+  runtime: true,
+  imageMap: true,
+  maxTurns: true,
+  maxTokens: true,
+  agentTimeoutMs: true,
+  sandboxLoss: true,
+  gradingAttempts: true,
+  keep: true,
+  worker: true,
+  onProgress: true,
+  environment: true,
+} satisfies Record<keyof RunOptions, true>
+const sandboxLoss = { policy: true, maxIncarnations: true, hostLostMs: true } satisfies Record<
+  keyof NonNullable<RunOptions['sandboxLoss']>,
+  true
+>
+const agentFields = { agent: true, args: true, model: true, label: true } satisfies Record<
+  keyof Exclude<AgentOption, string>,
+  true
+>
+const runtime = jobOptionsSchema.shape.runtime.shape
+
+/**
+ * Refuses what nobody would read. Node runs TypeScript without checking its types, so that a misspelled option would
+ * otherwise be one that was not given.
+ * @throws RollcallError `configuration-invalid` with every such option
+ */
+export function checkRunOptions(run: RunOptions): void {
+  const agents: readonly unknown[] = Array.isArray(run.agent) ? run.agent : [run.agent ?? 'oracle']
+  const problems = [
+    ...unknownKeys('', run, topLevel),
+    ...agents.flatMap(agentProblems),
+    ...unknownKeys('provider', run.provider, { name: true, options: true }),
+    ...unknownKeys('sandboxLoss', run.sandboxLoss, sandboxLoss),
+    ...unknownKeys('runtime', run.runtime, runtime),
+    ...unknownKeys('runtime.resources', run.runtime?.resources, runtime.resources.unwrap().shape),
+    ...unknownKeys('runtime.limits', run.runtime?.limits, runtime.limits.unwrap().shape),
+  ]
+  if (problems.length === 0) return
+  throw new RollcallError('configuration-invalid', `The job's options are wrong: ${problems.join('; ')}`)
+}
+
+function agentProblems(agent: unknown): string[] {
+  if (typeof agent === 'string') return []
+  if (isObject(agent) && typeof agent['agent'] === 'string') return unknownKeys('agent', agent, agentFields)
+  return [`agent is ${JSON.stringify(agent)}: expected a name such as "oracle", or an object with such an agent`]
+}
+
+function unknownKeys(field: string, value: unknown, known: object): string[] {
+  if (!isObject(value)) return []
+  const unknown = Object.keys(value).filter((key) => value[key] !== undefined && !Object.hasOwn(known, key))
+  const expected = `expected no such option; known here: ${Object.keys(known).join(', ')}`
+  return unknown.map((key) => `${field === '' ? key : `${field}.${key}`} is ${JSON.stringify(value[key])}: ${expected}`)
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
