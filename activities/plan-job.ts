@@ -106,12 +106,17 @@ async function tagsOf(context: JobContext): Promise<Record<string, readonly stri
   return Object.fromEntries(tasks.map((task) => [task.name, taskTags(task)]))
 }
 
-/** Attempts outermost: with a small window every task is seen once before any is seen twice. */
 function listRollouts(options: JobOptions): PlannedRollout[] {
-  const only = options.rollouts === undefined ? undefined : new Set(options.rollouts)
-  return allRollouts(options).filter(({ name }) => only?.has(name) ?? true)
+  const all = allRollouts(options)
+  if (options.rollouts === undefined) return all
+  const only = new Set(options.rollouts)
+  const listed = all.filter(({ name }) => only.has(name))
+  if (listed.length === only.size) return listed
+  const unknown = options.rollouts.filter((name) => all.every((rollout) => rollout.name !== name))
+  throw new RollcallError('configuration-invalid', `The job has no rollouts ${unknown.join(', ')}: nothing was started`)
 }
 
+/** Attempts outermost: with a small window every task is seen once before any is seen twice. */
 function allRollouts(options: JobOptions): PlannedRollout[] {
   const attempts = Array.from({ length: options.attempts }, (_, index) => index + 1)
   return attempts.flatMap((attempt) =>

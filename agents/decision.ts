@@ -14,7 +14,13 @@ const call = z.strictObject({
 const said = {
   message: z.string().optional(),
   usage: z
-    .strictObject({ inputTokens: tokens, outputTokens: tokens, cachedInputTokens: tokens, costUsd: dollars, unrecordedCalls: tokens })
+    .strictObject({
+      inputTokens: tokens,
+      outputTokens: tokens,
+      cachedInputTokens: tokens,
+      costUsd: dollars,
+      unrecordedCalls: tokens,
+    })
     .optional(),
   state: z.json().optional(),
 }

@@ -15,6 +15,13 @@ export function parseCount(option: string, value: string, range: { min?: number;
   throw badOption(option, value, `a whole number ${bounds}`)
 }
 
+/** Any finite number: rewards have no scale of their own. */
+export function parseReward(option: string, value: string): number {
+  const reward = value.trim() === '' ? Number.NaN : Number(value)
+  if (Number.isFinite(reward)) return reward
+  throw badOption(option, value, 'a number, for instance 0.9')
+}
+
 export function parseCpus(option: string, value: string): number {
   const cpus = /^\d+(\.\d+)?$/.test(value) ? Number(value) : 0
   if (cpus > 0) return cpus

@@ -1,9 +1,11 @@
 import { Command, CommanderError } from 'commander'
 import { escapeControls } from '../results/terminal-text.ts'
 import { defineCancel } from './commands/cancel.ts'
+import { defineCompare } from './commands/compare.ts'
 import { defineDoctor } from './commands/doctor.ts'
 import { definePause, defineResume } from './commands/pause.ts'
 import { defineReport } from './commands/report.ts'
+import { defineRerun } from './commands/rerun.ts'
 import { defineResults } from './commands/results.ts'
 import { defineRun } from './commands/run.ts'
 import { defineServer } from './commands/server.ts'
@@ -33,6 +35,8 @@ const commands: readonly DefineCommand[] = [
   defineWatch,
   defineResults,
   defineReport,
+  defineCompare,
+  defineRerun,
   defineCancel,
   definePause,
   defineResume,

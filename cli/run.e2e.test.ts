@@ -92,8 +92,9 @@ test('all examples are graded 1 for oracle: exit code 0, events as JSON lines, t
     expect(trajectory.steps[0]).toMatchObject({ source: 'user', message: instruction })
     expect(trajectory.steps[1]?.tool_calls?.length).toBeGreaterThan(0)
   }
+  const files = ['config.json', 'job.log', 'lock.json', 'result.json', 'summary.json']
   expect((await readdir(join(home, 'jobs/all'))).toSorted()).toEqual(
-    ['config.json', 'lock.json', 'result.json', 'summary.json', ...tasks.map((task) => `${task}.oracle.1`)].toSorted(),
+    [...files, ...tasks.map((task) => `${task}.oracle.1`)].toSorted(),
   )
 })
 

@@ -12,9 +12,9 @@ export const defaultPassReward = 1
 
 export interface StatisticsOptions {
   /** By task. Default: no task has any. */
-  readonly tags?: Readonly<Record<string, readonly string[]>>
+  readonly tags?: Readonly<Record<string, readonly string[]>> | undefined
   /** Default 1. */
-  readonly passReward?: number
+  readonly passReward?: number | undefined
 }
 
 /**

@@ -1,6 +1,7 @@
 import pLimit from 'p-limit'
 import { RollcallError } from '../protocol/failure.ts'
 import { jobKey, planKey, resultKey, summaryKey } from '../store/keys.ts'
+import { jobStatistics } from './job-statistics.ts'
 import { summarizeResults } from './summary.ts'
 import type { JobSummary, RolloutResult } from '../protocol/grade.ts'
 import { jobOptionsSchema } from '../protocol/job.ts'
@@ -54,19 +55,26 @@ export function readSummary(store: Store, job: string): Promise<JobSummary | und
 /**
  * What the store knows about a job's grades, also while it runs and after Temporal has forgotten it: the stored
  * summary, else one of the rollouts that have ended so far.
+ * @param options.passReward the reward from which a rollout counts as passed; default 1
  */
-export async function readGrades(store: Store, job: string): Promise<{ summary: JobSummary; finished: boolean }> {
+export async function readGrades(
+  store: Store,
+  job: string,
+  options: { passReward?: number | undefined } = {},
+): Promise<{ summary: JobSummary; finished: boolean }> {
+  const { passReward } = options
   const stored = await readSummary(store, job)
-  if (stored) return { summary: stored, finished: true }
+  if (stored !== undefined && passReward === undefined) return { summary: stored, finished: true }
   const { parentJob } = await readJobOptions(store, job)
   const plan = await readStoredPlan(store, job)
   if (!plan) throw new RollcallError('configuration-invalid', notPlanned(job))
+  const tags = plan.tags ?? {}
+  if (stored !== undefined) {
+    return { summary: { ...stored, statistics: jobStatistics(stored.rollouts, { tags, passReward }) }, finished: true }
+  }
   const names = plan.rollouts.map((rollout) => rollout.name)
   const results = await readResults(store, job, names)
-  return {
-    summary: summarizeResults({ job, results, ...(plan.tags && { tags: plan.tags }), parentJob }),
-    finished: false,
-  }
+  return { summary: summarizeResults({ job, results, tags, parentJob, passReward }), finished: false }
 }
 
 function notPlanned(job: string): string {

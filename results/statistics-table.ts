@@ -7,17 +7,30 @@ type Bold = (text: string) => string
 
 /** Below the table of tasks: agents and total, tags, time and tokens. */
 export function statisticsLines(statistics: JobStatistics, bold: Bold): string[] {
-  const { total, byAgent, byTag, passReward } = statistics
+  const { total, byAgent, byTask, byTag, passReward } = statistics
   const agents = byAgent.map((group) => [group.agent, group] as const)
   const several = agents.length > 1
   const tags = byTag.map((group) => [several ? `${group.tag} (${group.agent})` : group.tag, group] as const)
+  if (total.graded === 0) return [...timeLines(total), ...usageLines(total.usage)]
   return [
     '',
     groupTable('Agent', [...agents, ...(several ? [['total', total] as const] : [])], bold),
-    ...(tags.length === 0 ? [] : [groupTable('Tag', tags, bold)]),
+    ...(byTask.length > 1 ? tagsTable(tags, bold) : []),
     `95 %: confidence interval of the mean, clustered by task. Passed: reward of at least ${passReward}.`,
     ...timeLines(total),
     ...usageLines(total.usage),
+  ]
+}
+
+/** More rows than this are for summary.json: free-form tags can be as many as tasks. */
+const mostTags = 24
+
+function tagsTable(tags: readonly (readonly [string, GroupStatistics])[], bold: Bold): string[] {
+  if (tags.length === 0) return []
+  const more = tags.length - mostTags
+  return [
+    groupTable('Tag', tags.slice(0, mostTags), bold),
+    ...(more > 0 ? [`… and ${more} more rows by tag: rollcall results JOB --json`] : []),
   ]
 }
 

@@ -30,6 +30,7 @@ export function summarizeResults(job: {
   planned?: readonly PlannedRollout[]
   tags?: StatisticsOptions['tags']
   parentJob?: string | undefined
+  passReward?: number | undefined
 }): JobSummary {
   const byName = new Map(job.results.map((result) => [result.name, result]))
   const rollouts = job.planned
@@ -49,7 +50,7 @@ export function summarizeResults(job: {
     cancelled: count('cancelled'),
     rollouts,
     ...(job.parentJob === undefined ? {} : { parentJob: job.parentJob }),
-    statistics: jobStatistics(rollouts, job.tags === undefined ? {} : { tags: job.tags }),
+    statistics: jobStatistics(rollouts, job),
   }
 }
 
