@@ -96,7 +96,10 @@ export async function runWholeActivity<Result>(
   const time = new AgentTime(earlier?.tookMs)
   let latest: ActivityNote = earlier ?? { execs: [] }
   const note = (said: ActivityNote): void => void (latest = said)
-  const ticking = setInterval(() => context.heartbeat(time.tookMs === 0 ? latest : { ...latest, tookMs: time.tookMs }), timing.heartbeatTickMs)
+  const ticking = setInterval(
+    () => context.heartbeat(time.tookMs === 0 ? latest : { ...latest, tookMs: time.tookMs }),
+    timing.heartbeatTickMs,
+  )
   try {
     return assertSmall(await work({ signal: context.cancellationSignal, note, earlier, time }))
   } catch (error) {

@@ -140,6 +140,24 @@ test('SIGTERM hands a running command over at once: it runs on, and no attempt i
   await job.close()
 })
 
+test('a time in which nobody serves the job is not the agent’s: it has all of its own left', async () => {
+  const agentTimeoutMs = 10_000
+  const first = await startWorker()
+  const job = await startJob('absent', [slowTask('absent')], { ...shared, agentTimeoutMs })
+  await untilTold('absent', 1)
+  process.kill(first, 'SIGKILL')
+  const absentSince = Date.now()
+  await expect.poll(() => Date.now() - absentSince, { timeout: 60_000 }).toBeGreaterThan(agentTimeoutMs)
+  await go('absent', 'a')
+  await go('absent', 'b')
+  await startWorker()
+  expect(await job.result()).toMatchObject({ graded: 1, mean: 1 })
+  const [rollout] = await readResults(job.store, 'absent', ['absent.script.1'])
+  expect(rollout).toMatchObject({ agentEnd: 'done', turns: 2 })
+  await expectOnce('absent')
+  await job.close()
+})
+
 test('SIGTERM while the model is asked: it is asked again by the next worker, which counts it', async () => {
   const model = await startModelServer([() => {}, answerWith(chatAnswer({ text: 'done' }))])
   onTestFinished(() => model.close())
