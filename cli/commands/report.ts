@@ -5,8 +5,14 @@ import { RollcallError } from '../../protocol/failure.ts'
 import type { JobReport } from '../../results/report/job-report.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
+import { parseReward } from '../parse-values.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { parseJobId } from '../run-options.ts'
+
+interface ReportFlags {
+  readonly output?: string
+  readonly passReward?: string
+}
 
 export function defineReport(program: Command, host: CommandHost): void {
   program
@@ -16,16 +22,18 @@ export function defineReport(program: Command, host: CommandHost): void {
       '-o, --output <file>',
       'where to write it; - is stdout; a file that is there is replaced (default: JOB.html)',
     )
+    .option('--pass-reward <reward>', 'the reward from which a rollout counts as passed (default 1)')
     .description('Makes one HTML file out of a job: numbers, plots, every rollout with its trace. It needs no network.')
     .addHelpText(
       'after',
       '\nExamples:\n  rollcall report nightly-7\n  rollcall report nightly-7 -o public/index.html\n',
     )
-    .action(async (id: string, flags: { output?: string }) => host.exitWith(await report(id, flags, host.context)))
+    .action(async (id: string, flags: ReportFlags) => host.exitWith(await report(id, flags, host.context)))
 }
 
-async function report(id: string, { output }: { output?: string }, context: CommandContext): Promise<number> {
+async function report(id: string, { output, passReward }: ReportFlags, context: CommandContext): Promise<number> {
   const job = parseJobId(id)
+  const options = passReward === undefined ? {} : { passReward: parseReward('--pass-reward', passReward) }
   const path = output === '-' ? undefined : resolve(output ?? `${job}.html`)
   if (path !== undefined) await refuseFolder(path, job)
   const [{ openStore }, { jobReport }, { replaceFile }] = await Promise.all([
@@ -33,7 +41,7 @@ async function report(id: string, { output }: { output?: string }, context: Comm
     import('../../results/report/job-report.ts'),
     import('../../results/export-files.ts'),
   ])
-  const made = await jobReport(openStore(context.environment.storeUrl), job)
+  const made = await jobReport(openStore(context.environment.storeUrl), job, options)
   for (const note of notes(job, made)) context.stderr.write(`${note}\n`)
   if (path === undefined) {
     context.stdout.write(made.html)
@@ -53,7 +61,9 @@ async function refuseFolder(path: string, job: string): Promise<void> {
 
 function notes(job: string, { finished, unlisted, cutTraces, rollouts }: JobReport): string[] {
   return [
-    ...(finished ? [] : [`Job ${job} has not ended: these are the rollouts that have ended so far.`]),
+    ...(finished
+      ? []
+      : [`Job ${job} has not ended, or was terminated: these are the rollouts that have ended so far.`]),
     ...(unlisted === 0 ? [] : [`${unlisted} of ${rollouts} rollouts are not listed, so that the file opens.`]),
     ...(cutTraces === 0
       ? []

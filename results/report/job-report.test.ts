@@ -54,6 +54,14 @@ test('the same job gives the same file', async () => {
   expect(await jobReport(store, 'j')).toEqual(await jobReport(store, 'j'))
 })
 
+test('what counts as passed may be said', async () => {
+  const store = await newStore()
+  const half = rolloutResult({ task: 'a', rewards: { reward: 0.5 } })
+  await storeFixtureJob(store, [{ ...passed, result: half }])
+  expect(textOf((await jobReport(store, 'j')).html)).toContain('Passed 0/1')
+  expect(textOf((await jobReport(store, 'j', { passReward: 0.5 })).html)).toContain('Passed 1/1')
+})
+
 test('of a job that runs, what has ended so far, and it says so', async () => {
   const store = await newStore()
   await storeFixtureJob(store, [passed], { finished: false })
@@ -106,7 +114,7 @@ test('a long trace is cut in the middle: its beginning and its grade are there, 
   const store = await newStore()
   const turns = Array.from({ length: 400 }, (_, turn) => turnLines(turn, `echo ${turn}`, 'x'.repeat(1000)))
   await storeFixtureJob(store, [{ ...passed, trace: [...turns.flat(), gradeLine(1)] }])
-  const { html, cutTraces } = await jobReport(store, 'j', { trace: 100_000 })
+  const { html, cutTraces } = await jobReport(store, 'j', { bounds: { trace: 100_000 } })
   const text = textOf(html)
   expect(cutTraces).toBe(1)
   expect(text).toContain('Turn 0')
@@ -125,7 +133,7 @@ test('a job of many rollouts gives a file that opens; those that failed have the
   }))
   await storeFixtureJob(store, [...many, { ...lost, trace }])
   const bounds = { traces: 500_000, leastTrace: 20_000, rollouts: 50 }
-  const { html, rollouts, unlisted, cutTraces } = await jobReport(store, 'j', bounds)
+  const { html, rollouts, unlisted, cutTraces } = await jobReport(store, 'j', { bounds })
   expect({ rollouts, unlisted, cutTraces }).toEqual({ rollouts: 61, unlisted: 11, cutTraces: 50 })
   expect(html.length).toBeLessThan(1_200_000)
   const text = textOf(html)

@@ -27,32 +27,57 @@ export interface JobReport {
   readonly finished: boolean
 }
 
+export interface ReportOptions {
+  readonly bounds?: Partial<ReportBounds>
+  /** The reward from which a rollout counts as passed. Default 1. */
+  readonly passReward?: number | undefined
+}
+
 /**
  * A job as one HTML file that needs no other: overview, plots, every rollout with its trace, grade and evidence. What
  * would make it too long to open is left out, and said; failed rollouts and those with the lowest rewards come first
  * then. Reads only the store; a function of what is stored, so making it again gives the same file.
  * @throws RollcallError `configuration-invalid` for a job that is unknown or not planned
  */
-export async function jobReport(store: Store, job: string, given: Partial<ReportBounds> = {}): Promise<JobReport> {
-  const bounds = { ...defaultBounds, ...given }
-  const reported = await readReportedJob(store, job)
+export async function jobReport(store: Store, job: string, options: ReportOptions = {}): Promise<JobReport> {
+  const bounds = { ...defaultBounds, ...options.bounds }
+  const reported = await readReportedJob(store, job, options)
   const byInterest = [...reported.rollouts.entries()].toSorted(([, a], [, b]) => interest(a) - interest(b))
   const chosen = byInterest.slice(0, bounds.rollouts)
-  const budget = new TraceBudget(chosen.length, bounds)
-  const items = new Map<number, Html>()
-  for (const [index, rollout] of chosen) {
-    const trace = await readTrace({ store, job, rollout: rollout.name, bounds }, budget)
-    items.set(index, rolloutItem(rollout, { id: anchorOf(index), trace, bounds }))
-  }
+  const { items, cut } = await readItems(chosen, { store, job, bounds })
   const anchors = new Map(chosen.map(([index, { name }]) => [name, anchorOf(index)]))
   const unlisted = reported.rollouts.length - chosen.length
   return {
-    html: wholePage(reported, { bounds, anchors, items: inOrder(items), unlisted }),
+    html: wholePage(reported, { bounds, anchors, items, unlisted }),
     rollouts: reported.rollouts.length,
     unlisted,
-    cutTraces: budget.cut,
+    cutTraces: cut,
     finished: reported.finished,
   }
+}
+
+type Indexed = readonly [index: number, rollout: ReportedRollout]
+
+/** Read at the same time, to hide the latency of S3. They share the room evenly, so that nothing depends on who is first. */
+const readTogether = 8
+
+/** The rollouts of the list, in the job's order. */
+async function readItems(chosen: readonly Indexed[], source: Omit<TraceSource, 'rollout'>) {
+  const budget = new TraceBudget(chosen.length, source.bounds)
+  const items: (readonly [number, Html])[] = []
+  let cut = 0
+  for (let from = 0; from < chosen.length; from += readTogether) {
+    const some = chosen.slice(from, from + readTogether)
+    const { allowance } = budget
+    const traces = await Promise.all(some.map(([, { name }]) => readTrace({ ...source, rollout: name }, allowance)))
+    for (const [at, [index, rollout]] of some.entries()) {
+      const { content = html``, isCut = false } = traces[at] ?? {}
+      budget.spend(content.markup.length)
+      if (isCut) cut += 1
+      items.push([index, rolloutItem(rollout, { id: anchorOf(index), trace: content, bounds: source.bounds })])
+    }
+  }
+  return { items: items.toSorted(([a], [b]) => a - b).map(([, item]) => item), cut }
 }
 
 function wholePage(
@@ -62,10 +87,6 @@ function wholePage(
   const agents = reported.statistics.byAgent.map(({ agent }) => agent)
   const list = rolloutList(at.items, { left: at.unlisted, agents })
   return reportPage(`${reported.job} – Rollcall`, html`${overview(reported, at.bounds, at.anchors)}${list}`)
-}
-
-function inOrder(items: ReadonlyMap<number, Html>): Html[] {
-  return [...items].toSorted(([a], [b]) => a - b).map(([, item]) => item)
 }
 
 function anchorOf(index: number): string {
@@ -81,8 +102,6 @@ function interest({ summary }: ReportedRollout): number {
 
 /** Shares the room for traces out, one rollout after another. */
 class TraceBudget {
-  /** Rollouts of which something was left out. */
-  cut = 0
   #left: number
   readonly #share: number
 
@@ -101,21 +120,18 @@ class TraceBudget {
   }
 }
 
-async function readTrace(source: TraceSource, budget: TraceBudget): Promise<Html> {
+async function readTrace(source: TraceSource, allowance: number): Promise<{ content: Html; isCut: boolean }> {
   const stored = await source.store.open(traceKey(source.job, source.rollout))
-  if (stored === undefined) return html``
-  if (budget.allowance < source.bounds.leastTrace) {
+  if (stored === undefined) return { content: html``, isCut: false }
+  if (allowance < source.bounds.leastTrace) {
     stored.destroy()
-    budget.cut += 1
-    return leftOut(`Its trace is left out, since this file would be too long: ${placeOf(source)}`)
+    const note = leftOut(`Its trace is left out, since this file would be too long: ${placeOf(source)}`)
+    return { content: note, isCut: true }
   }
-  const { head, tail, left } = await boundedItems(stored, source, budget.allowance)
-  const all = [...head, ...tail]
-  budget.spend(all.reduce((sum, { markup }) => sum + markup.length, 0))
-  if (left === 0) return html`${all}`
-  budget.cut += 1
+  const { head, tail, left } = await boundedItems(stored, source, allowance)
+  if (left === 0) return { content: html`${head}${tail}`, isCut: false }
   const note = leftOut(`${formatCount(left)} more calls, commands and turns are left out here: ${placeOf(source)}`)
-  return html`${head}${note}${tail}`
+  return { content: html`${head}${note}${tail}`, isCut: true }
 }
 
 /** Beginning and end of a trace, each within half of the allowance. The end is where the grade is. */

@@ -71,7 +71,7 @@ function heading({ job, options, finished, summary, rollouts }: ReportedJob): Ht
       each${when(summary.parentJob, () => html`, again out of job <b>${summary.parentJob}</b>`)}.
       ${when(first, () => html`From <time>${first}</time> to <time>${last}</time>.`)}
     </p>
-    ${when(!finished, () => html`<p class="bad">The job has not ended: these are the ${rollouts.length} rollouts that have ended so far.</p>`)}
+    ${when(!finished, () => html`<p class="bad">The job has not ended, or was terminated: these are the ${rollouts.length} rollouts that have ended so far.</p>`)}
   </header>`
 }
 

@@ -28,9 +28,13 @@ export interface ReportedJob {
 }
 
 /** Reads a job out of the store. @throws RollcallError `configuration-invalid` for one that is unknown or not planned */
-export async function readReportedJob(store: Store, job: string): Promise<ReportedJob> {
+export async function readReportedJob(
+  store: Store,
+  job: string,
+  { passReward }: { passReward?: number | undefined } = {},
+): Promise<ReportedJob> {
   const options = await readJobOptions(store, job)
-  const { summary, finished } = await readGrades(store, job)
+  const { summary, finished } = await readGrades(store, job, { passReward })
   const tags = (await readStoredPlan(store, job))?.tags ?? {}
   const results = await readResults(store, job, summary.rollouts.map(rolloutName))
   const byName = new Map(results.map((result) => [result.name, result]))
@@ -39,6 +43,6 @@ export async function readReportedJob(store: Store, job: string): Promise<Report
     const result = byName.get(name)
     return { name, summary: rollout, tags: tags[rollout.task] ?? [], ...(result === undefined ? {} : { result }) }
   })
-  const statistics = summary.statistics ?? jobStatistics(summary.rollouts, { tags })
+  const statistics = summary.statistics ?? jobStatistics(summary.rollouts, { tags, passReward })
   return { job, options, summary, statistics, finished, rollouts }
 }
