@@ -9,8 +9,8 @@ import { html, Html } from './html.ts'
  * request to anywhere, so that nothing out of a sandbox can run or call home, whatever it is.
  */
 export function reportPage(title: string, content: Html): string {
-  const style = asset('page.css')
-  const scripts = [chartScript(), asset('page.js')]
+  const style = asset('browser.css')
+  const scripts = [chartScript(), asset('browser.js')]
   const policy = [
     "default-src 'none'",
     `style-src ${hashOf(style)}`,

@@ -61,7 +61,7 @@ export function barPlot(plot: Plot): Html {
   return plotFigure('bar', plot)
 }
 
-/** Drawn by page.js into the canvas; the numbers are there in any case. */
+/** Drawn by browser.js into the canvas; the numbers are there in any case. */
 function plotFigure(kind: 'bar' | 'line', plot: Plot): Html {
   const { title, unit, labels, series, note, ...rest } = plot
   const data = { kind, unit, labels, series, ...rest }

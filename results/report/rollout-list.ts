@@ -8,7 +8,7 @@ import type { Html } from './html.ts'
 import type { ReportedRollout } from './read-report.ts'
 import { output } from './trace-view.ts'
 
-/** Heads of the list and the attribute of a rollout by which page.js sorts. */
+/** Heads of the list and the attribute of a rollout by which browser.js sorts. */
 const columns = [
   ['rollout', 'Rollout'],
   ['state', 'State'],
@@ -95,7 +95,7 @@ function phaseTimes(timeMs: ReportedRollout['summary']['timeMs']): string | unde
   return times.length === 0 ? undefined : times.join(', ')
 }
 
-/** The list with its controls, which page.js brings to life; without it, the rollouts are there in the job's order. */
+/** The list with its controls, which browser.js brings to life; without it, the rollouts are there in the job's order. */
 export function rolloutList(
   items: readonly Html[],
   { left, agents }: { left: number; agents: readonly string[] },
