@@ -1,4 +1,4 @@
-import { buffer, text } from 'node:stream/consumers'
+import { text } from 'node:stream/consumers'
 import { extract } from 'tar-stream'
 import type { RolloutResult } from '../protocol/grade.ts'
 import type { JobOptions } from '../protocol/job.ts'
@@ -9,11 +9,19 @@ import type { Instruction, TrajectorySource } from './atif.ts'
 import type { AtifTrajectory } from './atif-schema.ts'
 import type { TraceLine } from './trace.ts'
 
-/** Reads trajectories of one job; the instruction of a task is read once for all its rollouts. */
+/** A result, also of a task of several steps, each with its own instruction. */
+type RecordedRollout = RolloutResult & {
+  readonly steps?: readonly { readonly name: string; readonly firstPhase: number }[]
+}
+
+/** Instructions of a task, by path. */
+type InstructionFiles = ReadonlyMap<string, string>
+
+/** Reads trajectories of one job; the instructions of a task are read once for all its rollouts. */
 export class TrajectoryReader {
   readonly #store: Store
   readonly #options: JobOptions
-  readonly #instructions = new Map<string, Promise<Instruction[]>>()
+  readonly #instructions = new Map<string, Promise<InstructionFiles>>()
 
   constructor(store: Store, options: JobOptions) {
     this.#store = store
@@ -21,11 +29,11 @@ export class TrajectoryReader {
   }
 
   /** The trajectory of a rollout that has been recorded. */
-  async read(result: RolloutResult): Promise<AtifTrajectory> {
+  async read(result: RecordedRollout): Promise<AtifTrajectory> {
     const stored = await this.#store.open(traceKey(result.job, result.name))
     const trace = stored === undefined ? [] : parseTrace(await text(stored))
-    const instructions = await this.#instructionsOf(result.taskChecksum)
-    return atifTrajectory({ result, trace, instructions, agent: this.#agentOf(result) })
+    const files = await this.#instructionsOf(result.taskChecksum)
+    return atifTrajectory({ result, trace, instructions: instructionsOf(result, files), agent: this.#agentOf(result) })
   }
 
   #agentOf(result: RolloutResult): TrajectorySource['agent'] {
@@ -35,10 +43,10 @@ export class TrajectoryReader {
     return { kind, ...(model === undefined ? {} : { model }), ...(module === undefined ? {} : { module }) }
   }
 
-  #instructionsOf(checksum: string): Promise<Instruction[]> {
+  #instructionsOf(checksum: string): Promise<InstructionFiles> {
     const known = this.#instructions.get(checksum)
     if (known !== undefined) return known
-    const reading = readInstruction(this.#store, checksum)
+    const reading = readInstructions(this.#store, checksum)
     this.#instructions.set(checksum, reading)
     return reading
   }
@@ -50,22 +58,29 @@ function parseTrace(stored: string): TraceLine[] {
   return lines.map((line) => JSON.parse(line) as TraceLine)
 }
 
-/** `instruction.md` out of the task's copy; none where the store has no such copy, or the copy no such file. */
-async function readInstruction(store: Store, checksum: string): Promise<Instruction[]> {
+function instructionsOf({ steps }: RecordedRollout, files: InstructionFiles): Instruction[] {
+  const parts = steps ?? [{ name: undefined, firstPhase: 0 }]
+  return parts.flatMap(({ name, firstPhase }) => {
+    const text = files.get(name === undefined ? 'instruction.md' : `steps/${name}/instruction.md`)
+    return text === undefined ? [] : [{ phase: firstPhase, text }]
+  })
+}
+
+/** Out of the task's copy; none where the store has no such copy. */
+async function readInstructions(store: Store, checksum: string): Promise<InstructionFiles> {
+  const files = new Map<string, string>()
   const tar = checksum === '' ? undefined : await store.open(taskKey(checksum))
-  if (tar === undefined) return []
+  if (tar === undefined) return files
   const entries = extract()
   tar.on('error', (error) => entries.destroy(error))
   tar.pipe(entries)
-  try {
-    for await (const entry of entries) {
-      const [, file, ...deeper] = entry.header.name.split('/')
-      if (entry.header.type === 'file' && file === 'instruction.md' && deeper.length === 0)
-        return [{ phase: 0, text: (await buffer(entry)).toString() }]
-      entry.resume()
-    }
-    return []
-  } finally {
-    tar.destroy()
+  for await (const entry of entries) {
+    // All lie in one folder, which is named like the task.
+    const path = entry.header.name.split('/').slice(1).join('/')
+    if (entry.header.type === 'file' && instructionPattern.test(path)) files.set(path, await text(entry))
+    else entry.resume()
   }
+  return files
 }
+
+const instructionPattern = /^(steps\/[^/]+\/)?instruction\.md$/
