@@ -403,7 +403,7 @@ test('a trajectory begins with what the agent was told; each step of a task with
   for (const path of ['steps/one/instruction.md', 'instruction.md', 'steps/two/instruction.md', 'tests/instruction.md'])
     tar.entry({ name: `a/${path}` }, `told by ${path}`)
   tar.finalize()
-  await put(store, keys.taskKey('c0ffee'), await buffer(tar))
+  await put(store, keys.taskKey(graded.taskChecksum), await buffer(tar))
   const turn = (phase: number) => ({
     type: 'turn',
     incarnation: 1,
