@@ -11,7 +11,6 @@ import { expect, onTestFinished, test } from 'vitest'
 import { createFileStore } from '../store/file-store.ts'
 import * as keys from '../store/keys.ts'
 import { unpackArtifacts } from './export-artifacts.ts'
-import { atifSchema } from './atif-schema.ts'
 import { exportJob } from './export-job.ts'
 import { rolloutResult } from './fixtures/rollout-result.ts'
 import { harborId } from './harbor-result.ts'
@@ -395,42 +394,4 @@ test.each([
   await put(store, keys.artifactsKey('j', graded.name), await tar())
   const folder = await exportJob({ store, job: 'j', jobsDir })
   expect(await readdir(join(folder, graded.name, 'artifacts'))).toEqual(expected)
-})
-
-test('a trajectory begins with what the agent was told; each step of a task with its own instruction', async () => {
-  const { store, jobsDir } = await newPlace()
-  const tar = pack()
-  for (const path of ['steps/one/instruction.md', 'instruction.md', 'steps/two/instruction.md', 'tests/instruction.md'])
-    tar.entry({ name: `a/${path}` }, `told by ${path}`)
-  tar.finalize()
-  await put(store, keys.taskKey(graded.taskChecksum), await buffer(tar))
-  const turn = (phase: number) => ({
-    type: 'turn',
-    incarnation: 1,
-    phase,
-    turn: 0,
-    calls: 0,
-    done: true,
-    reason: 'end',
-  })
-  await put(store, keys.traceKey('j', failed.name), [turn(1), turn(4)].map((line) => JSON.stringify(line)).join('\n'))
-  await put(store, keys.traceKey('j', graded.name), JSON.stringify(turn(1)))
-  await storeJob(store, [graded])
-  const steps = [
-    { name: 'one', firstPhase: 1 },
-    { name: 'two', firstPhase: 3 },
-  ]
-  await put(store, keys.resultKey('j', failed.name), { ...failed, steps })
-  const folder = await exportJob({ store, job: 'j', jobsDir, rollouts: [graded.name, failed.name] })
-  const messages = async (rollout: string) => {
-    const trajectory = atifSchema.parse(await readJson(join(folder, rollout, 'agent/trajectory.json')))
-    return trajectory.steps.map(({ message }) => message)
-  }
-  expect(await messages(graded.name)).toEqual(['told by instruction.md', 'end'])
-  expect(await messages(failed.name)).toEqual([
-    'told by steps/one/instruction.md',
-    'end',
-    'told by steps/two/instruction.md',
-    'end',
-  ])
 })
