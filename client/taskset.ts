@@ -8,6 +8,8 @@ import type { Job } from './job.ts'
 import { prepareJobOptions } from './job-options.ts'
 import { assertJobId, launchJob } from './launch-job.ts'
 import type { RunOptions } from './run-options.ts'
+import { Schedule } from './schedule.ts'
+import type { ScheduleOptions } from './schedule-options.ts'
 
 /** An ordered set of tasks, loaded and validated. */
 export class Taskset {
@@ -46,6 +48,15 @@ export class Taskset {
       worker: run.worker ?? 'own',
       onProgress: run.onProgress ?? (() => {}),
     })
+  }
+
+  /**
+   * Creates a schedule that runs this taskset again and again and compares each job with an earlier one. The tasks and
+   * options of now are pinned.
+   * @throws RollcallError `configuration-invalid`, `agent-invalid`, `job-conflict` when the name is taken
+   */
+  async schedule(options: ScheduleOptions): Promise<Schedule> {
+    return await Schedule.create(this, options)
   }
 }
 

@@ -37,7 +37,7 @@ export function defineRun(program: Command, host: CommandHost): void {
     )
 }
 
-function addAgentOptions(command: Command, agents: AgentCollector): void {
+export function addAgentOptions(command: Command, agents: AgentCollector): void {
   command
     .option('--agent <name>', 'oracle, nop, script, command, model or ./file.ts#export; repeatable (default: oracle)')
     .option('--agent-arg <key=value>', 'an argument of the agent before it (repeatable)')
@@ -62,7 +62,7 @@ function addJobOptions(command: Command): void {
     .option('--fail-under <mean>', 'exit code 1 when the mean is below this, or nothing was graded')
 }
 
-function addLimitOptions(command: Command): void {
+export function addLimitOptions(command: Command): void {
   command
     .option('--cpus <n>', 'CPUs per sandbox, instead of what tasks say')
     .option('--memory <size>', 'memory per sandbox, instead of what tasks say: 512M, 2G')
