@@ -5,6 +5,7 @@ import { defineCompare } from './commands/compare.ts'
 import { defineDoctor } from './commands/doctor.ts'
 import { definePause, defineResume } from './commands/pause.ts'
 import { defineRegrade } from './commands/regrade.ts'
+import { defineReport } from './commands/report.ts'
 import { defineRerun } from './commands/rerun.ts'
 import { defineResults } from './commands/results.ts'
 import { defineRun } from './commands/run.ts'
@@ -35,6 +36,7 @@ const commands: readonly DefineCommand[] = [
   defineStatus,
   defineWatch,
   defineResults,
+  defineReport,
   defineCompare,
   defineRerun,
   defineRegrade,

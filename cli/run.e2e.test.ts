@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { processesNaming, RollcallProcess, untilNothing } from './fixtures/rollcall-process.ts'
 import type { Ended } from './fixtures/rollcall-process.ts'
+import { atifSchema } from '../results/atif-schema.ts'
 import { writeScriptedTask } from '../tasks/task-fixture.ts'
 
 /** The whole path on a real server with real workers and local sandboxes, as a user's shell sees it. */
@@ -85,6 +86,12 @@ test('all examples are graded 1 for oracle: exit code 0, events as JSON lines, t
   expect(lines[0]).toMatchObject({ version: 1, type: 'job', state: 'started', total: tasks.length })
   expect(lines.filter((line) => line.type === 'grade')).toHaveLength(tasks.length)
   expect(code).toBe(0)
+  for (const task of tasks) {
+    const trajectory = atifSchema.parse(await exported('all', `${task}.oracle.1`, 'agent/trajectory.json'))
+    const instruction = await readFile(join(examples, task, 'instruction.md'), 'utf8')
+    expect(trajectory.steps[0]).toMatchObject({ source: 'user', message: instruction })
+    expect(trajectory.steps[1]?.tool_calls?.length).toBeGreaterThan(0)
+  }
   const files = ['config.json', 'job.log', 'lock.json', 'result.json', 'summary.json']
   expect((await readdir(join(home, 'jobs/all'))).toSorted()).toEqual(
     [...files, ...tasks.map((task) => `${task}.oracle.1`)].toSorted(),

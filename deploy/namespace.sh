@@ -50,4 +50,6 @@ register RollcallAgent Keyword
 register RollcallProvider Keyword
 register RollcallState Keyword
 register RollcallReward Double
+register RollcallSchedule Keyword
+register RollcallVerdict Keyword
 echo 'the namespace is ready'

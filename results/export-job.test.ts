@@ -86,6 +86,7 @@ const rolloutFiles = [
   'agent/i1-p1-000000.answer.json',
   'agent/i1-p1-000000.result.json',
   'agent/oracle.txt',
+  'agent/trajectory.json',
   'config.json',
   'execs/i1-1-0-0-0.stdout',
   'lock.json',

@@ -7,6 +7,7 @@ import { lockKey, proofKey, rolloutPrefix, summaryKey } from '../store/keys.ts'
 import { unpackArtifacts } from './export-artifacts.ts'
 import { exportObject, readTextFile, removeStaleFiles, replaceFile } from './export-files.ts'
 import { exportPaths, stepFolder } from './export-paths.ts'
+import { TrajectoryReader } from './export-trajectory.ts'
 import { harborJobConfig, harborJobResult, harborTrialConfig, harborTrialResult } from './harbor-result.ts'
 import { harborJobLock, harborTrialLock } from './harbor-lock.ts'
 import { exceptionText, exportOracleFiles, jobLogText, trialLogText } from './harbor-logs.ts'
@@ -47,7 +48,8 @@ export async function exportJob(options: ExportOptions): Promise<string> {
   const names = options.rollouts ?? planned.map((rollout) => rollout.name)
   const results = await readResults(store, job, names)
   const limit = pLimit(exportConcurrency)
-  await Promise.all(results.map((result) => limit(() => exportRollout({ store, folder, result, options: jobOptions }))))
+  const shared = { store, folder, options: jobOptions, trajectories: new TrajectoryReader(store, jobOptions) }
+  await Promise.all(results.map((result) => limit(() => exportRollout({ ...shared, result }))))
   if (!options.rollouts)
     await exportJobFiles({ store, folder, job, options: jobOptions, results, total: planned.length })
   return folder
@@ -74,9 +76,10 @@ interface RolloutExport {
   readonly folder: string
   readonly result: RolloutResult
   readonly options: JobOptions
+  readonly trajectories: TrajectoryReader
 }
 
-async function exportRollout({ store, folder, result, options }: RolloutExport): Promise<void> {
+async function exportRollout({ store, folder, result, options, trajectories }: RolloutExport): Promise<void> {
   const rolloutFolder = join(folder, result.name)
   const resultPath = join(rolloutFolder, 'result.json')
   const text = jsonText(harborTrialResult(result, { uri: pathToFileURL(rolloutFolder).href, options }))
@@ -90,6 +93,7 @@ async function exportRollout({ store, folder, result, options }: RolloutExport):
   )
   for (const [key, path] of paths) await exportObject(store, prefix + key, join(rolloutFolder, path))
   for (const part of partsOf(result)) await exportPart(part, { store, rolloutFolder, paths: new Set(paths.values()) })
+  await replaceFile(join(rolloutFolder, 'agent/trajectory.json'), jsonText(await trajectories.read(result)))
   await exportHarborFiles({ store, folder: rolloutFolder, result, options })
   await replaceFile(resultPath, text)
 }
@@ -115,7 +119,12 @@ async function exportPart(
 }
 
 /** What Harbor's viewer and scripts look for beside the rollout's own objects. */
-async function exportHarborFiles({ store, folder, result, options }: RolloutExport): Promise<void> {
+async function exportHarborFiles({
+  store,
+  folder,
+  result,
+  options,
+}: Omit<RolloutExport, 'trajectories'>): Promise<void> {
   await exportOracleFiles({ result, options, folder }, store)
   await replaceFile(join(folder, 'trial.log'), trialLogText(result))
   const exception = exceptionText(result)

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { execa } from 'execa'
@@ -108,9 +108,12 @@ export const wrong = (taskset: Taskset) => taskset.run({ attempts: 'two' })
   expect(ran.stdout).toBe('task-invalid true')
 })
 
-test('the installed command runs a job with a worker of its own in local sandboxes', async () => {
+test('the installed command runs a job with a worker of its own in local sandboxes, and makes its report', async () => {
   const task = join(root, 'examples/tasks/hello')
   const { all, exitCode } = await rollcall(['run', task, '--provider', 'local', '--agent', 'oracle', '--job', 'built'])
   expect(all).toMatch(/hello .* 1\.000/)
   expect(exitCode).toBe(0)
+  const report = join(project, 'built.html')
+  expect((await rollcall(['report', 'built', '-o', report])).exitCode).toBe(0)
+  expect(await readFile(report, 'utf8')).toMatch(/hello\.oracle\.1[^]*Chart\.js/)
 })

@@ -13,7 +13,7 @@ const dist = resolve(process.argv[2] ?? join(root, 'dist'))
 
 await rm(dist, { recursive: true, force: true })
 if (await compile()) {
-  await copyShellPrograms()
+  await copyAssets()
   for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md']) await copyFile(join(root, name), join(dist, name))
   await chmod(join(dist, 'cli/main.js'), 0o755)
   await writeManifest()
@@ -30,9 +30,9 @@ async function compile(): Promise<boolean> {
   return exitCode === 0
 }
 
-/** Shell programs are read at run time beside the module that uses them, so the compiler does not see them. */
-async function copyShellPrograms(): Promise<void> {
-  for await (const path of glob('{runner,providers}/**/*.sh', { cwd: root })) {
+/** What is read at run time beside the module that uses it, so that the compiler does not see it. */
+async function copyAssets(): Promise<void> {
+  for await (const path of glob(['{runner,providers}/**/*.sh', 'results/report/browser.{css,js}'], { cwd: root })) {
     await copyFile(join(root, path), join(dist, path))
   }
 }

@@ -13,7 +13,7 @@ import { ensureTestImages } from './test-images.ts'
 import { ensureVersitygw } from './versitygw.ts'
 
 /** What a test can need beyond Node. */
-export type Need = 'temporal' | 'docker' | 'bubblewrap' | 's3'
+export type Need = 'temporal' | 'docker' | 'bubblewrap' | 's3' | 'chromium'
 
 /** For each need, undefined when it is met, else one sentence that says why it is not. */
 export type Provisioned = Readonly<Record<Need, string | undefined>>
@@ -35,7 +35,8 @@ export async function provision(): Promise<Provisioned> {
   const docker = await failureOf(provisionDocker)
   const bubblewrap = await failureOf(proveBubblewrap)
   const s3 = await failureOf(provisionS3)
-  const result = { temporal, docker, bubblewrap, s3 }
+  const chromium = await failureOf(provisionChromium)
+  const result = { temporal, docker, bubblewrap, s3, chromium }
   for (const [need, why] of Object.entries(result)) say(`${need}: ${why === undefined ? 'ready' : `missing, ${why}`}`)
   return result
 }
@@ -70,6 +71,12 @@ async function provisionDocker(): Promise<void> {
 /** A server like S3 on loopback, for the tests of the store. */
 async function provisionS3(): Promise<void> {
   await ensureVersitygw({ cacheDirectory: cacheDirectory(process.env), onProgress: say })
+}
+
+/** A browser for the tests of the report. By itself, since it is large: without it everything else is to be had. */
+async function provisionChromium(): Promise<void> {
+  if (!(await isOnPath('chromium'))) await installPackages(['chromium'], say)
+  await execa('chromium', ['--version'])
 }
 
 /** A program that is installed is not yet allowed to make namespaces. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { findTestFiles, needsOf, planTests, projectOf } from './test-plan.ts'
 
-const ready = { temporal: undefined, docker: undefined, bubblewrap: undefined, s3: undefined }
+const ready = { temporal: undefined, docker: undefined, bubblewrap: undefined, s3: undefined, chromium: undefined }
 
 test.each([
   ['store/file-store.test.ts', 'unit', []],
@@ -9,6 +9,7 @@ test.each([
   ['providers/docker/conformance.provider.test.ts', 'provider', ['docker']],
   ['providers/local/conformance.provider.test.ts', 'provider', ['bubblewrap']],
   ['store/s3-store.provider.test.ts', 'provider', ['s3']],
+  ['results/report/chromium.provider.test.ts', 'provider', ['chromium']],
   ['runner/shells.provider.test.ts', 'provider', ['docker', 'bubblewrap']],
   ['cli/run.e2e.test.ts', 'e2e', ['temporal', 'docker', 'bubblewrap']],
   ['cli/run-local.e2e.test.ts', 'e2e', ['temporal', 'bubblewrap']],

@@ -30,7 +30,7 @@ export function planTests(files: readonly string[], provisioned: Provisioned): N
   })
 }
 
-/** What a file needs, by its suffix; a path that names a provider, or the S3 store, needs that one only. */
+/** What a file needs, by its suffix; a path that names a provider, the S3 store or the browser needs that one only. */
 export function needsOf(file: string): Need[] {
   const project = projectOf(file)
   if (project === 'temporal') return ['temporal']
@@ -40,6 +40,7 @@ export function needsOf(file: string): Need[] {
 
 function providersOf(file: string): Need[] {
   if (file.includes('fake')) return []
+  if (file.includes('chromium')) return ['chromium']
   // A store is no provider: a whole job with one has its sandboxes beside.
   if (/\bs3\b/.test(file)) return projectOf(file) === 'e2e' ? ['s3', 'bubblewrap'] : ['s3']
   if (file.includes('docker')) return ['docker']
