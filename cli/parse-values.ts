@@ -35,6 +35,13 @@ export function parseMultiplier(option: string, value: string): number {
   throw badOption(option, value, 'a number above 0 and at most 1000, for instance 2 or 0.5')
 }
 
+/** From 0 to 1. */
+export function parseShare(option: string, value: string): number {
+  const share = value.trim() === '' ? NaN : Number(value)
+  if (share >= 0 && share <= 1) return share
+  throw badOption(option, value, 'a share from 0 to 1, for instance 0.1')
+}
+
 const mebibytes: Readonly<Record<string, number>> = { k: 1 / 1024, m: 1, g: 1024, t: 1024 * 1024 }
 
 /** `512M`, `2G`, `1.5GiB`; a bare number counts MiB. */

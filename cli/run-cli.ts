@@ -8,6 +8,7 @@ import { defineRegrade } from './commands/regrade.ts'
 import { defineRerun } from './commands/rerun.ts'
 import { defineResults } from './commands/results.ts'
 import { defineRun } from './commands/run.ts'
+import { defineHistory, defineSchedule } from './commands/schedule.ts'
 import { defineServer } from './commands/server.ts'
 import { defineShell } from './commands/shell.ts'
 import { defineStatus } from './commands/status.ts'
@@ -45,6 +46,8 @@ const commands: readonly DefineCommand[] = [
   defineSweep,
   defineValidate,
   defineDoctor,
+  defineSchedule,
+  defineHistory,
   defineWorker,
   defineServer,
 ]

@@ -22,6 +22,8 @@ import type { Job } from './job.ts'
 import { prepareJobOptions, runtimesOf } from './job-options.ts'
 import { assertJobId, launchJob } from './launch-job.ts'
 import type { RunOptions } from './run-options.ts'
+import { Schedule } from './schedule.ts'
+import type { ScheduleOptions } from './schedule-options.ts'
 
 /** An ordered set of tasks, loaded and validated. */
 export class Taskset {
@@ -141,6 +143,15 @@ export class Taskset {
     if (asked.length > 0) onProgress(`variables of this host that sandboxes get:\n${describeAsked(asked).join('\n')}`)
     const { tasks } = this
     return await launchJob({ id, prepared, tasks, environment, worker: run.worker ?? 'own', onProgress })
+  }
+
+  /**
+   * Creates a schedule that runs this taskset again and again and compares each job with an earlier one. The tasks and
+   * options of now are pinned.
+   * @throws RollcallError `configuration-invalid`, `agent-invalid`, `job-conflict` when the name is taken
+   */
+  async schedule(options: ScheduleOptions): Promise<Schedule> {
+    return await Schedule.create(this, options)
   }
 }
 

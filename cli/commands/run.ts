@@ -51,7 +51,7 @@ export function defineRun(program: Command, host: CommandHost): void {
     )
 }
 
-function addAgentOptions(command: Command, agents: AgentCollector): void {
+export function addAgentOptions(command: Command, agents: AgentCollector): void {
   command
     .option('--agent <name>', 'oracle, nop, script, command, model or ./file.ts#export; repeatable (default oracle)')
     .option('--agent-arg <key=value>', 'an argument of the agent before it (repeatable)')
@@ -88,7 +88,7 @@ function addSelectionOptions(command: Command): void {
     .option('--limit <n>', 'only the first tasks that are left')
 }
 
-function addRuntimeOptions(command: Command): void {
+export function addRuntimeOptions(command: Command): void {
   command
     .option('--cpus <n>', 'CPUs per sandbox, instead of what tasks say')
     .option('--memory <size>', 'memory per sandbox, instead of what tasks say: 512M, 2G')
@@ -99,7 +99,7 @@ function addRuntimeOptions(command: Command): void {
     .option('-y, --yes', 'tasks may have every variable of the host that they ask for')
 }
 
-function addLimitOptions(command: Command): void {
+export function addLimitOptions(command: Command): void {
   command
     .option('--max-turns <n>', 'turns per rollout (default 200)')
     .option('--max-tokens <n>', 'input and output tokens per rollout, where the agent reports them')
