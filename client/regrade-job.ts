@@ -10,6 +10,7 @@ import type { Store } from '../store/store.ts'
 import { replaceTests } from '../tasks/replace-tests.ts'
 import { fetchTask } from '../tasks/task-copy.ts'
 import type { Task } from '../tasks/task.ts'
+import { unknownKeys } from './check-run-options.ts'
 import { environmentOfProcess } from './environment.ts'
 import type { Job } from './job.ts'
 import { assertJobId, launchJob } from './launch-job.ts'
@@ -27,6 +28,17 @@ export interface RegradeOptions extends Pick<
   readonly tests?: string
 }
 
+const known = {
+  job: true,
+  concurrency: true,
+  requireIntegrity: true,
+  gradingAttempts: true,
+  worker: true,
+  onProgress: true,
+  environment: true,
+  tests: true,
+} satisfies Record<keyof RegradeOptions, true>
+
 /**
  * Grades the stored artifacts of a job that is over again, without its agents, as a new job: a new sandbox from each
  * task's image, the artifacts at their original paths, then the tests. Rollouts that ended before they were graded are
@@ -35,6 +47,8 @@ export interface RegradeOptions extends Pick<
  *   for none of its tasks; `task-invalid`
  */
 export async function regradeJob(parent: string, options: RegradeOptions = {}): Promise<Job> {
+  const unknown = unknownKeys('', options, known)
+  if (unknown.length > 0) throw new RollcallError('configuration-invalid', `regradeJob: ${unknown.join('; ')}`)
   const environment = options.environment ?? environmentOfProcess()
   const onProgress = options.onProgress ?? (() => {})
   const store = openStore(environment.storeUrl)

@@ -22,10 +22,7 @@ import type { Store } from '../store/store.ts'
 import { filesBelow } from '../testing/files-below.ts'
 
 const options = jobOptions({
-  tasks: [
-    { name: 'a', checksum: 'c0ffee' },
-    { name: 'b', checksum: 'c0ffee' },
-  ],
+  tasks: ['a', 'b'].map((name) => ({ name, checksum: 'c0ffee' })),
   agents: [{ kind: 'oracle', label: 'oracle', args: {}, model: 'openai/gpt-9' }],
   concurrency: 4,
   sandboxLoss: { policy: 'restart', maxIncarnations: 2, hostLostMs: 120_000 },

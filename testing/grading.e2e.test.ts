@@ -4,6 +4,7 @@ import { stringify } from 'yaml'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { answerWith, chatAnswer, startModelServer } from '../agents/model-server-fixture.ts'
 import type { ModelServer } from '../agents/model-server-fixture.ts'
+import { processesNaming, untilNothing } from '../cli/fixtures/rollcall-process.ts'
 import { regradeJob, Taskset } from '../client/index.ts'
 import type { Job, RunOptions } from '../client/index.ts'
 import { cacheDirectory } from '../protocol/directories.ts'
@@ -93,6 +94,8 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
+  // A job's own worker ends by itself after a last sweep, for which it needs the server.
+  await untilNothing(() => processesNaming(`"stateDirectory":"${home.folder}`), 60_000)
   await server.close()
   await home.close()
 })

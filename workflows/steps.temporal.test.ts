@@ -88,6 +88,21 @@ test('a step below its least reward ends the rollout, which is graded by the ste
   expect(records[0]?.steps).toHaveLength(1)
 })
 
+test('the time of the agent begins anew with each step', async () => {
+  const left: unknown[] = []
+  const runTurns: Activities['runTurns'] = async ({ turn, step, agentMs }) => {
+    left.push([step, agentMs])
+    return turn === 0 ? { turn: 1, tookMs: 45_000 } : { turn: turn + 1, tookMs: 1, end: 'done' }
+  }
+  await runSteps([1, 1], { script: { runTurns } })
+  expect(left).toEqual([
+    [0, 60_000],
+    [0, 15_000],
+    [1, 60_000],
+    [1, 15_000],
+  ])
+})
+
 test('with the strategy final the last step’s rewards are the rollout’s', async () => {
   expect((await runSteps([1, 0.25], { strategy: 'final' })).outcome).toEqual({ state: 'graded', reward: 0.25 })
 })
