@@ -19,6 +19,7 @@ import { runActivity, runMakingActivity, runWholeActivity } from './run-activity
 import type { ActivityScope } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
 import { SandboxAttachments } from './sandboxes.ts'
+import { scheduledActivities } from './scheduled-activities.ts'
 import type { ActivityServices } from './services.ts'
 import { summarizeJob } from './summarize-job.ts'
 
@@ -78,6 +79,8 @@ export function createActivities(services: ActivityServices): { activities: Acti
 
     summarizeJob: (input) =>
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
+
+    ...scheduledActivities(services),
   }
   return { activities, close: () => attachments.close() }
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createNopAgent } from '../agents/nop.ts'
-import { readPlan } from '../results/read-job.ts'
+import { readPlan, readStoredPlan } from '../results/read-job.ts'
 import { planKey, proofKey } from '../store/keys.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
 import { planJob } from './plan-job.ts'
@@ -55,4 +55,19 @@ test('a secret that the worker does not have is named before anything starts', a
     code: 'secret-missing',
     message: expect.stringContaining('Secrets LACK are not') as string,
   })
+})
+
+test('a job of some rollouts plans those alone, in the order of all, and refuses one that it does not have', async () => {
+  const rollouts = ['a-task.two.2', 'a-task.one.1']
+  const job = await jobOfOneTask({ options: { attempts: 2, agents, rollouts }, agent: createNopAgent() })
+  expect((await plan(job)).first.map(({ name }) => name)).toEqual(['a-task.one.1', 'a-task.two.2'])
+  const wrong = await jobOfOneTask({ options: { agents, rollouts: ['a-task.one.2'] }, agent: createNopAgent() })
+  await expect(plan(wrong)).rejects.toThrow('The job has no rollouts a-task.one.2')
+})
+
+test('the plan keeps the tags of tasks, which results are grouped by', async () => {
+  const toml = 'schema_version = "1.4"\n[task]\nkeywords = ["k"]\n[metadata]\ntags = ["t"]\ncategory = "c"\n'
+  const job = await jobOfOneTask({ files: { 'task.toml': toml }, agent: createNopAgent() })
+  await plan(job)
+  expect((await readStoredPlan(job.context.store, 'j'))?.tags).toEqual({ 'a-task': ['t', 'k', 'category:c'] })
 })

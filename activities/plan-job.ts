@@ -6,6 +6,7 @@ import type { Problem } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import { planKey } from '../store/keys.ts'
 import type { StoredPlan } from '../store/records.ts'
+import { taskTags } from '../tasks/task-tags.ts'
 import { agentTask } from './agent-task.ts'
 import type { JobContext } from './job-context.ts'
 import { partsOf } from '../tasks/task-parts.ts'
@@ -32,6 +33,7 @@ export async function planJob(
   const plan = await putJsonOnce<StoredPlan>(context.store, planKey(input.job), {
     rollouts: listRollouts(context.options),
     policy: policyOf(context.options, specs),
+    tags: await tagsOf(context),
   })
   return {
     total: plan.rollouts.length,
@@ -159,8 +161,23 @@ function assertSecrets(specs: readonly TaskSpec[], services: ActivityServices): 
   )
 }
 
-/** Attempts outermost: with a small window every task is seen once before any is seen twice. */
+async function tagsOf(context: JobContext): Promise<Record<string, readonly string[]>> {
+  const tasks = await Promise.all(context.options.tasks.map(({ name }) => context.task(name)))
+  return Object.fromEntries(tasks.map((task) => [task.name, taskTags(task)]))
+}
+
 function listRollouts(options: JobOptions): PlannedRollout[] {
+  const all = allRollouts(options)
+  if (options.rollouts === undefined) return all
+  const only = new Set(options.rollouts)
+  const listed = all.filter(({ name }) => only.has(name))
+  if (listed.length === only.size) return listed
+  const unknown = options.rollouts.filter((name) => all.every((rollout) => rollout.name !== name))
+  throw new RollcallError('configuration-invalid', `The job has no rollouts ${unknown.join(', ')}: nothing was started`)
+}
+
+/** Attempts outermost: with a small window every task is seen once before any is seen twice. */
+function allRollouts(options: JobOptions): PlannedRollout[] {
   const attempts = Array.from({ length: options.attempts }, (_, index) => index + 1)
   return attempts.flatMap((attempt) =>
     options.tasks.flatMap(({ name: task }) =>

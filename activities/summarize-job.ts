@@ -2,7 +2,7 @@ import type { JobRef, SummaryResult } from '../protocol/activities.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
 import { rolloutId } from '../protocol/names.ts'
-import { readPlan, readResults } from '../results/read-job.ts'
+import { readResults, readStoredPlan } from '../results/read-job.ts'
 import { summarizeResults } from '../results/summary.ts'
 import { lockKey, summaryKey } from '../store/keys.ts'
 import type { JobContext } from './job-context.ts'
@@ -14,7 +14,7 @@ export async function summarizeJob(
   { context, versions }: { context: JobContext; versions: Readonly<Record<string, string>> },
 ): Promise<SummaryResult> {
   const { store, options } = context
-  const planned = (await readPlan(store, input.job)) ?? []
+  const { rollouts: planned = [], tags } = (await readStoredPlan(store, input.job)) ?? {}
   const stored = await readResults(
     store,
     input.job,
@@ -24,7 +24,9 @@ export async function summarizeJob(
   await putJsonOnce(store, lockKey(input.job), {
     version: 1,
     rollcall: versions,
+    ...(options.parentJob === undefined ? {} : { parentJob: options.parentJob }),
     taskset: options.taskset,
+    agents: options.agents,
     tasks: options.tasks,
     provider: options.provider,
     imageMap: options.imageMap,
@@ -33,7 +35,7 @@ export async function summarizeJob(
   const { graded, failed, cancelled, mean } = await putJsonOnce(
     store,
     summaryKey(input.job),
-    summarizeResults({ job: input.job, results, planned }),
+    summarizeResults({ job: input.job, results, planned, ...(tags && { tags }), parentJob: options.parentJob }),
   )
   return { graded, failed, cancelled, ...(mean === undefined ? {} : { mean }) }
 }

@@ -32,6 +32,8 @@ export interface Usage {
   readonly inputTokens?: number
   readonly outputTokens?: number
   readonly cachedInputTokens?: number
+  /** US dollars, where the agent knows what its requests cost. */
+  readonly costUsd?: number
   /** Requests that were sent but whose answer was lost with its worker. */
   readonly unrecordedCalls?: number
 }

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { Decision } from './agent.ts'
 
 const tokens = z.int().min(0).optional()
+const dollars = z.number().min(0).optional()
 
 const call = z.strictObject({
   tool: z.string().min(1),
@@ -13,7 +14,13 @@ const call = z.strictObject({
 const said = {
   message: z.string().optional(),
   usage: z
-    .strictObject({ inputTokens: tokens, outputTokens: tokens, cachedInputTokens: tokens, unrecordedCalls: tokens })
+    .strictObject({
+      inputTokens: tokens,
+      outputTokens: tokens,
+      cachedInputTokens: tokens,
+      costUsd: dollars,
+      unrecordedCalls: tokens,
+    })
     .optional(),
   state: z.json().optional(),
 }

@@ -7,7 +7,7 @@ import { exitCodes } from './exit-codes.ts'
 import { jsonDisplay, liveDisplay, plainDisplay } from './progress-display.ts'
 import type { ProgressDisplay } from './progress-display.ts'
 import { printKeptSandboxes } from './kept-sandboxes.ts'
-import { printSummary } from './print-summary.ts'
+import { exitCodeOf, printSummary } from './print-summary.ts'
 import { Interrupts } from './signals.ts'
 
 /** The part of a job that following needs. */
@@ -20,6 +20,8 @@ export interface FollowOptions {
   readonly jobsDir?: string
   /** What the first Ctrl-C does: ask the job to cancel, or leave it alone and go. */
   readonly onInterrupt: 'cancel' | 'leave'
+  /** A mean below it is exit code 1. Default: any mean will do. */
+  readonly failUnder?: number | undefined
 }
 
 /**
@@ -104,5 +106,5 @@ async function printEnd(followed: Followed, options: FollowOptions, context: Com
   await printKeptSandboxes({ store: job.store, job: job.id }, context)
   if (folder.status === 'rejected') throw folder.reason
   if (cancelled) return exitCodes.interrupted
-  return summary.failed > 0 ? exitCodes.failed : exitCodes.ok
+  return exitCodeOf(summary, { failUnder: options.failUnder, context })
 }

@@ -1,10 +1,13 @@
 import { Command, CommanderError } from 'commander'
 import { escapeControls } from '../results/terminal-text.ts'
 import { defineCancel } from './commands/cancel.ts'
+import { defineCompare } from './commands/compare.ts'
 import { defineDoctor } from './commands/doctor.ts'
 import { definePause, defineResume } from './commands/pause.ts'
+import { defineRerun } from './commands/rerun.ts'
 import { defineResults } from './commands/results.ts'
 import { defineRun } from './commands/run.ts'
+import { defineHistory, defineSchedule } from './commands/schedule.ts'
 import { defineServer } from './commands/server.ts'
 import { defineShell } from './commands/shell.ts'
 import { defineStatus } from './commands/status.ts'
@@ -31,6 +34,8 @@ const commands: readonly DefineCommand[] = [
   defineStatus,
   defineWatch,
   defineResults,
+  defineCompare,
+  defineRerun,
   defineCancel,
   definePause,
   defineResume,
@@ -39,6 +44,8 @@ const commands: readonly DefineCommand[] = [
   defineSweep,
   defineValidate,
   defineDoctor,
+  defineSchedule,
+  defineHistory,
   defineWorker,
   defineServer,
 ]

@@ -85,8 +85,9 @@ test('all examples are graded 1 for oracle: exit code 0, events as JSON lines, t
   expect(lines[0]).toMatchObject({ version: 1, type: 'job', state: 'started', total: tasks.length })
   expect(lines.filter((line) => line.type === 'grade')).toHaveLength(tasks.length)
   expect(code).toBe(0)
+  const files = ['config.json', 'job.log', 'lock.json', 'result.json', 'summary.json']
   expect((await readdir(join(home, 'jobs/all'))).toSorted()).toEqual(
-    ['config.json', 'lock.json', 'result.json', 'summary.json', ...tasks.map((task) => `${task}.oracle.1`)].toSorted(),
+    [...files, ...tasks.map((task) => `${task}.oracle.1`)].toSorted(),
   )
 })
 

@@ -58,7 +58,8 @@ function agentProblems(agent: unknown): string[] {
   return [`agent is ${JSON.stringify(agent)}: expected a name such as "oracle", or an object with such an agent`]
 }
 
-function unknownKeys(field: string, value: unknown, known: object): string[] {
+/** A sentence for each option that nobody would read. */
+export function unknownKeys(field: string, value: unknown, known: object): string[] {
   if (!isObject(value)) return []
   const unknown = Object.keys(value).filter((key) => value[key] !== undefined && !Object.hasOwn(known, key))
   const expected = `expected no such option; known here: ${Object.keys(known).join(', ')}`

@@ -1,15 +1,13 @@
-import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { mkdir, open, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { extname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { RollcallError } from '../protocol/failure.ts'
 import { jobTaskQueue } from '../protocol/names.ts'
 import type { TemporalConnection } from './connect.ts'
 import type { ClientEnvironment } from './environment.ts'
+import { spawnWorker, workerLogPath } from './spawn-worker.ts'
 
 /** A poller that has not asked for longer than a long poll takes is gone. */
 const pollerGoneAfterMs = 90_000
@@ -61,21 +59,11 @@ export class JobWorker {
   }
 
   async start(): Promise<void> {
-    const log = await openLog(this.#logPath())
     const startedAt = Date.now()
-    const { env, stateDirectory, cacheDirectory, storeUrl } = this.#environment
-    const config = JSON.stringify({ job: this.#job, stateDirectory, cacheDirectory, storeUrl })
-    const main = fileURLToPath(new URL(`../workers/main${extname(import.meta.url)}`, import.meta.url))
-    const child = spawn(process.execPath, [main, config], {
-      detached: true,
-      stdio: ['ignore', log.fd, log.fd],
-      env: Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined)),
-    })
+    const child = spawnWorker(this.#environment, this.#job)
     this.#child = child
-    child.unref()
     child.once('error', (error) => this.#fail(error))
     child.once('exit', (code, signal) => void this.#replace({ startedAt, code, signal }))
-    await log.close()
   }
 
   /** Stops watching; the worker goes on. */
@@ -115,13 +103,8 @@ export class JobWorker {
   }
 
   #logPath(): string {
-    return join(this.#environment.stateDirectory, 'workers', `${this.#job}.log`)
+    return workerLogPath(this.#environment, this.#job)
   }
-}
-
-async function openLog(path: string) {
-  await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
-  return await open(path, 'a', 0o600)
 }
 
 /** temporal.api.enums.v1.TaskQueueType */

@@ -1,20 +1,15 @@
 import { randomInt } from 'node:crypto'
 import { resolve } from 'node:path'
-import { RollcallError } from '../protocol/failure.ts'
-import { jobIdPattern } from '../protocol/names.ts'
-import { findJobOptions, readSummary } from '../results/read-job.ts'
-import { openStore } from '../store/open-store.ts'
 import { loadTaskset } from '../tasks/load-taskset.ts'
 import type { Task } from '../tasks/task.ts'
 import { checkRunOptions } from './check-run-options.ts'
-import { environmentOfProcess, proveUsable } from './environment.ts'
-import { connectTemporal } from './connect.ts'
-import type { TemporalConnection } from './connect.ts'
-import { Job, liveJob } from './job.ts'
+import { environmentOfProcess } from './environment.ts'
+import type { Job } from './job.ts'
 import { prepareJobOptions } from './job-options.ts'
+import { assertJobId, launchJob } from './launch-job.ts'
 import type { RunOptions } from './run-options.ts'
-import { JobWorker } from './job-worker.ts'
-import { assertSameOptions, startJob } from './start-job.ts'
+import { Schedule } from './schedule.ts'
+import type { ScheduleOptions } from './schedule-options.ts'
 
 /** An ordered set of tasks, loaded and validated. */
 export class Taskset {
@@ -42,36 +37,26 @@ export class Taskset {
   async run(run: RunOptions = {}): Promise<Job> {
     checkRunOptions(run)
     const id = run.job ?? defaultJobId(this.name, new Date())
-    if (!jobIdPattern.test(id)) {
-      throw new RollcallError(
-        'configuration-invalid',
-        `Job id is ${JSON.stringify(id)}: expected letters, digits, - and _, at most 100 characters`,
-      )
-    }
+    assertJobId(id)
     const environment = run.environment ?? environmentOfProcess()
     const prepared = await prepareJobOptions(this, run, environment.workingDirectory)
-    const onProgress = run.onProgress ?? (() => {})
-    await proveUsable(environment)
-    const store = openStore(environment.storeUrl)
-    const known = await findJobOptions(store, id)
-    if (known !== undefined) assertSameOptions(id, known, prepared.options)
-    if ((await readSummary(store, id)) !== undefined) return new Job({ id, store, attached: true })
+    return await launchJob({
+      id,
+      prepared,
+      tasks: this.tasks,
+      environment,
+      worker: run.worker ?? 'own',
+      onProgress: run.onProgress ?? (() => {}),
+    })
+  }
 
-    const worker = run.worker === 'shared' ? undefined : new JobWorker(id, environment, onProgress)
-    let temporal: TemporalConnection | undefined
-    try {
-      // The worker comes up while this connects and uploads the tasks.
-      if (known === undefined) await worker?.start()
-      temporal = await connectTemporal({ ...environment, onProgress })
-      if (known !== undefined) await worker?.ensure(temporal)
-      const start = { id, tasks: this.tasks, ...prepared, store, temporal, worker: run.worker ?? 'own', onProgress }
-      const { attached } = await startJob(start)
-      return liveJob({ id, store, temporal, worker, environment, onProgress, attached })
-    } catch (error) {
-      worker?.stop()
-      await temporal?.close()
-      throw error
-    }
+  /**
+   * Creates a schedule that runs this taskset again and again and compares each job with an earlier one. The tasks and
+   * options of now are pinned.
+   * @throws RollcallError `configuration-invalid`, `agent-invalid`, `job-conflict` when the name is taken
+   */
+  async schedule(options: ScheduleOptions): Promise<Schedule> {
+    return await Schedule.create(this, options)
   }
 }
 

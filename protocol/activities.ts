@@ -1,6 +1,7 @@
 import type { Failure } from './failure.ts'
 import type { AgentEnd, Integrity, PhaseTimes, Rewards, RolloutState, StepResult } from './grade.ts'
 import type { JobOptions, PlannedRollout } from './job.ts'
+import type { ScheduledStart, Verdict } from './schedule.ts'
 
 /** What crosses between workflows and activities: keys and small facts, never contents. */
 
@@ -204,6 +205,26 @@ export interface SummaryResult {
   readonly mean?: number
 }
 
+/** A scheduled job as it was prepared: what its workflow is started with. */
+export interface PreparedJob {
+  readonly proofKey: string
+  readonly provider: string
+  readonly concurrency: number
+  /** `<taskset> · 3 tasks · oracle`. */
+  readonly summary: string
+}
+
+export interface JudgeInput extends JobRef, ScheduledStart {
+  /** Why there is nothing to compare: the job could not be planned, or was cancelled. */
+  readonly failure?: string
+}
+
+export interface JudgeResult {
+  readonly verdict: Verdict
+  /** For a person: one sentence, then the tasks that changed, as Markdown. */
+  readonly details: string
+}
+
 /** The activities as workflows see them; `activities/create-activities.ts` implements it. */
 export interface Activities {
   planJob(input: JobRef & { proofKey: string; firstCount: number }): Promise<PlanResult>
@@ -217,4 +238,7 @@ export interface Activities {
   recordRollout(input: RecordInput): Promise<RolloutOutcome>
   releaseSandbox(input: ReleaseInput): Promise<void>
   summarizeJob(input: JobRef & { cancelled: boolean }): Promise<SummaryResult>
+  prepareScheduledJob(input: JobRef & ScheduledStart): Promise<PreparedJob>
+  judgeScheduledJob(input: JudgeInput): Promise<JudgeResult>
+  notifyVerdict(input: JobRef & ScheduledStart): Promise<void>
 }

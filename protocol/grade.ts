@@ -1,5 +1,6 @@
 import type { Failure } from './failure.ts'
 import type { Usage } from '../agents/agent.ts'
+import type { JobStatistics, PhaseMs } from './statistics.ts'
 
 /** How hard the grade was to forge, strongest first (design §10). */
 export const integrityClasses = ['separate', 'non-root', 'clean', 'live'] as const
@@ -103,6 +104,13 @@ export interface SummaryRollout {
   readonly rewards?: Rewards
   readonly integrity?: Integrity
   readonly failure?: Failure
+  /** From here on absent for rollouts that never began, and in summaries of older versions. */
+  readonly taskChecksum?: string
+  readonly agentEnd?: AgentEnd
+  readonly turns?: number
+  readonly timeMs?: PhaseMs
+  /** What the agent reported. */
+  readonly usage?: Usage
 }
 
 export interface JobSummary {
@@ -114,4 +122,8 @@ export interface JobSummary {
   readonly failed: number
   readonly cancelled: number
   readonly rollouts: readonly SummaryRollout[]
+  /** The job that this one ran again in part. */
+  readonly parentJob?: string
+  /** Absent in summaries of older versions. */
+  readonly statistics?: JobStatistics
 }

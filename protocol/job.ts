@@ -85,7 +85,10 @@ export const jobOptionsSchema = z.object({
   /** Builds a task's Dockerfile also where the task names an image. */
   ignoreDockerImage: z.boolean().default(false),
   keep: z.enum(['never', 'on-failure', 'always']),
+  /** The job whose rollouts this one runs again. */
   parentJob: z.string().optional(),
+  /** Only these rollouts, by name; default: every attempt of every agent at every task. */
+  rollouts: z.array(z.string()).min(1).optional(),
 })
 
 export type JobOptions = z.infer<typeof jobOptionsSchema>

@@ -38,6 +38,14 @@ export function reachTaskQueue(provider: string, place: string): string {
   return `${sharedTaskQueue}.${provider}.${place}`
 }
 
+/** The job of a schedule that was due at that time (ISO 8601): the same start, delivered twice, makes one job. */
+export function scheduledJobId(schedule: string, scheduledAt: string): string {
+  return `${schedule}-${scheduledAt
+    .replaceAll(/[-:]|\.\d+/g, '')
+    .replace('T', '-')
+    .replace('Z', '')}`
+}
+
 /** What a job id must look like: it becomes a workflow id, a folder and a label. */
 export const jobIdPattern = /^[a-z0-9][a-z0-9_-]{0,99}$/i
 
@@ -52,6 +60,8 @@ export const searchAttributeNames = {
   provider: 'RollcallProvider',
   state: 'RollcallState',
   reward: 'RollcallReward',
+  schedule: 'RollcallSchedule',
+  verdict: 'RollcallVerdict',
 } as const
 
 /** `1 task`, `2 tasks`: a number of things as people read it. */

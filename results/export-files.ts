@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Store } from '../store/store.ts'
@@ -72,6 +72,23 @@ async function viaTemporary(path: string, write: (temporary: string) => Promise<
     await rename(temporary, path)
   } finally {
     await rm(temporary, { force: true })
+  }
+}
+
+/** No export writes one file for as long. */
+const staleMs = 3_600_000
+
+/** Removes the temporary files below a folder that an export has left which was killed; young ones may be in use. */
+export async function removeStaleFiles(folder: string, nowMs = Date.now()): Promise<void> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return []
+    throw error
+  })
+  for (const { name, parentPath } of entries) {
+    if (!/^\..+\.tmp$/.test(name)) continue
+    const path = join(parentPath, name)
+    const found = await stat(path).catch(() => undefined)
+    if (found !== undefined && nowMs - found.mtimeMs > staleMs) await rm(path, { recursive: true, force: true })
   }
 }
 

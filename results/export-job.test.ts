@@ -1,15 +1,17 @@
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { buffer } from 'node:stream/consumers'
 import { pack } from 'tar-stream'
 import { expect, onTestFinished, test } from 'vitest'
 import { createFileStore } from '../store/file-store.ts'
 import * as keys from '../store/keys.ts'
-import { unpackArtifacts } from './export-artifacts.ts'
 import { exportJob } from './export-job.ts'
 import { rolloutResult } from './fixtures/rollout-result.ts'
+import { harborId } from './harbor-result.ts'
 import { withoutFiles } from './fixtures/without-files.ts'
 import { summarizeResults } from './summary.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
@@ -28,8 +30,10 @@ const options = jobOptions({
   gradingAttempts: 2,
 })
 
-const graded = rolloutResult({ task: 'a', rewards: { reward: 1 } })
-const failed = rolloutResult({ task: 'b', failure: { code: 'sandbox-lost', message: 'The sandbox died.' } })
+const checksum = 'c0ffee'.padEnd(64, '0')
+const graded = { ...rolloutResult({ task: 'a', rewards: { reward: 1 } }), taskChecksum: checksum }
+const lost = { code: 'sandbox-lost', message: 'The sandbox died.' } as const
+const failed = { ...rolloutResult({ task: 'b', failure: lost }), taskChecksum: checksum }
 
 interface Place {
   store: Store
@@ -58,6 +62,7 @@ async function storeRollout(store: Store, result: RolloutResult): Promise<void> 
   const at = { job: 'j', rollout: result.name, incarnation: 1 }
   await put(store, keys.outputKey({ ...at, exec: '1-0-0-0', stream: 'stdout' }), 'hello\n')
   await put(store, keys.answerKey({ ...at, phase: 1, turn: 0 }), { calls: [] })
+  await put(store, keys.turnResultKey({ ...at, phase: 1, turn: 0 }), { results: [{ exitCode: 0 }], execs: [] })
   await put(store, keys.gradeFileKey({ ...at, phase: 2, name: 'test-stdout.txt' }), 'first attempt')
   await put(store, keys.gradeFileKey({ ...at, phase: 10, name: 'test-stdout.txt' }), 'second attempt')
   await put(store, keys.gradeFileKey({ ...at, phase: 10, name: 'reward.txt' }), '1')
@@ -75,11 +80,16 @@ async function readJson(path: string): Promise<unknown> {
 }
 
 const rolloutFiles = [
+  'agent/exit-code.txt',
   'agent/i1-p1-000000.answer.json',
+  'agent/i1-p1-000000.result.json',
+  'agent/oracle.txt',
   'config.json',
   'execs/i1-1-0-0-0.stdout',
+  'lock.json',
   'result.json',
   'trace.jsonl',
+  'trial.log',
   'verifier/earlier/i1-p2/test-stdout.txt',
   'verifier/reward.txt',
   'verifier/test-stdout.txt',
@@ -93,7 +103,9 @@ test('a finished job is exported in Harbor’s layout, and only that', async () 
   expect(folder).toBe(join(jobsDir, 'j'))
   expect(await filesBelow(folder)).toEqual(
     [
+      'b.oracle.1/exception.txt',
       'config.json',
+      'job.log',
       'lock.json',
       'result.json',
       'summary.json',
@@ -114,7 +126,7 @@ test('results carry Harbor’s field names: rewards for a graded rollout, except
   expect(await readJson(join(folder, 'a.oracle.1/result.json'))).toMatchObject({
     task_name: 'a',
     trial_name: 'a.oracle.1',
-    task_checksum: 'c0ffee',
+    task_checksum: checksum,
     source: 'tasks',
     agent_info: { name: 'oracle', model_info: { name: 'gpt-9', provider: 'openai' } },
     agent_result: { n_input_tokens: 10, n_output_tokens: null },
@@ -134,7 +146,7 @@ test('results carry Harbor’s field names: rewards for a graded rollout, except
       n_completed_trials: 2,
       n_errored_trials: 1,
       evals: {
-        'oracle__openai-gpt-9__tasks': {
+        'oracle__gpt-9__tasks': {
           n_trials: 1,
           n_errors: 1,
           metrics: [{ mean: 1 }],
@@ -145,6 +157,85 @@ test('results carry Harbor’s field names: rewards for a graded rollout, except
     },
   })
 })
+
+test('ids are the UUIDs that Harbor insists on, the same for the same rollout', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded, failed])
+  const folder = await exportJob({ store, job: 'j', jobsDir })
+  const ids = await Promise.all(
+    ['result.json', 'a.oracle.1/result.json', 'b.oracle.1/result.json'].map((path) => readJson(join(folder, path))),
+  )
+  const uuids = ids.map((result) => (result as { id: string }).id)
+  for (const uuid of uuids)
+    expect(uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  expect(new Set(uuids).size).toBe(3)
+  expect(uuids[1]).toBe(harborId(graded.id))
+})
+
+test('logs, lock files and what failed lie where Harbor’s scripts look', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded, failed])
+  await finishJob(store, [graded, failed])
+  const folder = await exportJob({ store, job: 'j', jobsDir })
+  expect(await readJson(join(folder, 'lock.json'))).toMatchObject({
+    version: 1,
+    schema_version: 3,
+    n_concurrent_trials: 4,
+    trials: [{ task: { name: 'a', digest: `sha256:${checksum}` } }, { task: { name: 'b' } }],
+  })
+  expect(await readFile(join(folder, 'job.log'), 'utf8')).toContain(
+    'b.oracle.1 failed, sandbox-lost: The sandbox died.',
+  )
+  expect(await readFile(join(folder, 'b.oracle.1/exception.txt'), 'utf8')).toMatch(
+    /^sandbox-lost: The sandbox died\.\n/,
+  )
+  expect(await readFile(join(folder, 'a.oracle.1/agent/oracle.txt'), 'utf8')).toBe('hello\n')
+  expect(await readFile(join(folder, 'a.oracle.1/agent/exit-code.txt'), 'utf8')).toBe('0\n')
+})
+
+test('an export that is killed anywhere leaves whole files only, and the next one completes it', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded, failed])
+  for (const { name } of [graded, failed]) {
+    const at = { job: 'j', rollout: name, incarnation: 1, exec: '1-0-1-0', stream: 'stderr' } as const
+    await put(store, keys.outputKey(at), Buffer.alloc(4_000_000, 'x'))
+  }
+  await finishJob(store, [graded, failed])
+  const whole = await exportJob({ store, job: 'j', jobsDir: `${jobsDir}-whole` })
+  const wanted = new Map(
+    await Promise.all(
+      (await filesBelow(whole)).map(async (path) => [path, await readFile(join(whole, path))] as const),
+    ),
+  )
+  for (const count of [1, 6, 12, 20]) {
+    const target = `${jobsDir}-${count}`
+    await exportUntilKilled(join(jobsDir, '..', 'store'), target, count)
+    await expectWholeFiles(join(target, 'j'), wanted)
+    await exportJob({ store, job: 'j', jobsDir: target })
+    const visible = (await filesBelow(join(target, 'j'))).filter((path) => !path.includes('.tmp'))
+    expect(visible).toEqual([...wanted.keys()])
+  }
+})
+
+/** Kills the exporting process as soon as so many files are there. */
+async function exportUntilKilled(storeDirectory: string, jobsDir: string, count: number): Promise<void> {
+  const script = fileURLToPath(new URL('fixtures/export-process.ts', import.meta.url))
+  const child = spawn(process.execPath, [script, storeDirectory, jobsDir], { stdio: 'inherit' })
+  const ended = once(child, 'exit')
+  const files = () => filesBelow(join(jobsDir, 'j')).catch(() => [])
+  await expect.poll(async () => (await files()).length, { timeout: 20_000, interval: 1 }).toBeGreaterThanOrEqual(count)
+  child.kill('SIGKILL')
+  await ended
+}
+
+/** Every file that is not hidden is the same as in a whole export; its own place aside, which stands in it. */
+async function expectWholeFiles(folder: string, wanted: ReadonlyMap<string, Buffer>): Promise<void> {
+  for (const path of (await filesBelow(folder)).filter((name) => !name.includes('.tmp'))) {
+    const bytes = await readFile(join(folder, path))
+    if (path.endsWith('result.json')) JSON.parse(bytes.toString())
+    else expect([path, bytes.equals(wanted.get(path) ?? Buffer.alloc(0))]).toEqual([path, true])
+  }
+}
 
 test('where the grader’s reward file was not kept, one with the same rewards is written', async () => {
   const { store, jobsDir } = await newPlace()
@@ -179,6 +270,18 @@ test('exporting twice, also at the same time, changes nothing and leaves nothing
   const before = await filesBelow(folder)
   await Promise.all([exportJob({ store, job: 'j', jobsDir }), exportJob({ store, job: 'j', jobsDir })])
   expect(await filesBelow(folder)).toEqual(before)
+})
+
+test('what a killed export had not finished is removed by a later one, when nobody can be writing it any more', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded])
+  const folder = join(jobsDir, 'j', graded.name, 'verifier')
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, '.old.tmp'), 'half')
+  await writeFile(join(folder, '.young.tmp'), 'half')
+  await utimes(join(folder, '.old.tmp'), 0, 0)
+  await exportJob({ store, job: 'j', jobsDir })
+  expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual(['.young.tmp'])
 })
 
 test('an export that broke off is repaired, files of others replaced', async () => {
@@ -255,20 +358,6 @@ async function withArtifacts(store: Store, tar: Buffer): Promise<RolloutResult> 
   await put(store, key, tar)
   return { ...graded, artifacts: [{ source: '/out', destination: 'out', type: 'directory', status: 'ok', key }] }
 }
-
-test('of artifacts with more names than a disk has room for, the first are unpacked', async () => {
-  const { jobsDir } = await newPlace()
-  const tar = pack()
-  for (let file = 0; file < 4; file += 1) tar.entry({ name: `${file}/${'d/'.repeat(98)}f` }, '')
-  tar.entry({ name: 'last' }, 'x')
-  tar.finalize()
-  const bytes = await buffer(tar)
-  const artifact = { source: '/out', destination: 'out', type: 'directory' as const, status: 'ok' as const, key: 'k' }
-  const open = async () => Readable.from([bytes])
-  await unpackArtifacts([artifact], { open, folder: join(jobsDir, 'artifacts'), most: 250 })
-  expect(await readdir(join(jobsDir, 'artifacts/out'))).toEqual(['0', '1'])
-  expect(await readdir(jobsDir)).toEqual(['artifacts'])
-})
 
 async function artifactsTar(): Promise<Buffer> {
   const tar = pack()

@@ -3,14 +3,18 @@ import { pathToFileURL } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
 import pLimit from 'p-limit'
 import { RollcallError } from '../protocol/failure.ts'
-import { lockKey, rolloutPrefix, summaryKey } from '../store/keys.ts'
+import { lockKey, proofKey, rolloutPrefix, summaryKey } from '../store/keys.ts'
 import { unpackArtifacts } from './export-artifacts.ts'
-import { exportObject, readTextFile, replaceFile } from './export-files.ts'
+import { exportObject, readTextFile, removeStaleFiles, replaceFile } from './export-files.ts'
 import { exportPaths, stepFolder } from './export-paths.ts'
 import { harborJobConfig, harborJobResult, harborTrialConfig, harborTrialResult } from './harbor-result.ts'
+import { harborJobLock, harborTrialLock } from './harbor-lock.ts'
+import { exceptionText, exportOracleFiles, jobLogText, trialLogText } from './harbor-logs.ts'
+import type { JsonObject } from './harbor-result.ts'
 import { readJobOptions, readPlan, readResults, readSummary } from './read-job.ts'
 import type { Rewards, RolloutResult, StepResult } from '../protocol/grade.ts'
 import type { JobOptions } from '../protocol/job.ts'
+import { getJson } from '../store/stored-json.ts'
 import type { Store } from '../store/store.ts'
 
 /** How many rollouts are exported at the same time. */
@@ -77,6 +81,7 @@ async function exportRollout({ store, folder, result, options }: RolloutExport):
   const resultPath = join(rolloutFolder, 'result.json')
   const text = jsonText(harborTrialResult(result, { uri: pathToFileURL(rolloutFolder).href, options }))
   if ((await readTextFile(resultPath)) === text) return
+  await removeStaleFiles(rolloutFolder)
   const prefix = rolloutPrefix(result.job, result.name)
   const keys = await store.list(prefix)
   const paths = exportPaths(
@@ -85,7 +90,7 @@ async function exportRollout({ store, folder, result, options }: RolloutExport):
   )
   for (const [key, path] of paths) await exportObject(store, prefix + key, join(rolloutFolder, path))
   for (const part of partsOf(result)) await exportPart(part, { store, rolloutFolder, paths: new Set(paths.values()) })
-  await replaceFile(join(rolloutFolder, 'config.json'), jsonText(harborTrialConfig(result, options)))
+  await exportHarborFiles({ store, folder: rolloutFolder, result, options })
   await replaceFile(resultPath, text)
 }
 
@@ -109,6 +114,17 @@ async function exportPart(
   await unpackArtifacts(artifacts, { open, folder: join(rolloutFolder, folder, 'artifacts') })
 }
 
+/** What Harbor's viewer and scripts look for beside the rollout's own objects. */
+async function exportHarborFiles({ store, folder, result, options }: RolloutExport): Promise<void> {
+  await exportOracleFiles({ result, options, folder }, store)
+  await replaceFile(join(folder, 'trial.log'), trialLogText(result))
+  const exception = exceptionText(result)
+  if (exception !== undefined) await replaceFile(join(folder, 'exception.txt'), exception)
+  const lock = harborTrialLock(result, options)
+  if (lock !== undefined) await replaceFile(join(folder, 'lock.json'), jsonText(lock))
+  await replaceFile(join(folder, 'config.json'), jsonText(harborTrialConfig(result, options)))
+}
+
 /** The reward file as Harbor would have read it, where the grader's own file was not kept. */
 async function writeReward(folder: string, rewards: Rewards): Promise<void> {
   const [only, ...others] = Object.entries(rewards)
@@ -126,9 +142,15 @@ async function exportJobFiles(files: {
   total: number
 }): Promise<void> {
   const { store, folder, job } = files
-  const summary = await readSummary(store, job)
-  const result = harborJobResult({ ...files, ...(summary ? { summary } : {}) })
-  await exportObject(store, lockKey(job), join(folder, 'lock.json'))
+  const [summary, lock, started] = await Promise.all([
+    readSummary(store, job),
+    getJson<JsonObject>(store, lockKey(job)),
+    store.get(proofKey(job)),
+  ])
+  const startedAt = started?.toString() ?? new Date(0).toISOString()
+  const result = harborJobResult({ ...files, startedAt, ...(summary ? { summary } : {}) })
+  if (lock !== undefined) await replaceFile(join(folder, 'lock.json'), jsonText(harborJobLock({ ...files, lock })))
+  await replaceFile(join(folder, 'job.log'), jobLogText(files.results))
   await replaceFile(join(folder, 'result.json'), jsonText(result))
   await exportObject(store, summaryKey(job), join(folder, 'summary.json'))
 }

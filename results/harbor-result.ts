@@ -1,4 +1,7 @@
-import { meanReward } from './summary.ts'
+import { createHash } from 'node:crypto'
+import { passAtK, passRates } from './pass-rates.ts'
+import { sumOf } from './statistics.ts'
+import { mainReward, meanReward } from './summary.ts'
 import type { AgentSpec } from '../agents/agent.ts'
 import type { JobSummary, RolloutResult, StepResult } from '../protocol/grade.ts'
 import type { JobOptions } from '../protocol/job.ts'
@@ -8,7 +11,7 @@ import type { JobOptions } from '../protocol/job.ts'
  * names and nulls are Harbor's; everything it has no field for stands under `rollcall`.
  */
 
-type JsonObject = Readonly<Record<string, unknown>>
+export type JsonObject = Readonly<Record<string, unknown>>
 
 /** Where a rollout's folder is, as a file URL, and the job it belongs to. */
 export interface TrialContext {
@@ -19,7 +22,7 @@ export interface TrialContext {
 /** `<jobs-dir>/<job>/<rollout>/result.json` */
 export function harborTrialResult(result: RolloutResult, context: TrialContext): JsonObject {
   return {
-    id: result.id,
+    id: harborId(result.id),
     task_name: result.task,
     trial_name: result.name,
     trial_uri: context.uri,
@@ -49,6 +52,7 @@ export function harborTrialConfig(result: RolloutResult, options: JobOptions): J
   return {
     task: { path: result.task, source: options.taskset },
     trial_name: result.name,
+    job_id: harborId(result.job),
     agent: agent ? agentConfig(agent) : { name: result.agent },
     environment: environmentConfig(options),
     rollcall: { job: result.job, attempt: result.attempt },
@@ -75,27 +79,32 @@ export function harborJobResult(job: {
   options: JobOptions
   total: number
   results: readonly RolloutResult[]
+  /** ISO 8601: for a job of which no rollout has ended. */
+  startedAt: string
   summary?: JobSummary
 }): JsonObject {
   const { results } = job
   const finishedAt = results.map((result) => result.finishedAt).toSorted()
-  const cancelled = job.summary?.cancelled ?? results.filter((result) => result.state === 'cancelled').length
-  const ended = results.filter((result) => result.state !== 'cancelled')
+  const count = (state: RolloutResult['state']) => results.filter((result) => result.state === state).length
   return {
-    id: job.job,
-    started_at: results.map((result) => result.startedAt).toSorted()[0] ?? null,
+    id: harborId(job.job),
+    // Harbor's own is never null.
+    started_at: results.map((result) => result.startedAt).toSorted()[0] ?? job.startedAt,
     updated_at: finishedAt.at(-1) ?? null,
     finished_at: job.summary ? (finishedAt.at(-1) ?? null) : null,
     n_total_trials: job.total,
     stats: {
-      n_completed_trials: ended.length,
-      n_errored_trials: ended.filter((result) => result.state === 'failed').length,
-      n_cancelled_trials: cancelled,
+      // Harbor counts whatever has ended as completed, and what was cancelled as an error, too.
+      n_completed_trials: results.length,
+      n_errored_trials: count('failed') + count('cancelled'),
+      n_running_trials: 0,
+      n_cancelled_trials: job.summary?.cancelled ?? count('cancelled'),
       n_pending_trials: job.summary ? 0 : job.total - results.length,
-      n_retries: 0,
+      n_retries: sumOf(results.map(({ incarnations }) => Math.max(0, incarnations - 1))),
+      ...tokenTotals(results),
       evals: evalStats(job.options, results),
     },
-    rollcall: { finished: job.summary !== undefined },
+    rollcall: { id: job.job, finished: job.summary !== undefined },
   }
 }
 
@@ -130,15 +139,18 @@ function agentConfig(agent: JobOptions['agents'][number]): JsonObject {
   }
 }
 
+/** Those of our providers that Harbor has, too; it reads no file that names another. */
+const harborEnvironments = new Set(['docker', 'daytona', 'e2b', 'modal', 'runloop'])
+
 function environmentConfig(options: JobOptions): JsonObject {
   const { name, options: kwargs } = options.provider
   const { cpus, memoryMiB, storageMiB } = options.runtime.resources ?? {}
   return {
-    type: name,
+    ...(harborEnvironments.has(name) ? { type: name } : { type: null, import_path: `rollcall:${name}` }),
     kwargs,
     delete: options.keep === 'never',
     force_build: options.ignoreDockerImage,
-    override_cpus: cpus ?? null,
+    override_cpus: cpus === undefined || cpus === null ? null : Math.ceil(cpus),
     override_memory_mb: memoryMiB ?? null,
     override_storage_mb: storageMiB ?? null,
   }
@@ -148,7 +160,8 @@ function agentInfo(result: RolloutResult, agent: AgentSpec | undefined): JsonObj
   const [provider, ...name] = agent?.model?.split('/') ?? []
   const model = name.length > 0 ? { name: name.join('/'), provider } : { name: provider, provider: null }
   return {
-    name: agent?.module?.source ?? agent?.kind ?? result.agent,
+    // What Harbor groups by: the same agent may run twice in a job, and its label is its own.
+    name: result.agent,
     version: 'unknown',
     model_info: provider === undefined ? null : model,
   }
@@ -159,16 +172,17 @@ function agentResult({ usage, turns, agentEnd }: RolloutResult): JsonObject {
     n_input_tokens: usage.inputTokens ?? null,
     n_cache_tokens: usage.cachedInputTokens ?? null,
     n_output_tokens: usage.outputTokens ?? null,
-    cost_usd: null,
+    cost_usd: usage.costUsd ?? null,
     rollout_details: null,
     metadata: { turns, ...(agentEnd ? { end: agentEnd } : {}) },
   }
 }
 
-function exceptionInfo(result: Pick<RolloutResult, 'failure' | 'finishedAt'>): JsonObject | null {
+function exceptionInfo(result: Pick<RolloutResult, 'failure' | 'finishedAt' | 'state'>): JsonObject | null {
   if (!result.failure) return null
   return {
-    exception_type: result.failure.code,
+    // Harbor's scripts tell a cancelled trial from a broken one by this name.
+    exception_type: result.state === 'cancelled' ? 'CancelledError' : result.failure.code,
     exception_message: result.failure.message,
     exception_traceback: '',
     occurred_at: result.finishedAt,
@@ -181,12 +195,12 @@ function verifierMode({ integrity, steps }: RolloutResult): 'separate' | 'shared
   return integrity === 'separate' ? 'separate' : 'shared'
 }
 
-function stepResult(step: StepResult, { finishedAt }: RolloutResult): JsonObject {
+function stepResult(step: StepResult, { finishedAt, state }: RolloutResult): JsonObject {
   return {
     step_name: step.name,
     agent_result: step.agentEnd ? { metadata: { end: step.agentEnd } } : null,
     verifier_result: step.rewards ? { rewards: step.rewards } : null,
-    exception_info: exceptionInfo({ ...step, finishedAt }),
+    exception_info: exceptionInfo({ ...step, finishedAt, state }),
     agent_execution: timing(step, 'turns'),
     verifier: timing(step, 'grade'),
   }
@@ -201,7 +215,8 @@ function timing(result: Pick<RolloutResult, 'phases'>, phase: 'open' | 'turns' |
 function evalStats(options: JobOptions, results: readonly RolloutResult[]): JsonObject {
   const groups = options.agents.map((agent) => {
     const own = results.filter((result) => result.agent === agent.label)
-    const model = agent.model === undefined ? '' : `__${agent.model.replaceAll('/', '-')}`
+    const [, ...name] = agent.model?.split('/') ?? []
+    const model = agent.model === undefined ? '' : `__${name.length > 0 ? name.join('/') : agent.model}`
     return [`${agent.label}${model}__${options.taskset}`, groupStats(own)] as const
   })
   return Object.fromEntries(groups)
@@ -214,10 +229,52 @@ function groupStats(results: readonly RolloutResult[]): JsonObject {
     n_trials: results.filter((result) => result.state === 'graded').length,
     n_errors: failed.length,
     metrics: mean === undefined ? [] : [{ mean }],
-    pass_at_k: {},
+    pass_at_k: passAtKOf(results),
     reward_stats: rewardStats(results),
     exception_stats: trialsBy(failed, (result) => result.failure?.code),
   }
+}
+
+/** As Harbor, only where every reward is 0 or 1; `1` is the mean. */
+function passAtKOf(results: readonly RolloutResult[]): JsonObject {
+  const rewards = results.flatMap(({ rewards: own }) => (own ? [Object.values(own)] : []))
+  if (rewards.some((own) => own.length !== 1 || (own[0] !== 0 && own[0] !== 1))) return {}
+  const tasks = Map.groupBy(
+    results.filter(({ rewards: own }) => own !== undefined),
+    ({ task }) => task,
+  )
+  const tallies = [...tasks.values()].map((own) => ({
+    graded: own.length,
+    passed: own.filter(({ rewards: one }) => one !== undefined && mainReward(one) === 1).length,
+  }))
+  const rates = passRates(tallies, passAtK).filter(({ k }) => k > 1)
+  return Object.fromEntries(rates.map(({ k, value }) => [String(k), value]))
+}
+
+function tokenTotals(results: readonly RolloutResult[]): JsonObject {
+  const sum = (name: 'inputTokens' | 'cachedInputTokens' | 'outputTokens' | 'costUsd') => {
+    const reported = results.flatMap(({ usage }) => usage[name] ?? [])
+    return reported.length === 0 ? null : sumOf(reported)
+  }
+  return {
+    n_input_tokens: sum('inputTokens'),
+    n_cache_tokens: sum('cachedInputTokens'),
+    n_output_tokens: sum('outputTokens'),
+    cost_usd: sum('costUsd'),
+  }
+}
+
+/** Harbor's ids are UUIDs and it reads no file with another; ours is `rollcall.id`. The same id gives the same UUID. */
+export function harborId(id: string): string {
+  const hex = createHash('sha256').update(`rollcall:${id}`).digest('hex')
+  const variant = ((Number.parseInt(hex.slice(16, 17), 16) & 0x3) | 0x8).toString(16)
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    `${variant}${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ].join('-')
 }
 
 function rewardStats(results: readonly RolloutResult[]): JsonObject {

@@ -1,6 +1,7 @@
 import pLimit from 'p-limit'
 import { RollcallError } from '../protocol/failure.ts'
 import { jobKey, planKey, resultKey, summaryKey } from '../store/keys.ts'
+import { jobStatistics } from './job-statistics.ts'
 import { summarizeResults } from './summary.ts'
 import type { JobSummary, RolloutResult } from '../protocol/grade.ts'
 import { jobOptionsSchema } from '../protocol/job.ts'
@@ -31,7 +32,12 @@ export async function readJobOptions(store: Store, job: string): Promise<JobOpti
 
 /** All rollouts of a job in its order; undefined while it is being planned. */
 export async function readPlan(store: Store, job: string): Promise<readonly PlannedRollout[] | undefined> {
-  return (await getJson<StoredPlan>(store, planKey(job)))?.rollouts
+  return (await readStoredPlan(store, job))?.rollouts
+}
+
+/** What planning found; undefined while it goes on. */
+export function readStoredPlan(store: Store, job: string): Promise<StoredPlan | undefined> {
+  return getJson<StoredPlan>(store, planKey(job))
 }
 
 /** Results of the named rollouts that have ended, in the given order. */
@@ -39,6 +45,16 @@ export async function readResults(store: Store, job: string, names: readonly str
   const limit = pLimit(readConcurrency)
   const read = names.map((name) => limit(() => getJson<RolloutResult>(store, resultKey(job, name))))
   return (await Promise.all(read)).filter((result) => result !== undefined)
+}
+
+/** Results of all rollouts of a job that have ended, in its order; none while it is being planned. */
+export async function readJobResults(store: Store, job: string): Promise<RolloutResult[]> {
+  const planned = (await readPlan(store, job)) ?? []
+  return await readResults(
+    store,
+    job,
+    planned.map(({ name }) => name),
+  )
 }
 
 /** The summary that the job itself stored when it ended, or undefined. */
@@ -49,15 +65,26 @@ export function readSummary(store: Store, job: string): Promise<JobSummary | und
 /**
  * What the store knows about a job's grades, also while it runs and after Temporal has forgotten it: the stored
  * summary, else one of the rollouts that have ended so far.
+ * @param options.passReward the reward from which a rollout counts as passed; default 1
  */
-export async function readGrades(store: Store, job: string): Promise<{ summary: JobSummary; finished: boolean }> {
+export async function readGrades(
+  store: Store,
+  job: string,
+  options: { passReward?: number | undefined } = {},
+): Promise<{ summary: JobSummary; finished: boolean }> {
+  const { passReward } = options
   const stored = await readSummary(store, job)
-  if (stored) return { summary: stored, finished: true }
-  await readJobOptions(store, job)
-  const planned = await readPlan(store, job)
-  if (!planned) throw new RollcallError('configuration-invalid', notPlanned(job))
-  const names = planned.map((rollout) => rollout.name)
-  return { summary: summarizeResults({ job, results: await readResults(store, job, names) }), finished: false }
+  if (stored !== undefined && passReward === undefined) return { summary: stored, finished: true }
+  const { parentJob } = await readJobOptions(store, job)
+  const plan = await readStoredPlan(store, job)
+  if (!plan) throw new RollcallError('configuration-invalid', notPlanned(job))
+  const tags = plan.tags ?? {}
+  if (stored !== undefined) {
+    return { summary: { ...stored, statistics: jobStatistics(stored.rollouts, { tags, passReward }) }, finished: true }
+  }
+  const names = plan.rollouts.map((rollout) => rollout.name)
+  const results = await readResults(store, job, names)
+  return { summary: summarizeResults({ job, results, tags, parentJob, passReward }), finished: false }
 }
 
 function notPlanned(job: string): string {

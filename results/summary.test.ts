@@ -30,13 +30,15 @@ test('the mean of nothing is absent, not 0 or null', () => {
   expect(formatReward(summary.mean)).toBe('–')
 })
 
-test('the summary has the documented fields and no others, in the order of the plan', () => {
+test('the summary keeps the fields that scripts depend on, in the order of the plan; statistics come after them', () => {
   const planned = ['b', 'a', 'c'].map((task) => ({ name: `${task}.oracle.1`, task, agent: 'oracle', attempt: 1 }))
   const results = [
     rolloutResult({ task: 'a', rewards: { reward: 1 } }),
     rolloutResult({ task: 'b', failure: { code: 'grader-failed', message: 'broke' } }),
   ]
-  expect(summarizeResults({ job: 'j', results, planned })).toEqual({
+  const { statistics, ...summary } = summarizeResults({ job: 'j', results, planned })
+  const more = { taskChecksum: 'c0ffee', turns: 1, timeMs: { open: 1000, total: 4000 }, usage: { inputTokens: 10 } }
+  expect(summary).toEqual({
     type: 'summary',
     job: 'j',
     mean: 1,
@@ -51,6 +53,7 @@ test('the summary has the documented fields and no others, in the order of the p
         attempt: 1,
         state: 'failed',
         failure: { code: 'grader-failed', message: 'broke' },
+        ...more,
       },
       {
         id: 'j.a.oracle.1',
@@ -60,6 +63,8 @@ test('the summary has the documented fields and no others, in the order of the p
         state: 'graded',
         rewards: { reward: 1 },
         integrity: 'clean',
+        agentEnd: 'done',
+        ...more,
       },
       {
         id: 'j.c.oracle.1',
@@ -71,4 +76,5 @@ test('the summary has the documented fields and no others, in the order of the p
       },
     ],
   })
+  expect(statistics?.failures).toEqual([{ code: 'grader-failed', actor: 'grader', count: 1, rollouts: ['b.oracle.1'] }])
 })

@@ -1,19 +1,12 @@
 import { rolloutId } from '../protocol/names.ts'
 import type { JobSummary, Rewards, RolloutResult, SummaryRollout } from '../protocol/grade.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
+import type { PhaseMs } from '../protocol/statistics.ts'
+import { jobStatistics, mainReward } from './job-statistics.ts'
+import type { StatisticsOptions } from './job-statistics.ts'
+import { meanOf } from './statistics.ts'
 
-/**
- * The one number that stands for a rollout's rewards in means and tables: the reward named `reward`, else the only one,
- * else the mean of all. Undefined when there is none.
- */
-export function mainReward(rewards: Rewards): number | undefined {
-  return rewards['reward'] ?? meanOf(Object.values(rewards))
-}
-
-/** Arithmetic mean; the mean of nothing is undefined. */
-export function meanOf(values: readonly number[]): number | undefined {
-  return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length
-}
+export { mainReward, meanOf }
 
 /** Mean of the main rewards of graded rollouts; failed and cancelled ones have no part in it. */
 export function meanReward(rollouts: readonly { readonly rewards?: Rewards }[]): number | undefined {
@@ -35,10 +28,16 @@ export function summarizeResults(job: {
   job: string
   results: readonly RolloutResult[]
   planned?: readonly PlannedRollout[]
+  tags?: StatisticsOptions['tags']
+  parentJob?: string | undefined
+  passReward?: number | undefined
 }): JobSummary {
   const byName = new Map(job.results.map((result) => [result.name, result]))
   const rollouts = job.planned
-    ? job.planned.map((planned) => summaryRollout(byName.get(planned.name) ?? neverStarted(job.job, planned)))
+    ? job.planned.map((planned) => {
+        const result = byName.get(planned.name)
+        return result ? summaryRollout(result) : neverStarted(job.job, planned)
+      })
     : job.results.map(summaryRollout)
   const mean = meanReward(rollouts)
   const count = (state: SummaryRollout['state']) => rollouts.filter((rollout) => rollout.state === state).length
@@ -50,11 +49,13 @@ export function summarizeResults(job: {
     failed: count('failed'),
     cancelled: count('cancelled'),
     rollouts,
+    ...(job.parentJob === undefined ? {} : { parentJob: job.parentJob }),
+    statistics: jobStatistics(rollouts, job),
   }
 }
 
-function summaryRollout(result: SummaryRollout): SummaryRollout {
-  const { id, task, agent, attempt, state, rewards, integrity, failure } = result
+function summaryRollout(result: RolloutResult): SummaryRollout {
+  const { id, task, agent, attempt, state, rewards, integrity, failure, agentEnd, turns, usage } = result
   return {
     id,
     task,
@@ -64,7 +65,23 @@ function summaryRollout(result: SummaryRollout): SummaryRollout {
     ...(rewards ? { rewards } : {}),
     ...(integrity ? { integrity } : {}),
     ...(failure ? { failure: { code: failure.code, message: failure.message } } : {}),
+    taskChecksum: result.taskChecksum,
+    ...(agentEnd ? { agentEnd } : {}),
+    turns,
+    timeMs: phaseMs(result),
+    ...(Object.keys(usage).length === 0 ? {} : { usage }),
   }
+}
+
+/** How long each phase took that was entered; of a phase entered several times, from first to last. */
+function phaseMs({ phases, startedAt, finishedAt }: RolloutResult): PhaseMs {
+  const entered = Object.entries(phases).map(([name, times]) => [name, duration(times)] as const)
+  return { ...Object.fromEntries(entered), total: duration({ startedAt, finishedAt }) }
+}
+
+function duration({ startedAt, finishedAt }: { startedAt: string; finishedAt: string }): number {
+  // The workflow's clock and a worker's may differ by a little.
+  return Math.max(0, Date.parse(finishedAt) - Date.parse(startedAt))
 }
 
 function neverStarted(job: string, planned: PlannedRollout): SummaryRollout {

@@ -2,6 +2,8 @@ import Table from 'cli-table3'
 import { createColors } from 'picocolors'
 import { failureKinds } from '../protocol/failure.ts'
 import { integrityClasses } from '../protocol/grade.ts'
+import { failureGroups, jobStatistics } from './job-statistics.ts'
+import { statisticsLines } from './statistics-table.ts'
 import { formatReward, meanReward } from './summary.ts'
 import { escapeControls } from './terminal-text.ts'
 import type { JobSummary, SummaryRollout } from '../protocol/grade.ts'
@@ -16,7 +18,13 @@ export interface TableOptions {
 /** The printed table of grades: per task (and agent, where there are several) and total; failed rollouts apart. */
 export function formatJobTable(summary: JobSummary, options: TableOptions = {}): string {
   const colors = createColors(options.color ?? false)
-  const parts = [gradesTable(summary, colors.bold), integrityNote(summary), ...failureLines(summary, options)]
+  const statistics = summary.statistics ?? jobStatistics(summary.rollouts)
+  const parts = [
+    gradesTable(summary, colors.bold),
+    integrityNote(summary),
+    ...statisticsLines(statistics, colors.bold),
+    ...failureLines(summary, options),
+  ]
   return parts.filter((part) => part !== undefined).join('\n')
 }
 
@@ -83,7 +91,9 @@ function failureLines(summary: JobSummary, options: TableOptions): string[] {
   const more = failed.length - listed.length
   const rest = more > 0 ? [`  … and ${more} more: rollcall results ${escapeControls(summary.job)} --json`] : []
   const title = `${failed.length} failed ${failed.length === 1 ? 'rollout has' : 'rollouts have'} no reward:`
-  return ['', bold(title), ...listed.map(failureLine), ...rest]
+  const groups = failureGroups(summary.rollouts)
+  const counts = groups.map(({ code, actor, count }) => `  ${count} × ${code} (${actor} must act)`)
+  return ['', bold(title), ...(groups.length > 1 ? counts : []), ...listed.map(failureLine), ...rest]
 }
 
 function failureLine(rollout: SummaryRollout): string {

@@ -63,3 +63,12 @@ export const enteredPrefix = (at: RolloutPlace): string => `${incarnationPrefix(
 /** A file that a grading attempt left (`test-stdout.txt`, `reward.json`). */
 export const gradeFileKey = (at: RolloutPlace & { phase: number; name: string }): string =>
   `${incarnationPrefix(at)}p${at.phase}/verifier/${at.name}`
+
+/** What the jobs of a schedule are made from, by content hash. */
+export const scheduleConfigKey = (hash: string): string => `schedule-configs/${hash}.json`
+export const schedulePrefix = (schedule: string): string => `schedules/${schedule}/`
+/** What one job of a schedule came to, by when it was due in ISO 8601's basic form: `20261121T030000Z`. */
+export const verdictKey = (at: { schedule: string; scheduledAt: string }): string =>
+  `${schedulePrefix(at.schedule)}${at.scheduledAt.replaceAll(/[-:]/g, '')}`
+/** The verdict of that job has been told to a file or a service: put after it was. */
+export const notifiedKey = (job: string): string => `jobs/${job}/notified`

@@ -11,6 +11,8 @@ import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
 export interface StoredPlan {
   readonly rollouts: readonly PlannedRollout[]
   readonly policy: RolloutPolicy
+  /** By task, as `taskTags` gives them. Absent in plans of older versions. */
+  readonly tags?: Readonly<Record<string, readonly string[]>>
 }
 
 /** `answerKey`: the agent's answer of a turn, stored before it is acted on. */

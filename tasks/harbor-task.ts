@@ -73,6 +73,7 @@ function taskOf(loaded: {
     ...(skillsDirectory === undefined ? {} : { skillsDirectory }),
     solution: { env: file.solution?.env ?? {} },
     metadata: plainJson(file.metadata ?? {}),
+    ...(file.task?.keywords === undefined ? {} : { keywords: file.task.keywords }),
     files: loaded.files.filter(({ type }) => type !== 'directory').map(({ path }) => path),
   }
 }

@@ -25,6 +25,8 @@ export interface Task {
   readonly solution: { readonly env: Readonly<Record<string, string>> }
   /** Free-form, from `[metadata]`. */
   readonly metadata: Readonly<Record<string, unknown>>
+  /** `[task] keywords`. Default: none. */
+  readonly keywords?: readonly string[]
   /** All files relative to `directory`, sorted. */
   readonly files: readonly string[]
 }

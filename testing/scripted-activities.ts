@@ -59,6 +59,9 @@ export function scriptedActivities(script: Partial<Activities> & { rollouts?: nu
     }),
     releaseSandbox: async () => {},
     summarizeJob: async () => ({ graded: 0, failed: 0, cancelled: 0 }),
+    prepareScheduledJob: async () => ({ proofKey: 'proof', provider: 'fake', concurrency: 4, summary: 'scripted' }),
+    judgeScheduledJob: async () => ({ verdict: 'same', details: '**same**' }),
+    notifyVerdict: async () => {},
     ...script,
   }
   return { activities: recording(answers, calls), calls }

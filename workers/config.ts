@@ -10,19 +10,20 @@ export interface WorkerConfig {
 }
 
 const settingsSchema = z.object({
-  job: z.string(),
+  job: z.string().optional(),
   stateDirectory: z.string(),
   cacheDirectory: z.string(),
   storeUrl: z.string(),
 })
 
 /**
- * A job's own worker: its settings as client/job-worker.ts passes them in one argument, and the environment of the
- * process, which is the caller's. The only part of a worker that looks into it.
+ * A detached worker: its settings as client/spawn-worker.ts passes them in one argument, and the environment of the
+ * process, which is the caller's. The only part of a worker that looks into it. Without a job it is a shared one.
  */
-export function jobWorkerConfig(
+export function detachedWorkerConfig(
   argument: string | undefined,
   env: WorkerConfig['env'] = process.env,
-): WorkerConfig & { readonly job: string } {
-  return { ...settingsSchema.parse(JSON.parse(argument ?? 'null')), env }
+): WorkerConfig & { readonly job?: string } {
+  const { job, ...settings } = settingsSchema.parse(JSON.parse(argument ?? 'null'))
+  return { ...settings, env, ...(job === undefined ? {} : { job }) }
 }

@@ -1,10 +1,10 @@
 import module from 'node:module'
 import { join } from 'node:path'
-import { jobWorkerConfig } from './config.ts'
+import { detachedWorkerConfig } from './config.ts'
 import { writeLogLine } from './log-line.ts'
 
-/** Entry of a job's own worker, started detached by the client (client/job-worker.ts). */
-const config = jobWorkerConfig(process.argv[2])
+/** Entry of a worker that a client has started, detached (client/spawn-worker.ts): of one job, or a shared one. */
+const config = detachedWorkerConfig(process.argv[2])
 
 // Every job waits for its worker to start. What Node makes of the sources is kept from one start to the next.
 module.enableCompileCache(join(config.cacheDirectory, 'compiled'))
@@ -14,7 +14,7 @@ const stop = new AbortController()
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort())
 
 try {
-  await runWorker({ ...config, log: writeLogLine, stop: stop.signal })
+  await runWorker({ ...config, log: writeLogLine, stop: stop.signal, endsWithServer: true })
 } catch (error) {
   writeLogLine(error instanceof Error ? (error.stack ?? error.message) : String(error))
   process.exitCode = 1

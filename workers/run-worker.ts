@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { Client } from '@temporalio/client'
 import { NativeConnection, Runtime } from '@temporalio/worker'
 import { createActivities } from '../activities/create-activities.ts'
@@ -39,6 +40,7 @@ const defaultSandboxes = 400
  * heartbeat's timeout, so an idle worker keeps one; under load there are as many as bring work.
  */
 const pollers = { type: 'autoscaling', minimum: 1, initial: 1, maximum: 20 } as const
+const lookAtServerEveryMs = 2_000
 /**
  * How long an attachment to a sandbox is kept when nothing uses it: where a job has one worker, until the next step;
  * where any of several may take that, as long as it takes to come to this one.
@@ -54,6 +56,8 @@ export interface WorkerOptions extends WorkerConfig {
   readonly providerNames?: readonly string[]
   /** Shared: how many sandboxes this worker's place may hold. Default 400. */
   readonly sandboxes?: number
+  /** Shared: ends when somebody has stopped the embedded server, as a job's own worker does. Default false. */
+  readonly endsWithServer?: boolean
   readonly log: (line: string) => void
   /** Ends the worker like SIGTERM does: polling stops, running turns are handed over, no command is stopped. */
   readonly stop?: AbortSignal
@@ -149,12 +153,20 @@ function untilOver({ options, endpoint, client, providers }: Omit<Serving, 'conn
     if (stop.aborted) resolve()
     stop.addEventListener('abort', () => resolve(), { once: true })
   })
-  if (job === undefined) return stopped
   const isServerStopped = async () => endpoint.embedded && (await isStopped(options.stateDirectory))
+  if (job === undefined) {
+    return options.endsWithServer ? Promise.race([stopped, untilServerStops(isServerStopped, stop)]) : stopped
+  }
   return Promise.race([
     stopped,
     untilJobIsOver({ job, client, providers, storeUrl: options.storeUrl, log, stop, isServerStopped }),
   ])
+}
+
+async function untilServerStops(isServerStopped: () => Promise<boolean>, stop: AbortSignal): Promise<void> {
+  while (!stop.aborted && !(await isServerStopped())) {
+    await delay(lookAtServerEveryMs, undefined, { signal: stop }).catch(() => undefined)
+  }
 }
 
 async function services(at: {

@@ -3,8 +3,9 @@ import { counted } from '../protocol/names.ts'
 import type { JobWorkflowStatus, SegmentStatus, Tally } from './messages.ts'
 
 /** The progress table that a person sees in the Temporal UI, as Markdown. */
-export function showProgress(status: JobWorkflowStatus): void {
-  setCurrentDetails((status.shards.length === 0 ? wholeJob(status) : shardedJob(status)).join('\n'))
+export function showProgress(status: JobWorkflowStatus, verdict?: string): void {
+  const progress = status.shards.length === 0 ? wholeJob(status) : shardedJob(status)
+  setCurrentDetails([...progress, ...(verdict === undefined ? [] : ['', verdict])].join('\n'))
 }
 
 /** The same of one shard of a large job. */

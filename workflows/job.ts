@@ -1,8 +1,15 @@
-import { CancellationScope, CancelledFailure, isCancellation, setHandler } from '@temporalio/workflow'
+import {
+  CancellationScope,
+  CancelledFailure,
+  isCancellation,
+  setHandler,
+  upsertSearchAttributes,
+} from '@temporalio/workflow'
 import type { SummaryResult } from '../protocol/activities.ts'
 import type { JobState } from '../protocol/events.ts'
 import type { JobInput } from '../protocol/job.ts'
-import { counted } from '../protocol/names.ts'
+import { counted, searchAttributeNames } from '../protocol/names.ts'
+import type { ScheduledStart } from '../protocol/schedule.ts'
 import { callActivity } from './activity-stubs.ts'
 import { showProgress } from './job-details.ts'
 import * as messages from './messages.ts'
@@ -21,6 +28,8 @@ export interface JobWorkflowInput extends JobInput {
    * own worker has everything on one queue.
    */
   readonly sharedProvider?: string
+  /** For a job that a schedule has started: it is judged when it has ended. */
+  readonly scheduled?: ScheduledStart
   /** Rollouts per shard; tests make it small. */
   readonly shardSize?: number
 }
@@ -34,7 +43,11 @@ export async function jobWorkflow(input: JobWorkflowInput): Promise<SummaryResul
   job.listen()
   await job.planAndWork()
   const cancelled = CancellationScope.current().consideredCancelled
-  const summary = await CancellationScope.nonCancellable(() => job.summarize(cancelled))
+  const summary = await CancellationScope.nonCancellable(async () => {
+    const summarized = await job.summarize(cancelled)
+    await job.judge(cancelled)
+    return summarized
+  })
   if (cancelled) throw new CancelledFailure(`The job was cancelled; ${job.whatIsLeft()}.`)
   return summary
 }
@@ -44,6 +57,7 @@ class Job {
   readonly #control: WindowControl
   #state: JobState = 'planning'
   #total = 0
+  #verdict: string | undefined
   #segment: Segment | undefined
   #shards: Shards | undefined
 
@@ -90,6 +104,21 @@ class Job {
     return summary
   }
 
+  /** The verdict of a scheduled job, where a person looks for it. */
+  async judge(cancelled: boolean): Promise<void> {
+    const { job, storeUrl, scheduled, searchable } = this.#input
+    if (scheduled === undefined || cancelled) return
+    const { verdict, details } = await callActivity(
+      'judgeScheduledJob',
+      { ...activityOptions.judgeScheduledJob, summary: scheduled.schedule },
+      { job, storeUrl, ...scheduled },
+    )
+    this.#verdict = details
+    this.#show()
+    if (searchable)
+      upsertSearchAttributes([{ key: { name: searchAttributeNames.verdict, type: 'KEYWORD' }, value: verdict }])
+  }
+
   async #work(): Promise<void> {
     const { job, storeUrl, proofKey, searchable, sharedProvider, shardSize = rolloutsPerShard } = this.#input
     const plan = await callActivity(
@@ -123,7 +152,7 @@ class Job {
   }
 
   #show(): void {
-    showProgress(this.#status())
+    showProgress(this.#status(), this.#verdict)
   }
 
   #status(): messages.JobWorkflowStatus {

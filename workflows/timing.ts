@@ -38,6 +38,8 @@ export const timing = {
   sandboxSilenceMs: 120_000,
   /** Preparing a step, and collecting what it left: uploads, downloads and commands of the task's author. */
   prepareMs: 3_600_000,
+  /** A file or service that is to be told a verdict is tried this long. */
+  notifyMs: 3_600_000,
   /** Fixed steps of grading around the tests: fresh directories, upload, reading the reward. */
   gradeOverheadMs: 10 * 60_000,
 } as const
@@ -119,6 +121,26 @@ export const activityOptions = {
     ...common,
     startToCloseTimeout: 30 * 60_000,
     scheduleToCloseTimeout: timing.storeMs,
+    retry: untilTimeout,
+  },
+  /** Reads a taskset where the schedule names a path on the worker. */
+  prepareScheduledJob: {
+    ...common,
+    startToCloseTimeout: timing.planMs,
+    scheduleToCloseTimeout: 4 * timing.planMs,
+    retry: untilTimeout,
+  },
+  judgeScheduledJob: {
+    ...common,
+    startToCloseTimeout: 30 * 60_000,
+    scheduleToCloseTimeout: timing.storeMs,
+    retry: untilTimeout,
+  },
+  /** Who is told may be away for a while; the verdict stands in the store all the same. */
+  notifyVerdict: {
+    ...common,
+    startToCloseTimeout: 60_000,
+    scheduleToCloseTimeout: timing.notifyMs,
     retry: untilTimeout,
   },
 } as const

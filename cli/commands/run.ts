@@ -6,6 +6,7 @@ import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { comeBack, followJob } from '../follow-job.ts'
 import { leaveOnInterrupt } from '../leave-on-interrupt.ts'
+import { parseReward } from '../parse-values.ts'
 import { parseRunOptions } from '../run-options.ts'
 import type { RawRunOptions } from '../run-options.ts'
 import type { CommandHost } from '../run-cli.ts'
@@ -16,6 +17,7 @@ interface RunFlags extends RawRunOptions {
   readonly jobsDir: string
   readonly detach?: boolean
   readonly json?: boolean
+  readonly failUnder?: string
 }
 
 export function defineRun(program: Command, host: CommandHost): void {
@@ -35,7 +37,7 @@ export function defineRun(program: Command, host: CommandHost): void {
     )
 }
 
-function addAgentOptions(command: Command, agents: AgentCollector): void {
+export function addAgentOptions(command: Command, agents: AgentCollector): void {
   command
     .option('--agent <name>', 'oracle, nop, script, command, model or ./file.ts#export; repeatable (default: oracle)')
     .option('--agent-arg <key=value>', 'an argument of the agent before it (repeatable)')
@@ -57,9 +59,10 @@ function addJobOptions(command: Command): void {
     .option('--no-worker', 'start no worker: `rollcall worker` runs elsewhere')
     .option('--detach', 'start the job and return at once')
     .option('--json', 'one JSON object per line: events, last the summary')
+    .option('--fail-under <mean>', 'exit code 1 when the mean is below this, or nothing was graded')
 }
 
-function addLimitOptions(command: Command): void {
+export function addLimitOptions(command: Command): void {
   command
     .option('--cpus <n>', 'CPUs per sandbox, instead of what tasks say')
     .option('--memory <size>', 'memory per sandbox, instead of what tasks say: 512M, 2G')
@@ -97,6 +100,7 @@ async function run(
   context: CommandContext,
 ): Promise<number> {
   const options = parseRunOptions(flags, agents.options())
+  const failUnder = flags.failUnder === undefined ? undefined : parseReward('--fail-under', flags.failUnder)
   await proveWritableFolder('--jobs-dir', resolve(flags.jobsDir))
   const { environment, stderr } = context
   const onProgress = (line: string) => stderr.write(`${line}\n`)
@@ -110,19 +114,26 @@ async function run(
   try {
     announce(job, context)
     if (flags.detach) return detach(job, { json: flags.json === true }, context)
-    return await followJob({ job, json: flags.json === true, jobsDir: flags.jobsDir, onInterrupt: 'cancel' }, context)
+    const following = {
+      job,
+      json: flags.json === true,
+      jobsDir: flags.jobsDir,
+      onInterrupt: 'cancel',
+      failUnder,
+    } as const
+    return await followJob(following, context)
   } finally {
     await job.close()
   }
 }
 
-function announce(job: Job, { stderr }: CommandContext): void {
+export function announce(job: Job, { stderr }: CommandContext): void {
   // Whether it can start, planning will tell: the display says so.
   const what = job.attached ? 'was started before, coming back to it' : 'is being planned'
   stderr.write(`Job ${job.id} ${what}${job.uiUrl === undefined ? '' : `: ${job.uiUrl}`}\n`)
 }
 
-function detach(job: Job, { json }: { json: boolean }, { stdout, stderr }: CommandContext): number {
+export function detach(job: Job, { json }: { json: boolean }, { stdout, stderr }: CommandContext): number {
   stderr.write(`${comeBack(job.id)}\n`)
   const detached = { type: 'detached', job: job.id, ...(job.uiUrl === undefined ? {} : { ui: job.uiUrl }) }
   stdout.write(json ? `${JSON.stringify(detached)}\n` : `${job.id}\n`)

@@ -1,0 +1,65 @@
+import { appendFile, mkdir, readFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { JobRef } from '../protocol/activities.ts'
+import { RollcallError } from '../protocol/failure.ts'
+import type { ScheduledStart, ScheduleVerdict } from '../protocol/schedule.ts'
+import { notifiedKey, verdictKey } from '../store/keys.ts'
+import type { Store } from '../store/store.ts'
+import { getJson } from '../store/stored-json.ts'
+import { readScheduleConfig } from './prepare-scheduled-job.ts'
+
+const answerWithinMs = 30_000
+
+/**
+ * Tells a file or a service on the worker's side what a scheduled job came to. At least once: a service gets the job's
+ * id as `Idempotency-Key`, and a file that names the job already is left as it is.
+ */
+export async function notifyVerdict(
+  input: JobRef & ScheduledStart,
+  { store, secrets }: { store: Store; secrets: (names: readonly string[]) => Readonly<Record<string, string>> },
+): Promise<void> {
+  if ((await store.get(notifiedKey(input.job))) !== undefined) return
+  const config = await readScheduleConfig(store, input.config)
+  const verdict = await getJson<ScheduleVerdict>(store, verdictKey(input))
+  if (verdict === undefined) throw new RollcallError('internal', `Job ${input.job} has no verdict to tell`)
+  if (config.notifyFile !== undefined) await appendOnce(config.notifyFile, verdict)
+  if (config.notifyUrl !== undefined) await post(fill(config.notifyUrl, secrets), verdict)
+  await store.putOnce(notifiedKey(input.job), Buffer.from(new Date().toISOString()))
+}
+
+async function appendOnce(file: string, verdict: ScheduleVerdict): Promise<void> {
+  const line = JSON.stringify(verdict)
+  const known = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return ''
+    throw error
+  })
+  if (known.split('\n').includes(line)) return
+  await mkdir(dirname(file), { recursive: true })
+  // A line of its own also behind one that a worker died in.
+  const separator = known === '' || known.endsWith('\n') ? '' : '\n'
+  await appendFile(file, `${separator}${line}\n`)
+}
+
+/** The address with each `${NAME}` from the worker's environment, so that a token in it stands in no store. */
+function fill(url: string, secrets: (names: readonly string[]) => Readonly<Record<string, string>>): string {
+  return url.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => {
+    const value = secrets([name])[name]
+    if (value !== undefined) return value
+    throw new RollcallError('secret-missing', `--notify-url names ${name}, which is not in the worker's environment`)
+  })
+}
+
+async function post(url: string, verdict: ScheduleVerdict): Promise<void> {
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'idempotency-key': verdict.job },
+    body: JSON.stringify(verdict),
+    signal: AbortSignal.timeout(answerWithinMs),
+  })
+  await answer.body?.cancel()
+  if (answer.ok) return
+  const { origin } = new URL(url)
+  const isFinal = answer.status >= 400 && answer.status < 500 && answer.status !== 429 && answer.status !== 408
+  const said = `--notify-url at ${origin} answered ${answer.status}`
+  throw new RollcallError(isFinal ? 'configuration-invalid' : 'provider-unavailable', said)
+}

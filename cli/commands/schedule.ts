@@ -1,0 +1,226 @@
+import type { Command } from 'commander'
+import type { Schedule, ScheduleOptions } from '../../client/index.ts'
+import { AgentCollector } from '../agent-options.ts'
+import type { CommandContext } from '../context.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { badOption, parseDurationMs, parseShare } from '../parse-values.ts'
+import { parseRunOptions } from '../run-options.ts'
+import type { RawRunOptions } from '../run-options.ts'
+import type { CommandHost } from '../run-cli.ts'
+import { historyTable, scheduleTable, showSchedule } from '../schedule-view.ts'
+import { addProviderOptions, repeatable } from './command-options.ts'
+import { addAgentOptions, addLimitOptions } from './run.ts'
+
+interface CreateFlags extends Omit<RawRunOptions, 'worker' | 'job'> {
+  readonly cron: string
+  readonly timeZone?: string
+  readonly baseline?: string
+  readonly failUnder?: string
+  readonly maxFailed?: string
+  readonly notifyFile?: string
+  readonly notifyUrl?: string
+  readonly catchUp?: string
+  readonly jitter?: string
+  readonly workerPath?: boolean
+}
+
+/** Nightly benchmarks: a Temporal Schedule for each, which the Temporal UI shows and operates as well. */
+export function defineSchedule(program: Command, host: CommandHost): void {
+  const schedule = program
+    .command('schedule')
+    .description('Runs a taskset again and again, and compares each job with an earlier one.')
+    .addHelpText('after', examples)
+  defineSaving(schedule, host, {
+    verb: 'create',
+    description: 'Uploads a taskset and runs it whenever the cron expression says.',
+  })
+  defineSaving(schedule, host, {
+    verb: 'update',
+    description: 'Uploads the taskset anew and replaces every option of a schedule.',
+  })
+  defineLooking(schedule, host)
+  defineOperating(schedule, host)
+}
+
+const examples = `
+Examples:
+  rollcall schedule create nightly tasks --cron '0 3 * * *' --time-zone Europe/Berlin --agent oracle -k 3
+  rollcall schedule create gate tasks --cron @daily --baseline release-1 --fail-under 0.9 --notify-file /var/log/gate.jsonl
+  rollcall schedule trigger nightly
+  rollcall schedule show nightly
+  rollcall history nightly
+`
+
+function defineSaving(
+  schedule: Command,
+  host: CommandHost,
+  { verb, description }: { verb: 'create' | 'update'; description: string },
+): void {
+  const agents = new AgentCollector()
+  const command = schedule
+    .command(verb)
+    .argument('<name>', 'name of the schedule: letters, digits, - and _')
+    .argument('<taskset>', 'directory of tasks, as for `rollcall run`')
+    .requiredOption('--cron <expression>', 'five fields (minute hour day month weekday), @hourly, @daily or @weekly')
+    .option('--time-zone <name>', 'IANA name, for instance Europe/Berlin (default UTC)')
+    .option('--baseline <job>', 'last-good (the latest job that was comparable and not worse), or the id of a job')
+    .option('--fail-under <mean>', 'say with the verdict when the mean is lower')
+    .option('--max-failed <share>', 'more failed rollouts than this share make a job not comparable (default 0.1)')
+    .option('--notify-file <file>', 'on the worker: append a line of JSON for each job')
+    .option('--notify-url <url>', 'on the worker: post the verdict there; ${NAME} comes from the worker’s environment')
+    .option('--catch-up <time>', 'make up for a start that the server missed, within this time (default 1h)')
+    .option('--jitter <time>', 'put each start off by a random time up to this')
+    .option('--worker-path', 'read the taskset on the worker at each start, instead of uploading it now')
+    .option('-k, --attempts <n>', 'rollouts per task and agent', '1')
+    .option('-n, --concurrency <n>', 'rollouts at the same time', '4')
+    .addOption(repeatable('--image-map <from=to>', 'use image TO wherever a task says FROM'))
+    .description(description)
+  addProviderOptions(command)
+  addAgentOptions(command, agents)
+  addLimitOptions(command)
+  command.action(async (name: string, taskset: string, flags: CreateFlags) => {
+    const options = {
+      ...parseRunOptions({ ...flags, worker: false }, agents.options()),
+      ...timesOf(name, taskset, flags),
+    }
+    host.exitWith(await save({ verb, taskset, options }, host.context))
+  })
+}
+
+function timesOf(name: string, taskset: string, flags: CreateFlags): Pick<ScheduleOptions, 'name' | 'cron'> {
+  const { cron, timeZone, baseline, failUnder, maxFailed, notifyFile, notifyUrl, catchUp, jitter, workerPath } = flags
+  const times: ScheduleOptions = {
+    name,
+    cron,
+    ...(timeZone === undefined ? {} : { timeZone }),
+    ...(baseline === undefined ? {} : { baseline }),
+    ...(failUnder === undefined ? {} : { failUnder: parseNumber('--fail-under', failUnder) }),
+    ...(maxFailed === undefined ? {} : { maxFailedShare: parseShare('--max-failed', maxFailed) }),
+    ...(notifyFile === undefined ? {} : { notifyFile }),
+    ...(notifyUrl === undefined ? {} : { notifyUrl }),
+    ...(catchUp === undefined ? {} : { catchupWindowMs: parseDurationMs('--catch-up', catchUp) }),
+    ...(jitter === undefined ? {} : { jitterMs: parseDurationMs('--jitter', jitter) }),
+    ...(workerPath ? { workerPath: taskset } : {}),
+  }
+  return times
+}
+
+function parseNumber(option: string, value: string): number {
+  const number = value.trim() === '' ? NaN : Number(value)
+  if (Number.isFinite(number)) return number
+  throw badOption(option, value, 'a number, for instance 0.9')
+}
+
+async function save(
+  { verb, taskset, options }: { verb: 'create' | 'update'; taskset: string; options: ScheduleOptions },
+  { environment, stdout, stderr }: CommandContext,
+): Promise<number> {
+  const { Taskset, Schedule: schedules } = await import('../../client/index.ts')
+  const loaded = await Taskset.load(taskset)
+  const onProgress = (line: string) => stderr.write(`${line}\n`)
+  const schedule = await schedules[verb](loaded, { ...options, environment, onProgress })
+  try {
+    const { next, timeZone } = await schedule.state()
+    const when = next[0] === undefined ? 'It never comes due.' : `Next: ${next[0]} (${timeZone}).`
+    stdout.write(`Schedule ${schedule.name} is ${verb}d. ${when}\n`)
+    return exitCodes.ok
+  } finally {
+    await schedule.close()
+  }
+}
+
+function defineLooking(schedule: Command, host: CommandHost): void {
+  schedule
+    .command('list')
+    .option('--json', 'one JSON object per line')
+    .description('Lists the schedules of this namespace.')
+    .action(async (flags: { json?: boolean }) => {
+      const { environment, stdout } = host.context
+      const { Schedule: schedules } = await import('../../client/index.ts')
+      const states = await schedules.list({ environment })
+      stdout.write(flags.json ? states.map((state) => `${JSON.stringify(state)}\n`).join('') : scheduleTable(states))
+    })
+  schedule
+    .command('show')
+    .argument('<name>', 'name of the schedule')
+    .option('--json', 'as one JSON object')
+    .description('Shows when a schedule is due, what it runs, and what its last jobs came to.')
+    .action(async (name: string, { json = false }: { json?: boolean }) => {
+      await withSchedule(name, host.context, async (opened) => {
+        const [state, history] = await Promise.all([opened.state(), opened.history()])
+        const { stdout } = host.context
+        stdout.write(json ? `${JSON.stringify({ ...state, history })}\n` : showSchedule(state, history))
+      })
+    })
+}
+
+function defineOperating(schedule: Command, host: CommandHost): void {
+  const operations = [
+    { verb: 'trigger', says: 'starts a job now, unless one of it runs', run: (opened: Schedule) => opened.trigger() },
+    { verb: 'pause', says: 'starts nothing until `resume`', run: (opened: Schedule) => opened.pause() },
+    { verb: 'resume', says: 'starts jobs again when they are due', run: (opened: Schedule) => opened.resume() },
+    { verb: 'delete', says: 'is gone; its jobs and its history stay', run: (opened: Schedule) => opened.delete() },
+  ]
+  for (const { verb, says, run } of operations) {
+    schedule
+      .command(verb)
+      .argument('<name>', 'name of the schedule')
+      .description(`The schedule ${says}.`)
+      .action(async (name: string) => {
+        await withSchedule(name, host.context, run)
+        host.context.stdout.write(`Schedule ${name} ${says}.\n`)
+      })
+  }
+  schedule
+    .command('backfill')
+    .argument('<name>', 'name of the schedule')
+    .requiredOption('--from <time>', 'ISO 8601, for instance 2026-11-01T00:00:00Z')
+    .requiredOption('--to <time>', 'ISO 8601')
+    .description('Starts the jobs that were due between two times, one after another.')
+    .action(async (name: string, flags: { from: string; to: string }) => {
+      const range = { start: parseTime('--from', flags.from), end: parseTime('--to', flags.to) }
+      if (range.start >= range.end) throw badOption('--to', flags.to, 'a time after --from')
+      await withSchedule(name, host.context, (opened) => opened.backfill(range))
+      host.context.stdout.write(`Schedule ${name} makes up for ${flags.from} to ${flags.to}, one job after another.\n`)
+    })
+}
+
+/** What jobs of a schedule came to, from the store alone: also of one that is deleted. */
+export function defineHistory(program: Command, host: CommandHost): void {
+  program
+    .command('history')
+    .argument('<name>', 'name of a schedule')
+    .option('--json', 'one JSON object per line, the earliest job first')
+    .description('Shows what the jobs of a schedule came to, one after another.')
+    .addHelpText('after', '\nExample:\n  rollcall history nightly\n')
+    .action(async (name: string, { json = false }: { json?: boolean }) => {
+      const { environment, stdout, stderr } = host.context
+      const [{ openStore }, { readVerdicts }] = await Promise.all([
+        import('../../store/open-store.ts'),
+        import('../../results/schedule-history.ts'),
+      ])
+      const verdicts = await readVerdicts(openStore(environment.storeUrl), name)
+      if (verdicts.length === 0) stderr.write(`No job of a schedule named ${JSON.stringify(name)} has ended yet.\n`)
+      stdout.write(json ? verdicts.map((one) => `${JSON.stringify(one)}\n`).join('') : historyTable(verdicts))
+    })
+}
+
+function parseTime(option: string, value: string): Date {
+  const time = new Date(value)
+  if (/^\d{4}-\d\d-\d\d/.test(value) && !Number.isNaN(time.getTime())) return time
+  throw badOption(option, value, 'a time in ISO 8601, for instance 2026-11-01T00:00:00Z')
+}
+
+async function withSchedule(
+  name: string,
+  { environment, stderr }: CommandContext,
+  use: (schedule: Schedule) => Promise<void>,
+): Promise<void> {
+  const { Schedule: schedules } = await import('../../client/index.ts')
+  const schedule = await schedules.open(name, { environment, onProgress: (line) => stderr.write(`${line}\n`) })
+  try {
+    await use(schedule)
+  } finally {
+    await schedule.close()
+  }
+}
