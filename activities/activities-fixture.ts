@@ -1,4 +1,5 @@
 import { createOracleAgent } from '../agents/oracle.ts'
+import { loadJudge } from '../agents/load-agent.ts'
 import type { Agent } from '../agents/agent.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
@@ -20,6 +21,8 @@ export async function jobOfOneTask(
     options?: Partial<JobOptions>
     agent?: Agent
     secrets?: Readonly<Record<string, string>>
+    /** The environment of models that grade. */
+    env?: Readonly<Record<string, string>>
   } = {},
 ): Promise<{ context: JobContext; services: ActivityServices; provider: Provider }> {
   const folder = await temporaryFolder('job')
@@ -31,7 +34,8 @@ export async function jobOfOneTask(
     openStore: () => store,
     provider: async () => provider,
     loadAgent: async () => more.agent ?? createOracleAgent(),
-    secrets: () => more.secrets ?? {},
+    loadJudge: (model) => loadJudge(model, { env: more.env ?? {} }),
+    secrets: (names) => Object.fromEntries(Object.entries(more.secrets ?? {}).filter(([name]) => names.includes(name))),
     namespace: 'test',
     room: { give: async () => {}, taken: () => {} },
     reach: async () => ({ place: await provider.place(), queue: 'none' }),

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import type { AgentTask } from '../agents/agent.ts'
+import { splitEnv } from '../tasks/host-templates.ts'
 import { partOf } from '../tasks/task-parts.ts'
 import type { Task } from '../tasks/task.ts'
 
@@ -22,7 +23,7 @@ export function agentTask(
     workdir: at.workdir,
     ...(at.timeoutMs === undefined ? {} : { timeoutMs: at.timeoutMs }),
     files: [...files.keys()],
-    solutionEnv: task.solution.env,
+    solutionEnv: splitEnv(task.solution.env).plain,
     ...(task.skillsDirectory === undefined ? {} : { skillsDirectory: posix.resolve(at.workdir, task.skillsDirectory) }),
     readText: async (path) => {
       const found = files.get(path)

@@ -128,7 +128,7 @@ done`
     const excludes = exclude.map((pattern) => `--exclude=${quoted(pattern)} `).join('')
     // Blocks are 512 bytes in sh, as POSIX has it.
     const script = `cd -- ${quoted(folder)} && ulimit -f ${Math.ceil(this.#leftBytes / 512)} && tar -c -f - ${excludes}${quoted(name)}`
-    return { script, user: 'root', cwd: '/', timeoutMs: transferTimeoutMs }
+    return { script, user: 'root', cwd: '/', timeoutMs: transferTimeoutMs, isTransfer: true } as const
   }
 
   #id(call: number) {

@@ -9,6 +9,7 @@ import type { ArtifactRecord } from '../protocol/grade.ts'
 import { uploadTree } from '../runner/files.ts'
 import type { Runner } from '../runner/runner.ts'
 import { collectedKey } from '../store/keys.ts'
+import type { Store } from '../store/store.ts'
 import type { StoredCollection } from '../store/records.ts'
 import { getJson } from '../store/stored-json.ts'
 import type { JobContext } from './job-context.ts'
@@ -26,15 +27,24 @@ export async function bringArtifacts(
   input: Pick<PartInput, 'job' | 'rollout' | 'incarnation' | 'phase'>,
   at: { runner: Runner; context: Pick<JobContext, 'store'>; first: ExecId; signal: AbortSignal },
 ): Promise<void> {
-  const { runner, context, first, signal } = at
+  const { context } = at
   const collection = await getJson<StoredCollection>(context.store, collectedKey(input))
   if (collection === undefined) throw new RollcallError('internal', `${input.rollout} has no collected artifacts`)
-  for (const [part, artifact] of collection.artifacts.entries()) {
+  for (const artifact of collection.artifacts) if (artifact.key !== undefined) assertForeign(artifact)
+  await putArtifacts(collection.artifacts, { ...at, store: context.store })
+}
+
+/** Puts stored artifacts into a sandbox, at their original paths; `first` is the id of the first one's upload. */
+export async function putArtifacts(
+  artifacts: readonly ArtifactRecord[],
+  at: { runner: Runner; store: Store; first: ExecId; signal: AbortSignal },
+): Promise<void> {
+  const { runner, store, first, signal } = at
+  for (const [part, artifact] of artifacts.entries()) {
     if (artifact.key === undefined) continue
-    assertForeign(artifact)
     assertSize(artifact)
-    const stored = await context.store.open(artifact.key)
-    if (stored === undefined) throw new RollcallError('internal', `The store has no ${artifact.key}`)
+    const stored = await store.open(artifact.key)
+    if (stored === undefined) throw new RollcallError('artifacts-missing', `The store has no ${artifact.key}`)
     const directory = artifact.type === 'file' ? posix.dirname(artifact.source) : artifact.source
     await uploadTree(runner, { id: { ...first, part }, tar: await plainFiles(stored), directory }, { signal })
   }
@@ -50,7 +60,7 @@ function assertSize({ source, bytes = 0 }: ArtifactRecord): void {
   if (bytes <= maxArtifactBytes) return
   throw new RollcallError(
     'grader-failed',
-    `Artifact ${source} is ${bytes} bytes: expected at most 256 MiB for a separate verifier; exclude what it need not see`,
+    `Artifact ${source} is ${bytes} bytes: expected at most 256 MiB where it is graded in another sandbox; exclude what need not be seen`,
   )
 }
 

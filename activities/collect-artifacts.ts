@@ -16,7 +16,7 @@ import { phaseScope, scopeOf } from './upload-for-agent.ts'
 
 export interface CollectDependencies {
   readonly context: Pick<JobContext, 'store'>
-  readonly rollout: Pick<RolloutContext, 'task'>
+  readonly rollout: Pick<RolloutContext, 'task'> & Partial<Pick<RolloutContext, 'agent'>>
   readonly runner: Runner
   readonly signal: AbortSignal
 }
@@ -43,7 +43,9 @@ export async function collectArtifacts(
 
 /** Their exit codes are recorded and nothing more: what is not there is for the tests to judge. */
 async function runCollectCommands(input: PartInput, at: CollectDependencies): Promise<StoredCollection['execs']> {
-  const { task } = at.rollout
+  const { task, agent } = at.rollout
+  // What they once made is among the artifacts; here they would find nothing.
+  if (agent?.restores !== undefined) return []
   const opening = await openingOf(input, at)
   const log = new ExecLog(input, at.context.store)
   const scope = phaseScope(input)

@@ -1,6 +1,6 @@
 import { Context } from '@temporalio/activity'
 import type { Activities, JobRef, Lease, PartInput, TurnsInput } from '../protocol/activities.ts'
-import type { ModelWait } from '../protocol/activity-note.ts'
+import type { ActivityNote, ModelWait } from '../protocol/activity-note.ts'
 import { parseRolloutName } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
 import { readPlan } from '../results/read-job.ts'
@@ -9,6 +9,7 @@ import { collectArtifacts } from './collect-artifacts.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { createJobContexts } from './job-context.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
+import { maskingRunner } from './masking-runner.ts'
 import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
@@ -58,7 +59,8 @@ export function createActivities(services: ActivityServices): { activities: Acti
         const context = await contextOf(input)
         const rollout = await context.rollout(input.rollout)
         const onProgress = (line: string) => note({ execs: [], line })
-        return await openRollout(input, { context, rollout, services, attachments, signal, onProgress })
+        const dependencies = { context, rollout, services, attachments, signal, onProgress }
+        return await masked(rollout, () => openRollout(input, dependencies))
       }),
 
     ...partActivities(handover, { contextOf, inSandbox }),
@@ -85,7 +87,19 @@ export function createActivities(services: ActivityServices): { activities: Acti
   return { activities, close: () => attachments.close() }
 }
 
-/** Those that work in a rollout's sandbox on one part of its task; what runs there is told with the heartbeats. */
+/** What an error tells ends in histories and results: no values of secrets. */
+async function masked<Result>({ host }: Pick<RolloutContext, 'host'>, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (error) {
+    throw host.mask.error(error)
+  }
+}
+
+/**
+ * Those that work in a rollout's sandbox on one part of its task; what runs there is told with the heartbeats; secrets are
+ * masked in all that is told.
+ */
 function partActivities(
   handover: AbortSignal,
   at: { contextOf: ReturnType<typeof createJobContexts>; inSandbox: ReturnType<typeof sandboxUser> },
@@ -94,29 +108,35 @@ function partActivities(
     input: PartInput,
     work: (at: InRollout, scope: Omit<ActivityScope, 'signal'>) => Promise<Result>,
   ) =>
-    runActivity(handover, async ({ signal, ...scope }) => {
+    runActivity(handover, async ({ signal, ...unmasked }) => {
       const context = await at.contextOf(input)
       const rollout = await context.rollout(input.rollout)
-      return await at.inSandbox(input, (runner) => work({ context, rollout, signal, runner }, scope), scope)
+      const { mask } = rollout.host
+      const scope = { ...unmasked, note: (said: ActivityNote) => unmasked.note(mask.json(said)) }
+      const masking = (runner: Runner) => work({ context, rollout, signal, runner: maskingRunner(runner, mask) }, scope)
+      return await masked(rollout, () => at.inSandbox(input, masking, scope))
     })
   return {
     prepareStep: (input) => inRollout(input, (rollout) => prepareStep(input, rollout)),
 
     runTurns: (input) =>
-      inRollout(input, (rollout, { note, time }) => {
-        // No command runs while an agent is asked.
-        const onWait = (modelWait: ModelWait | undefined) => note({ execs: [], ...(modelWait && { modelWait }) })
-        return runTurns(input, { ...rollout, time, onWait, isRetry: mayHaveBegun(input) })
-      }),
+      inRollout(input, (rollout, { note, time }) =>
+        runTurns(input, { ...rollout, time, onWait: tellWaits(note), isRetry: mayHaveBegun(input) }),
+      ),
 
     collectArtifacts: (input) => inRollout(input, (rollout) => collectArtifacts(input, rollout)),
 
     gradeRollout: (input) =>
-      inRollout(input, async (rollout) => {
+      inRollout(input, async (rollout, { note }) => {
         const { capabilities } = await rollout.context.provider()
-        return await gradeRollout(input, { ...rollout, capabilities })
+        return await gradeRollout(input, { ...rollout, capabilities, onWait: tellWaits(note) })
       }),
   }
+}
+
+/** No command runs while a model is asked. */
+function tellWaits(note: ActivityScope['note']): (wait: ModelWait | undefined) => void {
+  return (modelWait) => note({ execs: [], ...(modelWait && { modelWait }) })
 }
 
 interface InRollout {

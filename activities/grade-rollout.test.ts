@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect, onTestFinished, test } from 'vitest'
 import { RollcallError } from '../protocol/failure.ts'
+import type { JobOptions } from '../protocol/job.ts'
 import type { Runner } from '../runner/runner.ts'
 import { inside } from '../providers/host-sandbox/paths.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
@@ -12,8 +13,9 @@ import { execScope, gradingScope } from './sandbox-name.ts'
 const reward = (value: string) => `echo ${value} > /logs/verifier/reward.txt`
 
 /** A rollout whose agent is done, in a real sandbox; `grade` is one attempt of the activity. */
-async function rolloutToGrade(tests: string, toml = '') {
+async function rolloutToGrade(tests: string, toml = '', options: Partial<JobOptions> = {}) {
   const job = await jobOfOneTask({
+    options,
     files: { 'tests/test.sh': `#!/bin/bash\n${tests}\n`, 'task.toml': `schema_version = "1.4"\n${toml}` },
   })
   const { context, provider } = job
@@ -126,6 +128,22 @@ test('where nobody knows what became of reading the reward, it is not the reward
   await expect(grading).rejects.toMatchObject({ code: 'grader-failed' })
   await expect(grading).rejects.toThrow('reading the reward is unknown (supervisor-gone)')
   expect(await grade(3)).toMatchObject({ rewards: { reward: 1 } })
+})
+
+test('a grade of a weaker class than the job requires is a failure that says why, and keeps its evidence', async () => {
+  const { grade, agentRuns, store, input } = await rolloutToGrade(reward('1'), '', { requireIntegrity: 'clean' })
+  await agentRuns('setsid sleep 61 >/dev/null 2>&1 &')
+  const error = { code: 'integrity-too-weak', message: expect.stringMatching(/is live, weaker than clean.*sleep 61/) }
+  await expect(grade()).rejects.toMatchObject(error)
+  await expect(grade()).rejects.toMatchObject(error)
+  const kept = JSON.parse(String(await store.get(gradeKey(input))))
+  expect(kept).toMatchObject({ integrity: 'live', processes: [expect.stringContaining('sleep 61')] })
+  expect(kept.rewards).toBeUndefined()
+})
+
+test('a grade of the class that is required counts', async () => {
+  const { grade } = await rolloutToGrade(reward('1'), '', { requireIntegrity: 'clean' })
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
 })
 
 test('a grade of a sandbox that a person has entered is claimed to be no better than live, and says who came', async () => {

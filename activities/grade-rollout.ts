@@ -1,27 +1,36 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { freshDirectoriesScript, freshLogsScript } from '../grading/fresh-directories.ts'
+import { integrityFailure } from '../grading/required-integrity.ts'
 import { parseReward, readRewardScript, rewardFile } from '../grading/reward.ts'
 import type { GradeInput, GradeResult } from '../protocol/activities.ts'
 import { gradingCalls } from '../protocol/exec.ts'
 import type { ExecId, ExecResult } from '../protocol/exec.ts'
 import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { Failure } from '../protocol/failure.ts'
-import type { Integrity } from '../protocol/grade.ts'
+import type { Integrity, Rewards } from '../protocol/grade.ts'
 import { rolloutId } from '../protocol/names.ts'
 import type { Capabilities } from '../providers/contract/provider.ts'
 import { uploadTree } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
-import { enteredPrefix, gradeFileKey, gradeKey, openedKey, verifierOpenedKey } from '../store/keys.ts'
+import { gradeFileKey, gradeKey, openedKey, verifierOpenedKey } from '../store/keys.ts'
 import { partOf, testFolders } from '../tasks/task-parts.ts'
 import { packTree } from '../tasks/task-tree.ts'
 import { assertDone } from './assert-done.ts'
 import { bringArtifacts } from './bring-artifacts.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
+import { runGrader } from './run-grader.ts'
+import { printedBy } from './printed-by.ts'
+import { runJudge } from './run-judge.ts'
+import type { JudgeRun } from './run-judge.ts'
+import { findVisits } from './visits.ts'
+import type { TaskJudge } from '../tasks/judge.ts'
+import { gradedTurns } from './restore-artifacts.ts'
+import type { GraderReference } from '../tasks/task.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
-import type { StoredGrade, StoredOpening, StoredVisit } from '../store/records.ts'
+import type { JudgeEvidence, StoredGrade, StoredOpening } from '../store/records.ts'
 import { verifierUser } from './part-spec.ts'
 import { execScope, gradingScope } from './sandbox-name.ts'
 import { verifierTimeoutMs } from './task-limits.ts'
@@ -38,12 +47,16 @@ const mostProcesses = 100
 const mostLooks = 5
 const lookAgainMs = 200
 
+type Found = { readonly rewards: Rewards } | { readonly failure: Failure }
+
 export interface GradeDependencies {
   readonly context: JobContext
   readonly rollout: RolloutContext
   readonly runner: Runner
   readonly capabilities: Capabilities
   readonly signal: AbortSignal
+  /** What a judge's model keeps the grading waiting for. */
+  readonly onWait?: JudgeRun['onWait']
 }
 
 /**
@@ -68,23 +81,16 @@ class GradingAttempt {
   readonly #startedAt = new Date().toISOString()
   /** Evidence: commands of what was left running, or why nobody can tell. */
   #processes: string[] = []
+  /** Evidence: what a judge said. */
+  #judged: JudgeEvidence | undefined
   /** Evidence: people who were in the sandbox, the last thing that is looked for. */
-  readonly #visits: string[] = []
+  #visits: readonly string[] = []
 
   constructor(input: GradeInput, dependencies: GradeDependencies) {
     this.#input = input
     this.#dependencies = dependencies
     this.#scope = this.#scopeOf(input.phase)
     this.#log = new ExecLog(input, dependencies.context.store)
-  }
-
-  /** What a person has changed in the sandbox nobody can tell; asked when the reward has been read, so none comes later. */
-  async #findVisits(): Promise<void> {
-    const { store } = this.#dependencies.context
-    for (const key of await store.list(enteredPrefix(this.#input))) {
-      const visit = await getJson<StoredVisit>(store, key)
-      if (visit !== undefined) this.#visits.push(`rollcall shell: ${visit.who} entered at ${visit.at}`)
-    }
   }
 
   /** A failure of the grader is a finding like a reward; everything else is thrown and tried again. */
@@ -98,7 +104,10 @@ class GradingAttempt {
   }
 
   async #rewards() {
+    const { grader, judge } = this.#dependencies.rollout.task
+    if (judge !== undefined) return await this.#runJudge(judge)
     await (this.#isSeparate ? this.#prepareSeparate() : this.#prepareShared())
+    if (grader !== undefined) return await this.#runGrader(grader)
     const tests = await this.#runTests()
     const first = await this.#readReward(gradingCalls.reward, tests)
     const second = await this.#readReward(gradingCalls.rewardAgain, tests)
@@ -107,6 +116,51 @@ class GradingAttempt {
     }
     await this.#storeReward(first)
     return this.#parse(first, tests)
+  }
+
+  /** Its commands have ids of their own, in the order in which it asks for them. */
+  async #runGrader(grader: GraderReference) {
+    const { context, rollout, runner, signal } = this.#dependencies
+    const opening = await getJson<StoredOpening>(context.store, openedKey(this.#input))
+    return await runGrader({
+      grader,
+      runner,
+      signal,
+      readBundle: (key) => context.store.get(key),
+      cacheDirectory: context.cacheDirectory,
+      idOf: (asked) => this.#id(gradingCalls.grader, asked),
+      workdir: opening?.workdir ?? '/',
+      transcript: await gradedTurns(this.#input, { store: context.store, rollout }),
+      log: this.#log,
+      env: rollout.host.expand(this.#part.verifier.env),
+      timeoutMs: verifierTimeoutMs(this.#part, context.options),
+    })
+  }
+
+  /** Nothing of the task is put into the sandbox: a file of the agent's may be a link to it. */
+  async #runJudge(judge: TaskJudge) {
+    const { context, rollout, runner, signal, onWait } = this.#dependencies
+    await this.#endEarlierPhases()
+    await this.#findProcesses()
+    const { owner, phase } = this.#input
+    const { rewards, evidence } = await runJudge({
+      judge,
+      model: await context.judge(judge.model),
+      store: context.store,
+      keyOf: (name) => gradeFileKey({ ...this.#input, name }),
+      runner,
+      idOf: (file) => this.#id(gradingCalls.grader, file),
+      workdir: (await this.#opening())?.workdir ?? '/',
+      instruction: this.#part.instruction,
+      turns: () => gradedTurns(this.#input, { store: context.store, rollout }),
+      mark: execScope(JSON.stringify(['judge', owner, phase])),
+      mask: (value) => rollout.host.mask.json(value),
+      timeoutMs: verifierTimeoutMs(this.#part, context.options),
+      signal,
+      ...(onWait === undefined ? {} : { onWait }),
+    })
+    this.#judged = evidence
+    return rewards
   }
 
   get #part() {
@@ -204,7 +258,7 @@ class GradingAttempt {
 
   /** The exit code is recorded and ignored, as in Harbor: only the reward counts. */
   async #runTests(): Promise<ExecResult> {
-    const { context } = this.#dependencies
+    const { context, rollout } = this.#dependencies
     const { verifier } = this.#part
     const opening = await this.#opening()
     const timeoutMs = verifierTimeoutMs(this.#part, context.options)
@@ -212,14 +266,14 @@ class GradingAttempt {
       script: 'chmod +x /tests/test.sh\n/tests/test.sh',
       shell: 'bash',
       cwd: opening?.workdir ?? '/',
-      env: verifier.env,
+      env: rollout.host.expand(verifier.env),
       user: verifierUser(this.#part),
       timeoutMs,
       stdoutSink: this.#log.spoolTo(this.#testOutputKey('stdout')),
       stderrSink: this.#log.spoolTo(this.#testOutputKey('stderr')),
     })
     if (result.outcome.type === 'timed-out') {
-      throw new RollcallError('grader-timeout', `The tests did not end within ${timeoutMs} ms${outputOf(result)}`)
+      throw new RollcallError('grader-timeout', `The tests did not end within ${timeoutMs} ms${printedBy(result)}`)
     }
     if (result.outcome.type === 'lost') {
       throw new RollcallError('grader-failed', `The fate of the tests is unknown (${result.outcome.reason})`)
@@ -236,7 +290,7 @@ class GradingAttempt {
       )
     }
     if (result.outcome.type !== 'exited' || result.outcome.code !== 0) {
-      throw new RollcallError('reward-invalid', `The reward cannot be read${outputOf(tests)}`)
+      throw new RollcallError('reward-invalid', `The reward cannot be read${printedBy(tests)}`)
     }
     return result.stdout.head
   }
@@ -246,15 +300,19 @@ class GradingAttempt {
       return parseReward(reward)
     } catch (error) {
       if (!(error instanceof RollcallError)) throw error
-      throw new RollcallError(error.code, `${error.message}${outputOf(tests)}`, { cause: error })
+      throw new RollcallError(error.code, `${error.message}${printedBy(tests)}`, { cause: error })
     }
   }
 
   async #integrity(): Promise<Integrity> {
-    if (this.#isSeparate) return 'separate'
+    const { agent, task } = this.#dependencies.rollout
+    // The agent never was in a sandbox into which its stored artifacts were put.
+    if (this.#isSeparate || (agent.restores !== undefined && task.judge === undefined)) return 'separate'
     // Where the agent's processes cannot be told from others, nothing better than `live` can be claimed. One without
     // root, too, reads the tests and changes the agent's files before they look.
     if (this.#visits.length > 0 || !this.#canListProcesses() || this.#processes.length > 0) return 'live'
+    // A judge can be talked round by what it reads, whoever wrote it.
+    if (task.judge !== undefined) return 'clean'
     return (await this.#agentIsBound()) ? 'non-root' : 'clean'
   }
 
@@ -268,17 +326,31 @@ class GradingAttempt {
     return verifier !== undefined && agents.every((agent) => agent !== undefined && agent !== 0 && agent !== verifier)
   }
 
-  async #grade(found: { rewards: StoredGrade['rewards'] & object } | { failure: Failure }): Promise<StoredGrade> {
+  async #grade(found: Found): Promise<StoredGrade> {
     await this.#log.flush()
-    await this.#findVisits()
-    return {
-      ...found,
-      integrity: await this.#integrity(),
+    // Now that the reward has been read, nobody comes who could change it.
+    this.#visits = await findVisits(this.#dependencies.context.store, this.#input)
+    const integrity = await this.#integrity()
+    const evidence = [...this.#visits, ...this.#processes].slice(0, mostProcesses)
+    const grade = {
+      ...this.#required(found, { integrity, evidence }),
+      integrity,
       execs: this.#log.records,
       startedAt: this.#startedAt,
       finishedAt: new Date().toISOString(),
-      processes: [...this.#visits, ...this.#processes].slice(0, mostProcesses),
+      processes: evidence,
+      ...(this.#judged === undefined ? {} : { judge: this.#judged }),
     }
+    return this.#dependencies.rollout.host.mask.json(grade)
+  }
+
+  /** A reward that is easier to forge than the job accepts is none. */
+  #required(found: Found, { integrity, evidence }: { integrity: Integrity; evidence: readonly string[] }): Found {
+    const { requireIntegrity: required } = this.#dependencies.context.options
+    if ('failure' in found) return found
+    const isJudged = this.#judged !== undefined
+    const failure = integrityFailure({ found: integrity, required, evidence, isJudged })
+    return failure === undefined ? found : { failure }
   }
 
   #opening(): Promise<StoredOpening | undefined> {
@@ -318,13 +390,4 @@ class GradingAttempt {
 
 function stepRequest(script: string): Omit<ExecRequest, 'id'> {
   return { script, user: 'root', cwd: '/', timeoutMs: stepTimeoutMs }
-}
-
-/** The end of what the tests printed, so that the failure can be understood where it is shown. */
-function outputOf({ stdout, stderr }: ExecResult): string {
-  const text = [stdout, stderr]
-    .map((output) => (output.truncated ? output.tail : output.head).toString())
-    .join('\n')
-    .trim()
-  return text === '' ? '; the tests printed nothing' : `; the tests printed: …${text.slice(-500)}`
 }

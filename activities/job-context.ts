@@ -1,4 +1,5 @@
 import type { Agent, AgentSpec } from '../agents/agent.ts'
+import type { JudgeModel } from '../agents/judge-model.ts'
 import type { JobRef } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { JobOptions } from '../protocol/job.ts'
@@ -10,6 +11,8 @@ import { jobKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { fetchTask } from '../tasks/task-copy.ts'
 import type { Task } from '../tasks/task.ts'
+import { hostValues } from './host-values.ts'
+import type { HostValues } from './host-values.ts'
 import { resolveSpec } from './resolve-spec.ts'
 import type { ActivityServices } from './services.ts'
 
@@ -20,6 +23,7 @@ export interface RolloutContext {
   readonly agentSpec: AgentSpec
   readonly attempt: number
   readonly spec: SandboxSpec
+  readonly host: HostValues
 }
 
 /** One job as the activities see it. Everything in it is write-once, so a worker keeps it between activities. */
@@ -36,6 +40,11 @@ export class JobContext {
     this.store = at.store
     this.options = at.options
     this.#services = at.services
+  }
+
+  /** Folder for what can be made again: unpacked tasks, bundles. */
+  get cacheDirectory(): string {
+    return this.#services.cacheDirectory
   }
 
   provider(): Promise<Provider> {
@@ -61,6 +70,10 @@ export class JobContext {
     )
   }
 
+  judge(model: string): Promise<JudgeModel> {
+    return this.#services.loadJudge(model)
+  }
+
   agentSpec(label: string): AgentSpec {
     const spec = this.options.agents.find((agent) => agent.label === label)
     if (spec === undefined) throw new RollcallError('internal', `Job ${this.job} has no agent ${label}`)
@@ -73,7 +86,8 @@ export class JobContext {
     const { task: taskName, agent: label, attempt } = parseRolloutName(name)
     const [task, agent] = await Promise.all([this.task(taskName), this.agent(label)])
     const spec = resolveSpec({ task, agent, options: this.options })
-    return { task, agent, agentSpec: this.agentSpec(label), attempt, spec }
+    const host = hostValues({ spec, options: this.options, services: this.#services })
+    return { task, agent, agentSpec: this.agentSpec(label), attempt, spec, host }
   }
 }
 

@@ -93,6 +93,7 @@ test.each([
   'where the provider keeps installations in images is %j, what is installed in the sandbox is %j',
   async (layers, installed) => {
     const { context } = await jobOfOneTask()
+    const { store, options } = context
     const { task, spec } = await context.rollout('a-task.oracle.1')
     const ran: string[] = []
     const nothing = { head: Buffer.alloc(0), tail: Buffer.alloc(0), bytes: 0, truncated: false }
@@ -106,7 +107,6 @@ test.each([
     }
     const agent = { name: 'installed', layerScript: 'apt-get install me', next: async () => ({ done: true }) as const }
     const { signal } = new AbortController()
-    const { store, options } = context
     const place = { job: 'j', rollout: 'a-task.oracle.1', incarnation: 1 }
     const at = { runner, workdir: '/app', scope: 'scope', signal, layers, store, options, place }
     await prepareSandbox({ ...at, rollout: { task, agent, spec } })

@@ -16,6 +16,9 @@ import { partOf, partsOf } from '../tasks/task-parts.ts'
 import type { Healthcheck } from '../tasks/task.ts'
 import { agentTask } from './agent-task.ts'
 import { assertDone } from './assert-done.ts'
+import { effectiveRuntime } from './effective-runtime.ts'
+import { hostValues } from './host-values.ts'
+import { maskingRunner } from './masking-runner.ts'
 import { awaitHealthy } from './healthcheck.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import { agentUser, verifierSpec, verifierUser } from './part-spec.ts'
@@ -60,7 +63,15 @@ export async function openRollout(input: OpenInput, dependencies: OpenDependenci
   const lease = { provider: provider.name, place, sandbox: sandbox.name, incarnation, spec: specHash(spec) }
   const users = await prepare(input, { lease, workdir: sandbox.workdir }, dependencies)
   const opened = { lease, ...planOf(rollout.task, context.options) }
-  const opening: StoredOpening = { opened, image: sandbox.image, workdir: sandbox.workdir, ...users, execs: [] }
+  const runtime = effectiveRuntime(spec)
+  const opening: StoredOpening = {
+    opened,
+    image: sandbox.image,
+    runtime,
+    workdir: sandbox.workdir,
+    ...users,
+    execs: [],
+  }
   return (await putJsonOnce(context.store, key, opening)).opened
 }
 
@@ -84,7 +95,8 @@ async function prepare(
   const provider = await context.provider()
   const { imageLayers: layers } = provider.capabilities
   const { store, options } = context
-  return await attachments.use({ provider, lease }, async (runner) => {
+  return await attachments.use({ provider, lease }, async (unmasked) => {
+    const runner = maskingRunner(unmasked, rollout.host.mask)
     const at = { runner, rollout, workdir, scope: scopeOf(input), signal, layers, store, options, place: input }
     if (input.verifier === undefined) return await prepareSandbox(at)
     await makeLogs(at, [])
@@ -122,7 +134,7 @@ async function createSandbox(
       keep: context.options.keep,
       expires: Date.now() + spec.limits.lifetimeMs + expiryMarginMs,
     },
-    secrets: services.secrets(spec.secrets),
+    secrets: hostValues({ spec, options: context.options, services }).secrets,
     onProgress,
     signal,
   })

@@ -20,17 +20,13 @@ export function verifierUser(part: Pick<TaskPart, 'verifier'>): string {
 
 /**
  * The order for the sandbox of a separate verifier. The job's overrides count for it too, except those that are about
- * the agent: user and working directory; and mounts, through which it could reach the tests.
+ * the agent: image, user and working directory; and mounts, through which it could reach the tests.
  * @returns undefined where the verifier shares the agent's sandbox
  */
 export function verifierSpec(at: { task: Task; part: TaskPart; options: JobOptions }): SandboxSpec | undefined {
   const { runtime } = at.part.verifier
   if (runtime === undefined) return undefined
-  const { user: _user, workdir: _workdir, mounts: _mounts, ...overrides } = at.options.runtime
-  const task = { ...at.task, runtime, agent: {} }
-  return resolveSpec({ task, agent: { name: 'verifier', next: idle }, options: { ...at.options, runtime: overrides } })
-}
-
-async function idle() {
-  return { done: true as const }
+  const { image: _image, user: _user, workdir: _workdir, mounts: _mounts, ...overrides } = at.options.runtime
+  const { ownRuntime: _ownRuntime, ...task } = { ...at.task, runtime, agent: {} }
+  return resolveSpec({ task, agent: {}, options: { ...at.options, runtime: overrides } })
 }

@@ -53,8 +53,49 @@ test('a secret that the worker does not have is named before anything starts', a
   const job = await jobOfOneTask({ options, agent: createNopAgent(), secrets: { HAVE: 'it' } })
   await expect(plan(job)).rejects.toMatchObject({
     code: 'secret-missing',
-    message: expect.stringContaining('Secrets LACK are not') as string,
+    message: expect.stringContaining('Variable LACK is not') as string,
   })
+})
+
+test('a judge whose model has no key in the worker’s environment fails the plan', async () => {
+  const judge = '{ model: openai/a-judge, criteria: [{ name: correct, description: It is. }] }'
+  const job = await jobOfOneTask({ files: { 'rollcall.yaml': `judge: ${judge}\n` }, agent: createNopAgent() })
+  await expect(plan(job)).rejects.toMatchObject({
+    code: 'secret-missing',
+    message: expect.stringContaining('OPENAI_API_KEY') as string,
+  })
+})
+
+test('limits that cannot all hold are told for every task before anything starts, one sentence each', async () => {
+  const runtime = { limits: { lifetimeMs: 60_000, execTimeoutMs: 100_000, idleTimeoutMs: 5 } }
+  const toml = 'schema_version = "1.4"\n[agent]\ntimeout_sec = 90\n[verifier]\ntimeout_sec = 10\n'
+  const job = await jobOfOneTask({
+    files: { 'task.toml': toml },
+    options: { runtime, gradingAttempts: 2 },
+    agent: createNopAgent(),
+  })
+  const planning = plan(job)
+  await expect(planning).rejects.toMatchObject({ code: 'configuration-invalid' })
+  await expect(planning).rejects.toThrow(
+    'task a-task: limits.lifetimeMs is 60000: at least 110000, since the agent may take 90000 ms and grading 20000 ms',
+  )
+  await expect(planning).rejects.toThrow('limits.execTimeoutMs is 100000: at most 90000')
+  await expect(planning).rejects.toThrow('limits.idleTimeoutMs is 5: nothing: no provider ends idle sandboxes yet')
+})
+
+test('a default limit gives way to a task that is shorter', async () => {
+  const files = { 'task.toml': 'schema_version = "1.4"\n[agent]\ntimeout_sec = 5\n' }
+  await expect(plan(await jobOfOneTask({ files, agent: createNopAgent() }))).resolves.toMatchObject({ total: 1 })
+})
+
+test('a variable of the host is asked for with consent alone, and is there before anything starts', async () => {
+  const files = { 'task.toml': 'schema_version = "1.4"\n[verifier.env]\nKEY = "${TOKEN}"\nOTHER = "${NONE:-x}"\n' }
+  const agent = createNopAgent()
+  const refused = await jobOfOneTask({ files, agent, secrets: { TOKEN: 'value' } })
+  await expect(plan(refused)).rejects.toThrow('Nobody allowed TOKEN, NONE')
+  const options = { allowEnv: ['NONE', 'TOKEN'] }
+  await expect(plan(await jobOfOneTask({ files, agent, options }))).rejects.toThrow('Variable TOKEN is not')
+  await expect(plan(await jobOfOneTask({ files, agent, options, secrets: { TOKEN: 'v' } }))).resolves.toBeDefined()
 })
 
 test('a job of some rollouts plans those alone, in the order of all, and refuses one that it does not have', async () => {

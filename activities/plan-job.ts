@@ -4,13 +4,16 @@ import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
 import { counted, rolloutName } from '../protocol/names.ts'
 import type { Problem } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
+import type { Task } from '../tasks/task.ts'
 import { planKey } from '../store/keys.ts'
 import type { StoredPlan } from '../store/records.ts'
 import { taskTags } from '../tasks/task-tags.ts'
 import { agentTask } from './agent-task.ts'
+import { effectiveRuntime } from './effective-runtime.ts'
+import { assertHostValues } from './host-values.ts'
 import type { JobContext } from './job-context.ts'
+import { limitProblems } from './limit-problems.ts'
 import { partsOf } from '../tasks/task-parts.ts'
-import type { Task } from '../tasks/task.ts'
 import type { Agent } from '../agents/agent.ts'
 import { agentUser, verifierSpec } from './part-spec.ts'
 import { resolveSpec } from './resolve-spec.ts'
@@ -29,10 +32,13 @@ export async function planJob(
   await assertSharedStore(context, input.proofKey)
   const specs = await resolveSpecs(context)
   await assertPossible(context, specs)
-  assertSecrets(specs, services)
+  assertHostValues(specs, { options: context.options, services })
+  // A model without its key fails here, before anything starts.
+  for (const model of new Set(specs.flatMap(({ task }) => task.judge?.model ?? []))) await services.loadJudge(model)
   const plan = await putJsonOnce<StoredPlan>(context.store, planKey(input.job), {
     rollouts: listRollouts(context.options),
     policy: policyOf(context.options, specs),
+    runtimes: runtimesByTask(specs),
     tags: await tagsOf(context),
   })
   return {
@@ -41,6 +47,12 @@ export async function planJob(
     policy: plan.policy,
     first: plan.rollouts.slice(0, input.firstCount),
   }
+}
+
+/** Of the agents' sandboxes. What tells agents apart (an installation in the image) is no part of it. */
+function runtimesByTask(specs: readonly TaskSpec[]): NonNullable<StoredPlan['runtimes']> {
+  const own = specs.filter(({ at, only }) => at === '' && only === undefined)
+  return Object.fromEntries(own.map(({ task, spec }) => [task.name, effectiveRuntime(spec)]))
 }
 
 interface TaskSpec {
@@ -99,13 +111,17 @@ function verifierSpecs(task: Task, options: JobOptions): TaskSpec[] {
   })
 }
 
-/** @throws RollcallError with everything that an agent or the provider cannot do, of all tasks at once */
+/** @throws RollcallError with everything that cannot be: of limits, an agent or the provider, for all tasks at once */
 async function assertPossible(context: JobContext, specs: readonly TaskSpec[]): Promise<void> {
   const agentsCannot = await agentProblems(context)
   const providerCannot = await providerProblems(context, specs)
-  const problems = [...new Set([...agentsCannot, ...providerCannot])]
+  const limitsCannot = specs.flatMap(({ task }) =>
+    limitProblems({ task, options: context.options }).map((problem) => describe(task.name, problem)),
+  )
+  const problems = [...new Set([...limitsCannot, ...agentsCannot, ...providerCannot])]
   if (problems.length === 0) return
-  throw new RollcallError(providerCannot.length > 0 ? 'runtime-unsupported' : 'agent-invalid', problems.join('\n'))
+  const ours = limitsCannot.length > 0 ? 'configuration-invalid' : 'agent-invalid'
+  throw new RollcallError(providerCannot.length > 0 ? 'runtime-unsupported' : ours, problems.join('\n'))
 }
 
 async function agentProblems(context: JobContext): Promise<string[]> {
@@ -148,17 +164,6 @@ function imageProblems({ task, spec, at, only }: TaskSpec, options: JobOptions):
       expected,
     }),
   ]
-}
-
-function assertSecrets(specs: readonly TaskSpec[], services: ActivityServices): void {
-  const names = [...new Set(specs.flatMap(({ spec }) => spec.secrets))]
-  const found = services.secrets(names)
-  const missing = names.filter((name) => found[name] === undefined)
-  if (missing.length === 0) return
-  throw new RollcallError(
-    'secret-missing',
-    `Secrets ${missing.join(', ')} are not in the worker's environment: set them where the worker runs`,
-  )
 }
 
 async function tagsOf(context: JobContext): Promise<Record<string, readonly string[]>> {

@@ -10,15 +10,19 @@ import { jobKey, proofKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { putJsonOnce } from '../store/stored-json.ts'
 import { loadTaskset } from '../tasks/load-taskset.ts'
+import { selectTasks } from '../tasks/select-tasks.ts'
 import { uploadTasks } from '../tasks/task-copy.ts'
 
 /**
  * Writes what `Taskset.run` would have written for a job that a schedule starts. Safe to run twice: the options are
  * `putOnce`, so tasks that a path gave at the first attempt stay those of the job.
  */
-export async function prepareScheduledJob(input: JobRef & ScheduledStart, store: Store): Promise<PreparedJob> {
+export async function prepareScheduledJob(
+  input: JobRef & ScheduledStart,
+  { store, cacheDirectory }: { store: Store; cacheDirectory: string },
+): Promise<PreparedJob> {
   const config = await readScheduleConfig(store, input.config)
-  const asked = await optionsOf(config, store)
+  const asked = await optionsOf(config, { store, cacheDirectory })
   const options = jobOptionsSchema.parse(await putJsonOnce(store, jobKey(input.job), asked))
   await store.putOnce(proofKey(input.job), Buffer.from(new Date().toISOString()))
   const agents = options.agents.map(({ label }) => label).join(', ')
@@ -41,11 +45,20 @@ export async function readScheduleConfig(store: Store, key: string): Promise<Sch
   )
 }
 
-/** The schedule's own copy of the tasks, or what is at the path on this worker now. */
-async function optionsOf(config: ScheduleConfig, store: Store): Promise<JobOptions> {
-  const { options, workerPath } = config
+/** The schedule's own copy of the tasks, or what is at the path on this worker now, selected as the schedule says. */
+async function optionsOf(
+  { options, workerPath }: ScheduleConfig,
+  { store, cacheDirectory }: { store: Store; cacheDirectory: string },
+): Promise<JobOptions> {
   if (workerPath === undefined) return options
-  const { tasks } = await loadTaskset(resolve(workerPath))
+  const { tasks: found, bundles, runtime } = await loadTaskset(resolve(workerPath), { cacheDirectory })
+  const tasks = selectTasks(found, options.selection ?? {})
   await uploadTasks(store, tasks)
-  return { ...options, tasks: tasks.map(({ name, checksum }) => ({ name, checksum })) }
+  for (const { key, bytes } of bundles) await store.putOnce(key, bytes)
+  const { tasksetRuntime: _, ...rest } = options
+  return {
+    ...rest,
+    ...(runtime === undefined ? {} : { tasksetRuntime: runtime }),
+    tasks: tasks.map(({ name, checksum }) => ({ name, checksum })),
+  }
 }

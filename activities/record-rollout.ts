@@ -190,6 +190,7 @@ function resultOf(input: RecordInput, context: RecordDependencies['context'], re
     incarnations: input.incarnation,
     gradingAttempts: input.gradingAttempts,
     ...(latest === undefined ? {} : { sandbox: sandboxOf(latest) }),
+    ...(latest?.runtime === undefined ? {} : { runtime: latest.runtime }),
     ...(records.verifiers.length === 0 ? {} : { verifierImages: [...new Set(records.verifiers)] }),
     startedAt: input.startedAt,
     finishedAt: new Date().toISOString(),

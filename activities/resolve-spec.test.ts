@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Agent } from '../agents/agent.ts'
-import type { RuntimeOverrides } from '../protocol/job.ts'
+import type { JobOptions } from '../protocol/job.ts'
+import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Task } from '../tasks/task.ts'
 import { resolveSpec } from './resolve-spec.ts'
@@ -31,9 +32,71 @@ const task: Task = {
 }
 const agent: Agent = { name: 'a', next: async () => ({ done: true }) }
 
-function resolve(runtime: RuntimeOverrides) {
+function resolve(runtime: RuntimeConfig) {
   return resolveSpec({ task, agent, options: jobOptions({ runtime }) })
 }
+
+/** One layer of each kind, by its name. */
+function layered(layers: Partial<Record<'provider' | 'taskset' | 'task' | 'own' | 'job', RuntimeConfig>>) {
+  const options: Partial<JobOptions> = {
+    provider: { name: 'local', options: {}, runtime: layers.provider ?? {} },
+    tasksetRuntime: layers.taskset ?? {},
+    runtime: layers.job ?? {},
+  }
+  const { env = {}, resources = {} } = layers.task ?? {}
+  const bare = { ...task.runtime, image: { type: 'default' as const }, limits: {} }
+  const runtime = { ...bare, env: env as Record<string, string>, resources: resources as Task['runtime']['resources'] }
+  const ownRuntime = layers.own ?? {}
+  return resolveSpec({ task: { ...task, runtime, ownRuntime }, agent, options: jobOptions(options) })
+}
+
+test('each layer goes over the one before: provider, taskset, task.toml, rollcall.yaml, job', () => {
+  const names = ['provider', 'taskset', 'task', 'own', 'job'] as const
+  const said = names.map((name, at) => {
+    const env = Object.fromEntries(names.slice(0, names.length - at).map((_, index) => [`V${index}`, name]))
+    return [name, { env }] as const
+  })
+  // V0 is said by all layers, V1 by all but the highest, and so on: each variable shows the highest that says it.
+  expect(layered(Object.fromEntries(said)).env).toEqual({
+    V0: 'job',
+    V1: 'own',
+    V2: 'task',
+    V3: 'taskset',
+    V4: 'provider',
+  })
+})
+
+test('tables are laid field by field, lists as a whole, and null clears whatever lies below', () => {
+  const spec = layered({
+    provider: {
+      resources: { cpus: 1, memoryMiB: 1, gpus: { count: 2, types: ['a'] } },
+      secrets: ['A', 'B'],
+      user: 'p',
+    },
+    taskset: { resources: { cpus: 2 }, limits: { lifetimeMs: 7_000 }, mounts: [] },
+    task: { resources: { memoryMiB: 3 } },
+    own: { resources: { gpus: { count: 1 } }, secrets: ['C'], env: null },
+    job: { resources: { memoryMiB: null }, limits: null, user: null },
+  })
+  expect(spec.resources).toEqual({ cpus: 2, gpus: { count: 1 } })
+  expect(spec.secrets).toEqual(['C'])
+  expect(spec.limits.lifetimeMs).toBe(24 * 3_600_000)
+  expect(spec.user).toBeUndefined()
+})
+
+test('the image of a layer above replaces a Dockerfile, one of a layer below only fills in', () => {
+  const below = { provider: { image: 'base' } }
+  expect(layered(below).image).toEqual({ type: 'name', name: 'base' })
+  const options = jobOptions({ tasksetRuntime: { image: 'base' } })
+  expect(resolveSpec({ task, agent, options }).image).toEqual({ type: 'name', name: 'debian' })
+  expect(resolve({ image: 'mine' }).image).toEqual({ type: 'name', name: 'mine' })
+  expect(resolve({ image: null }).image).toEqual({ type: 'default' })
+})
+
+test('a variable with a value of the host is a secret by its own name, and the template is the order', () => {
+  const spec = resolve({ env: { KEY: '${TOKEN}' }, secrets: ['S'] })
+  expect(spec).toMatchObject({ env: { A: 'task', B: 'task' }, secrets: ['S', 'KEY'], hostEnv: { KEY: '${TOKEN}' } })
+})
 
 test('what nobody overrides is the task’s, and what the task leaves open is the default', () => {
   const spec = resolve({})
@@ -63,7 +126,7 @@ test('a network that the job asks for is asked for', () => {
 
 test('a sandbox lives a day, or as long as its rollout may take, or as long as it is told', () => {
   const hours = (count: number) => count * 3_600_000
-  const lifetimeOf = (agentTimeoutMs: number, runtime: RuntimeOverrides = {}) => {
+  const lifetimeOf = (agentTimeoutMs: number, runtime: RuntimeConfig = {}) => {
     const slow = { ...task, agent: { timeoutMs: agentTimeoutMs }, verifier: { ...task.verifier, timeoutMs: hours(2) } }
     return resolveSpec({ task: slow, agent, options: jobOptions({ runtime, gradingAttempts: 2 }) }).limits.lifetimeMs
   }

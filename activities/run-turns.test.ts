@@ -14,6 +14,7 @@ import { answerKey, openedKey } from '../store/keys.ts'
 import type { StoredAnswer } from '../store/records.ts'
 import { loadTaskset } from '../tasks/load-taskset.ts'
 import { writeTask } from '../tasks/task-fixture.ts'
+import { hostValues } from './host-values.ts'
 import { resolveSpec } from './resolve-spec.ts'
 import { AgentTime } from './agent-time.ts'
 import { runTurns } from './run-turns.ts'
@@ -64,7 +65,9 @@ async function openedRollout(agent: Agent, limits: Partial<ReturnType<typeof job
   }
   const opened = { lease, agentTimeoutMs: 1, verifierTimeoutMs: 1 }
   await putJsonOnce(context.store, openedKey(input), { opened, image: 'i', workdir: sandbox.workdir, execs: [] })
-  const rollout = { task, agent, spec: resolveSpec({ task, agent, options }) }
+  const spec = resolveSpec({ task, agent, options })
+  const host = hostValues({ spec, options, services: { secrets: () => ({}) } })
+  const rollout = { task, agent, spec, host }
   const waits: (ModelWait | undefined)[] = []
   const taking = (isRetry: boolean, time: AgentTime) => (more: Partial<TurnsInput>) =>
     runTurns(

@@ -9,6 +9,7 @@ import type { Runner } from '../runner/runner.ts'
 import { answerKey, openedKey, turnResultKey } from '../store/keys.ts'
 import { partOf } from '../tasks/task-parts.ts'
 import { executeBatch } from '../tools/execute-batch.ts'
+import { splitEnv } from '../tasks/host-templates.ts'
 import { toolDescriptions } from '../tools/tools.ts'
 import type { AgentTime } from './agent-time.ts'
 import { agentTask } from './agent-task.ts'
@@ -16,6 +17,7 @@ import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import type { StoredAnswer, StoredOpening, StoredTurnResult } from '../store/records.ts'
 import { agentUser } from './part-spec.ts'
+import { restoreArtifacts } from './restore-artifacts.ts'
 import { execScope } from './sandbox-name.ts'
 import { agentTimeoutMs } from './task-limits.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
@@ -27,7 +29,7 @@ const maxModelWaitMs = 60_000
 
 export interface TurnsDependencies {
   readonly context: Pick<JobContext, 'job' | 'store' | 'options'>
-  readonly rollout: Pick<RolloutContext, 'task' | 'agent' | 'spec'>
+  readonly rollout: Pick<RolloutContext, 'task' | 'agent' | 'spec' | 'host'>
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
@@ -45,7 +47,8 @@ export interface TurnsDependencies {
  * ids; its results are `putOnce`.
  */
 export async function runTurns(input: TurnsInput, dependencies: TurnsDependencies): Promise<TurnsResult> {
-  const { time } = dependencies
+  const { context, rollout, runner, signal, time } = dependencies
+  await restoreArtifacts(input, { store: context.store, rollout, runner, signal })
   time.begin()
   const loop = new TurnLoop(input, dependencies)
   await loop.load()
@@ -121,7 +124,9 @@ class TurnLoop {
     if (stored !== undefined) return stored
     const startedAt = new Date().toISOString()
     const decision = await this.#ask(signal)
-    return await putJsonOnce<StoredAnswer>(store, key, { decision, startedAt })
+    // What is acted on is what is stored, in this attempt and in the next: masked.
+    const masked = this.#dependencies.rollout.host.mask.json(decision)
+    return await putJsonOnce<StoredAnswer>(store, key, { decision: masked, startedAt })
   }
 
   async #ask(signal: AbortSignal): Promise<Decision> {
@@ -168,6 +173,7 @@ class TurnLoop {
         defaultTimeoutMs: rollout.spec.limits.execTimeoutMs,
         workdir: this.#workdir,
         ...(user === undefined ? {} : { user }),
+        ...(rollout.agent.takesSolutionEnv === true ? { env: this.#solutionEnv() } : {}),
         signal,
         onExec: log.report,
         spool: log.spool,
@@ -177,8 +183,18 @@ class TurnLoop {
     return await this.#storeResult({ results, execs: log.records })
   }
 
+  /** Given to commands, since a decision that held the values would be stored. */
+  #solutionEnv() {
+    const { task, host } = this.#dependencies.rollout
+    return host.expand(splitEnv(task.solution.env).fromHost)
+  }
+
   #storeResult(result: StoredTurnResult): Promise<StoredTurnResult> {
-    return putJsonOnce(this.#dependencies.context.store, turnResultKey({ ...this.#at(), turn: this.turn }), result)
+    return putJsonOnce(
+      this.#dependencies.context.store,
+      turnResultKey({ ...this.#at(), turn: this.turn }),
+      this.#dependencies.rollout.host.mask.json(result),
+    )
   }
 
   /**

@@ -15,7 +15,10 @@ export function scheduledActivities(services: ActivityServices): ScheduledActivi
   const storeOf = ({ storeUrl }: { storeUrl: string }) => services.openStore(storeUrl)
   return {
     prepareScheduledJob: (input) =>
-      runWholeActivity(() => prepareScheduledJob(input, storeOf(input)), { attempts: prepareAttempts }),
+      runWholeActivity(
+        () => prepareScheduledJob(input, { store: storeOf(input), cacheDirectory: services.cacheDirectory }),
+        { attempts: prepareAttempts },
+      ),
     judgeScheduledJob: (input) => runWholeActivity(() => judgeScheduledJob(input, storeOf(input))),
     notifyVerdict: (input) =>
       runWholeActivity(() =>

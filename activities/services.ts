@@ -1,6 +1,7 @@
 import type { Placement } from '../protocol/activities.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import type { Agent, AgentSpec } from '../agents/agent.ts'
+import type { JudgeModel } from '../agents/judge-model.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import type { Store } from '../store/store.ts'
 
@@ -11,6 +12,8 @@ export interface ActivityServices {
   provider(name: string, options: Readonly<Record<string, string>>): Promise<Provider>
   /** @throws RollcallError `agent-invalid`, `configuration-invalid` */
   loadAgent(spec: AgentSpec, readBundle: (key: string) => Promise<Buffer>): Promise<Agent>
+  /** A model that grades. @throws RollcallError `configuration-invalid`, `secret-missing` */
+  loadJudge(model: string): Promise<JudgeModel>
   /** Values of secrets from the worker's environment; a missing name is absent. */
   secrets(names: readonly string[]): Readonly<Record<string, string>>
   /** How many sandboxes this worker's place may hold, where shared workers serve several jobs. */

@@ -14,7 +14,7 @@ export async function summarizeJob(
   { context, versions }: { context: JobContext; versions: Readonly<Record<string, string>> },
 ): Promise<SummaryResult> {
   const { store, options } = context
-  const { rollouts: planned = [], tags } = (await readStoredPlan(store, input.job)) ?? {}
+  const { rollouts: planned = [], tags, runtimes = {} } = (await readStoredPlan(store, input.job)) ?? {}
   const stored = await readResults(
     store,
     input.job,
@@ -31,6 +31,8 @@ export async function summarizeJob(
     provider: options.provider,
     imageMap: options.imageMap,
     images: imagesByTask(results),
+    runtimes,
+    ...(options.selection === undefined ? {} : { selection: options.selection }),
   })
   const { graded, failed, cancelled, mean } = await putJsonOnce(
     store,

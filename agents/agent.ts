@@ -77,7 +77,7 @@ export interface AgentTask {
   readonly skillsDirectory?: string
   /** Files of the task that an agent may ask to be uploaded (`solution/solve.sh`); only names. */
   readonly files: readonly string[]
-  /** `[solution] env` of the task. */
+  /** `[solution] env` of the task, without values of the host. */
   readonly solutionEnv: Readonly<Record<string, string>>
   /** Files of the task that may be read on the worker (`solution/turns.yaml`), or undefined where there is none. */
   readText(path: string): Promise<string | undefined>
@@ -120,6 +120,10 @@ export interface Agent<State extends JsonValue = JsonValue> {
   check?(task: AgentTask): Promise<readonly string[]>
   /** Called once per rollout, when its sandbox is open. */
   uploads?(task: AgentTask): readonly Upload[]
+  /** Stands for the agent of this earlier job, whose stored artifacts are put into the sandbox before the first turn. */
+  readonly restores?: string
+  /** Its commands get what `[solution] env` takes from the host: for the oracle, and never for agents of others. */
+  readonly takesSolutionEnv?: true
   /** A script that installs what the agent needs, run as root before the first turn (see SandboxSpec.layerScript). */
   readonly layerScript?: string
   /** @throws RollcallError `model-unavailable` (asked again later), `model-rejected`, `agent-failed` */
@@ -128,8 +132,8 @@ export interface Agent<State extends JsonValue = JsonValue> {
 
 /** Which agent, as it stands in a job's options; resolved on the worker by `load-agent.ts`. */
 export interface AgentSpec {
-  /** `oracle`, `nop`, `script`, `command`, `model`, or `module`. */
-  readonly kind: 'oracle' | 'nop' | 'script' | 'command' | 'model' | 'module'
+  /** `stored` is what `rollcall regrade` makes of the others; nobody can ask for it by name. */
+  readonly kind: 'oracle' | 'nop' | 'script' | 'command' | 'model' | 'module' | 'stored'
   /** Unique within the job, `[a-z0-9-]`; part of rollout names. */
   readonly label: string
   /** `--agent-arg name=value`. File arguments hold the file's content, read by the client. */

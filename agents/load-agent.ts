@@ -1,8 +1,10 @@
 import { RollcallError } from '../protocol/failure.ts'
 import type { Agent, AgentSpec } from './agent.ts'
 import { createCommandAgent } from './command.ts'
+import type { JudgeModel } from './judge-model.ts'
 import { createNopAgent } from './nop.ts'
 import { createOracleAgent } from './oracle.ts'
+import { createStoredAgent } from './stored.ts'
 import { createScriptAgent } from './script.ts'
 
 export interface AgentSources {
@@ -36,6 +38,8 @@ export async function loadAgent(spec: AgentSpec, sources: AgentSources): Promise
       })
     case 'model':
       return loadModelAgent(spec, sources)
+    case 'stored':
+      return createStoredAgent(required(spec, 'job', args['job']))
     case 'module': {
       const { loadModuleAgent } = await import('./module.ts')
       return loadModuleAgent(required(spec, 'module', spec.module), args, sources)
@@ -49,6 +53,16 @@ async function loadModelAgent(spec: AgentSpec, sources: AgentSources): Promise<A
   const { connectModel } = await import('./model-connection.ts')
   const name = required(spec, 'model', spec.model)
   return createModelAgent(connectModel(name, sources), { name, args: spec.args })
+}
+
+/**
+ * A model that grades, by name. Sends nothing.
+ * @throws RollcallError `configuration-invalid`, `secret-missing`
+ */
+export async function loadJudge(name: string, sources: Pick<AgentSources, 'env' | 'fetch'>): Promise<JudgeModel> {
+  const { createJudgeModel } = await import('./judge-model.ts')
+  const { connectModel } = await import('./model-connection.ts')
+  return createJudgeModel(connectModel(name, sources), name)
 }
 
 function required<T>(spec: AgentSpec, field: string, value: T | undefined): T {

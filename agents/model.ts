@@ -1,13 +1,14 @@
 import { generateText, jsonSchema } from 'ai'
-import type { LanguageModel, LanguageModelUsage } from 'ai'
+import type { LanguageModel } from 'ai'
 import { z } from 'zod'
 import { RollcallError } from '../protocol/failure.ts'
-import type { Agent, AgentInput, Call, Decision, JsonValue, ToolDescription, Usage } from './agent.ts'
+import type { Agent, AgentInput, Call, Decision, JsonValue, ToolDescription } from './agent.ts'
 import { parseModelArguments } from './model-arguments.ts'
 import type { ModelArguments } from './model-arguments.ts'
 import type { ModelConnection } from './model-connection.ts'
 import { modelError } from './model-errors.ts'
 import { conversation, systemPrompt } from './model-messages.ts'
+import { usageOf } from './model-usage.ts'
 
 /**
  * A model that works by calling tools: one request per turn, never repeated here, since the turn loop knows what is
@@ -91,13 +92,4 @@ function callOf(call: { toolName: string; toolCallId: string; input: unknown }):
   const parsed = callArguments.safeParse(call.input)
   const args: Record<string, JsonValue> = parsed.success ? parsed.data : { 'not an object': String(call.input) }
   return { tool: call.toolName, args, callId: call.toolCallId }
-}
-
-function usageOf({ inputTokens, outputTokens, inputTokenDetails }: LanguageModelUsage): Usage {
-  const { cacheReadTokens } = inputTokenDetails
-  return {
-    ...(inputTokens === undefined ? {} : { inputTokens }),
-    ...(outputTokens === undefined ? {} : { outputTokens }),
-    ...(cacheReadTokens === undefined ? {} : { cachedInputTokens: cacheReadTokens }),
-  }
 }

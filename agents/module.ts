@@ -1,12 +1,8 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, rename, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { z } from 'zod'
 import { RollcallError } from '../protocol/failure.ts'
-import { bundleKey } from '../store/keys.ts'
 import type { Agent, AgentInput, AgentSpec, Decision } from './agent.ts'
 import { parseDecision } from './decision.ts'
+import { importBundle } from './import-bundle.ts'
 
 type ModuleReference = NonNullable<AgentSpec['module']>
 
@@ -22,7 +18,10 @@ export async function loadModuleAgent(
   args: Readonly<Record<string, string>>,
   from: { readBundle: (key: string) => Promise<Buffer>; cacheDirectory: string },
 ): Promise<Agent> {
-  const exports = await importBundle(module, await from.readBundle(module.key), from.cacheDirectory)
+  const bytes = await from.readBundle(module.key)
+  const exports = await importBundle({ key: module.key, bytes }, from.cacheDirectory).catch((error: unknown) => {
+    throw invalid(module, `expected it to load, but ${reasonOf(error)}`, error)
+  })
   const exported = exports[module.exportName]
   const made: unknown = typeof exported === 'function' ? await makeAgent(module, exported, args) : exported
   const shaped = agentShape.safeParse(made)
@@ -30,30 +29,6 @@ export async function loadModuleAgent(
     throw invalid(module, 'expected an Agent with a name and next(), or a function that returns one')
   }
   return guardedAgent(made as Agent, module)
-}
-
-async function importBundle(
-  module: ModuleReference,
-  bytes: Buffer,
-  cacheDirectory: string,
-): Promise<Record<string, unknown>> {
-  const hash = createHash('sha256').update(bytes).digest('hex')
-  if (bundleKey(hash) !== module.key) throw invalid(module, `expected the content that ${module.key} names`)
-  const path = join(cacheDirectory, bundleKey(hash))
-  await writeWhole(path, bytes)
-  try {
-    return (await import(pathToFileURL(path).href)) as Record<string, unknown>
-  } catch (error) {
-    throw invalid(module, `expected it to load, but it throws: ${reasonOf(error)}`, error)
-  }
-}
-
-/** By rename, so that another worker never imports half a file. */
-async function writeWhole(path: string, bytes: Buffer): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
-  const temporary = `${path}.${randomUUID()}`
-  await writeFile(temporary, bytes)
-  await rename(temporary, path)
 }
 
 async function makeAgent(

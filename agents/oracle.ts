@@ -12,6 +12,7 @@ const solveScript = 'solution/solve.sh'
 export function createOracleAgent(): Agent {
   return {
     name: 'oracle',
+    takesSolutionEnv: true,
     check: async (task) => checkSolution(task),
     uploads: (task) =>
       task.files.some((path) => path.startsWith('solution/')) ? [{ from: 'solution', to: '/solution' }] : [],

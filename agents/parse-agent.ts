@@ -27,7 +27,7 @@ export interface ParsedAgent {
   readonly bundle?: { readonly key: string; readonly bytes: Buffer }
 }
 
-type BuiltIn = Exclude<AgentSpec['kind'], 'module'>
+type BuiltIn = Exclude<AgentSpec['kind'], 'module' | 'stored'>
 
 const knownArguments: Readonly<Record<BuiltIn, readonly string[]>> = {
   oracle: [],
@@ -81,8 +81,8 @@ async function parseModule(request: AgentRequest, args: Readonly<Record<string, 
   if (request.model !== undefined) {
     throw wrong(`--model is ${request.model}: an agent in TypeScript gets it as --agent-arg model=${request.model}`)
   }
-  const { bundleAgent } = await import('./bundle-agent.ts')
-  const bundle = await bundleAgent(resolve(request.directory, file))
+  const { bundleModule } = await import('./bundle-module.ts')
+  const bundle = await bundleModule(resolve(request.directory, file))
   const exportName = exportOf(request.agent, bundle.exports, wanted)
   const key = bundleKey(bundle.hash)
   const label = agentLabel(request.label ?? (exportName === 'agent' ? basename(file, extname(file)) : exportName))

@@ -34,9 +34,9 @@ export class AgentCollector {
     this.#latest.args.push(argument)
   }
 
-  /** The agents for `Taskset.run`; `oracle` where none is named, `model` where only a model is. */
-  options(): AgentOption[] {
-    if (this.#agents.length === 0) return ['oracle']
+  /** The agents for `Taskset.run`; undefined where none is named, `model` where only a model is. */
+  options(): Exclude<AgentOption, { spec: unknown }>[] | undefined {
+    if (this.#agents.length === 0) return undefined
     return this.#agents.map(({ agent, model, label, args }) => ({
       agent: agent ?? (model === undefined ? 'oracle' : 'model'),
       ...(args.length === 0 ? {} : { args: parsePairs('--agent-arg', args) }),

@@ -48,7 +48,7 @@ describe('bad input is one sentence on stderr, exit code 2 and nothing on stdout
   test.concurrent.each<[string[], string, Record<string, string>?]>([
     [['rnu'], "Unknown command 'rnu' (Did you mean run?)"],
     [['run', 'x', '--agnt', 'nop'], "Unknown option '--agnt' (Did you mean --agent?)"],
-    [['run'], "Missing required argument 'taskset'"],
+    [['run'], 'No taskset is named'],
     [['run', '/no/such/folder', '--job', 'x'], 'Taskset "/no/such/folder" does not exist'],
     [['run', tasks, '-k', 'many'], '--attempts is "many": expected a whole number from 1 to 1000'],
     [['run', tasks, '--provider', 'dockre'], '--provider is "dockre": expected one of '],

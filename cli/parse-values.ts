@@ -28,18 +28,18 @@ export function parseCpus(option: string, value: string): number {
   throw badOption(option, value, 'a number of CPUs above 0, for instance 2 or 0.5')
 }
 
-/** A factor, for instance 2 or 0.5. */
-export function parseMultiplier(option: string, value: string): number {
-  const factor = /^\d+(\.\d+)?$/.test(value) ? Number(value) : 0
-  if (factor > 0 && factor <= 1_000) return factor
-  throw badOption(option, value, 'a number above 0 and at most 1000, for instance 2 or 0.5')
-}
-
 /** From 0 to 1. */
 export function parseShare(option: string, value: string): number {
   const share = value.trim() === '' ? NaN : Number(value)
   if (share >= 0 && share <= 1) return share
   throw badOption(option, value, 'a share from 0 to 1, for instance 0.1')
+}
+
+/** A factor, for instance 2 or 0.5. */
+export function parseMultiplier(option: string, value: string): number {
+  const factor = /^\d+(\.\d+)?$/.test(value) ? Number(value) : 0
+  if (factor > 0 && factor <= 1_000) return factor
+  throw badOption(option, value, 'a number above 0 and at most 1000, for instance 2 or 0.5')
 }
 
 const mebibytes: Readonly<Record<string, number>> = { k: 1 / 1024, m: 1, g: 1024, t: 1024 * 1024 }

@@ -4,6 +4,7 @@ import { defineCancel } from './commands/cancel.ts'
 import { defineCompare } from './commands/compare.ts'
 import { defineDoctor } from './commands/doctor.ts'
 import { definePause, defineResume } from './commands/pause.ts'
+import { defineRegrade } from './commands/regrade.ts'
 import { defineRerun } from './commands/rerun.ts'
 import { defineResults } from './commands/results.ts'
 import { defineRun } from './commands/run.ts'
@@ -36,6 +37,7 @@ const commands: readonly DefineCommand[] = [
   defineResults,
   defineCompare,
   defineRerun,
+  defineRegrade,
   defineCancel,
   definePause,
   defineResume,

@@ -3,24 +3,11 @@ import { AgentCollector } from './agent-options.ts'
 import { parseRunOptions } from './run-options.ts'
 import type { RawRunOptions } from './run-options.ts'
 
-const defaults: RawRunOptions = {
-  provider: 'docker',
-  providerArg: [],
-  attempts: '1',
-  concurrency: '4',
-  imageMap: [],
-  worker: true,
-}
+const defaults: RawRunOptions = {}
 
-test('without options a job runs oracle on docker, four at a time, with a worker of its own', () => {
-  expect(parseRunOptions(defaults, new AgentCollector().options())).toEqual({
-    agent: ['oracle'],
-    provider: { name: 'docker', options: {} },
-    attempts: 1,
-    concurrency: 4,
-    imageMap: {},
-    worker: 'own',
-  })
+test('what the command line does not say is left to the job file and to defaults', () => {
+  expect(parseRunOptions(defaults)).toEqual({})
+  expect(new AgentCollector().options()).toBeUndefined()
 })
 
 test('every option arrives in the unit that Taskset.run wants', () => {
@@ -42,8 +29,8 @@ test('every option arrives in the unit that Taskset.run wants', () => {
     keep: 'on-failure',
     worker: false,
   }
-  expect(parseRunOptions(raw, ['nop'])).toEqual({
-    agent: ['nop'],
+  expect(parseRunOptions(raw, { agents: ['nop'] })).toEqual({
+    agents: ['nop'],
     provider: { name: 'local', options: { limits: 'ignore', network: 'true', unsafe: 'true' } },
     attempts: 3,
     concurrency: 9,
@@ -64,11 +51,10 @@ test.each([
   [{ unsafeLocal: true }, '--provider is "docker": expected local together with --unsafe-local'],
   [{ provider: 'dokcer' }, '--provider is "dokcer": expected one of '],
   [{ job: '../up' }, 'Job id is "../up": expected letters'],
-  [{ hostTimeout: '3m' }, '--host-timeout is "3m": expected --no-worker with it'],
   [{ imageMap: ['a=b', 'debian= mirror/debian'] }, '--image-map is "debian= mirror/debian": expected FROM=TO'],
   [{ imageMap: ['debian='] }, '--image-map is "debian=": expected FROM=TO'],
 ])('%j is refused', (change, message) => {
-  expect(() => parseRunOptions({ ...defaults, ...change }, ['oracle'])).toThrow(message)
+  expect(() => parseRunOptions({ ...defaults, ...change }, { agents: ['oracle'] })).toThrow(message)
 })
 
 test('arguments and models belong to the agent before them', () => {
@@ -103,14 +89,39 @@ test('a second model for one agent is refused', () => {
   expect(() => agents.setModel('openai/b')).toThrow('--model is "openai/b": expected one per --agent')
 })
 
+test('selection, runtime and consent arrive as a job file has them', () => {
+  const raw: RawRunOptions = {
+    include: ['a-*'],
+    where: ['tag=x', 'tag=y', 'level=3'],
+    shuffle: true,
+    seed: '7',
+    limit: '2',
+    gpus: '0',
+    image: 'debian:12',
+    allowEnv: ['TOKEN'],
+  }
+  expect(parseRunOptions(raw)).toEqual({
+    include: ['a-*'],
+    where: { tag: ['x', 'y'], level: ['3'] },
+    shuffle: true,
+    seed: 7,
+    limit: 2,
+    runtime: { image: 'debian:12', resources: { gpus: { count: 0 } } },
+    allowEnv: ['TOKEN'],
+  })
+  expect(parseRunOptions({ yes: true, allowEnv: ['A'] })).toEqual({ allowEnv: 'all' })
+  expect(() => parseRunOptions({ allowEnv: ['A=1'] })).toThrow('--allow-env is "A=1": expected the name of a variable')
+  expect(() => parseRunOptions({ where: ['tag'] })).toThrow('--where is "tag": expected KEY=VALUE')
+})
+
 test('time limits are multiplied by phase; a Dockerfile may be built though the task names an image', () => {
   const multipliers = { timeoutMultiplier: '2', agentTimeoutMultiplier: '0.5', environmentBuildTimeoutMultiplier: '3' }
   const raw = { ...defaults, ...multipliers, verifierTimeoutMultiplier: '4', agentSetupTimeoutMultiplier: '1' }
-  expect(parseRunOptions({ ...raw, ignoreDockerImage: true }, [])).toMatchObject({
+  expect(parseRunOptions({ ...raw, ignoreDockerImage: true })).toMatchObject({
     timeoutMultipliers: { all: 2, agent: 0.5, verifier: 4, agentSetup: 1, environmentBuild: 3 },
     ignoreDockerImage: true,
   })
-  expect(() => parseRunOptions({ ...defaults, agentTimeoutMultiplier: '0' }, [])).toThrow(
+  expect(() => parseRunOptions({ ...defaults, agentTimeoutMultiplier: '0' })).toThrow(
     '--agent-timeout-multiplier is "0": expected a number above 0 and at most 1000, for instance 2 or 0.5',
   )
 })

@@ -1,20 +1,27 @@
+import { integrityClasses } from '../protocol/grade.ts'
 import { jobIdPattern } from '../protocol/names.ts'
 import { providerNames } from '../workers/providers.ts'
-import type { AgentOption, RunOptions } from '../client/index.ts'
+import { runDefaults } from '../client/job-options.ts'
+import type { AgentOption } from '../client/index.ts'
+import type { ProviderFlags } from './commands/command-options.ts'
+import type { JobFile } from './job-file.ts'
 import * as parse from './parse-values.ts'
 
-/** Options of `rollcall run` as they stand on the command line. */
+/** Options of `rollcall run` as they are given on the command line; what is not given is absent. */
 export interface RawRunOptions {
-  readonly provider: string
-  readonly providerArg: readonly string[]
+  readonly provider?: string
+  readonly providerArg?: readonly string[]
   readonly localNetwork?: boolean
   readonly unsafeLocal?: boolean
-  readonly attempts: string
-  readonly concurrency: string
+  readonly attempts?: string
+  readonly concurrency?: string
   readonly job?: string
-  readonly imageMap: readonly string[]
+  readonly jobsDir?: string
+  readonly imageMap?: readonly string[]
   readonly cpus?: string
   readonly memory?: string
+  readonly gpus?: string
+  readonly image?: string
   readonly maxTurns?: string
   readonly maxTokens?: string
   readonly agentTimeout?: string
@@ -26,26 +33,90 @@ export interface RawRunOptions {
   readonly ignoreDockerImage?: boolean
   readonly sandboxLoss?: string
   readonly hostTimeout?: string
+  readonly requireIntegrity?: string
   readonly keep?: string
+  readonly allowEnv?: readonly string[]
+  readonly yes?: boolean
+  readonly include?: readonly string[]
+  readonly exclude?: readonly string[]
+  readonly where?: readonly string[]
+  readonly limit?: string
+  readonly shuffle?: boolean
+  readonly seed?: string
+  readonly detach?: boolean
+  readonly json?: boolean
   /** Commander's form of `--no-worker`. */
-  readonly worker: boolean
+  readonly worker?: boolean
 }
 
-/** The options for `Taskset.run`. @throws RollcallError `configuration-invalid`, one sentence */
-export function parseRunOptions(raw: RawRunOptions, agents: readonly AgentOption[]): RunOptions {
+/** What lies below the command line. */
+export interface Below {
+  readonly agents?: readonly AgentOption[]
+  /** Default `docker`. */
+  readonly provider?: string
+}
+
+/**
+ * What the command line says, as it could stand in a job file.
+ * @param below.agents those of the command line, where it names any
+ * @throws RollcallError `configuration-invalid`, one sentence
+ */
+export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile {
   return {
-    agent: agents,
-    provider: parseProvider(raw),
-    attempts: parse.parseCount('--attempts', raw.attempts, { max: 1000 }),
-    concurrency: parse.parseCount('--concurrency', raw.concurrency, { max: 10_000 }),
-    imageMap: parseImageMap(raw.imageMap),
-    worker: raw.worker ? 'own' : 'shared',
+    ...(below.agents === undefined ? {} : { agents: [...below.agents] as NonNullable<JobFile['agents']> }),
+    ...parseGivenProvider(raw, below.provider ?? runDefaults.provider),
+    ...given('attempts', raw.attempts, (value) => parse.parseCount('--attempts', value, { max: 1000 })),
+    ...given('concurrency', raw.concurrency, (value) => parse.parseCount('--concurrency', value, { max: 10_000 })),
+    ...given('imageMap', raw.imageMap, parseImageMap),
+    ...given('worker', raw.worker, (value) => (value ? ('own' as const) : ('shared' as const))),
     ...given('job', raw.job, parseJobId),
+    ...given('jobsDir', raw.jobsDir, (value) => value),
     ...parseLimits(raw),
     ...parseMultipliers(raw),
-    ...(raw.ignoreDockerImage === true ? { ignoreDockerImage: true } : {}),
-    ...parseResources(raw),
+    ...given('ignoreDockerImage', raw.ignoreDockerImage, (value) => value),
+    ...parseRuntime(raw),
+    ...parseSelection(raw),
+    ...given('allowEnv', raw.yes === true ? ('all' as const) : raw.allowEnv, (value) => parseAllowed(value)),
+    ...given('detach', raw.detach, (value) => value),
+    ...given('json', raw.json, (value) => value),
   }
+}
+
+function parseAllowed(allowed: 'all' | readonly string[]): NonNullable<JobFile['allowEnv']> {
+  if (allowed === 'all') return allowed
+  const bad = allowed.find((name) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+  if (bad !== undefined) throw parse.badOption('--allow-env', bad, 'the name of a variable, without $ and value')
+  return [...allowed]
+}
+
+function parseSelection(
+  raw: RawRunOptions,
+): Pick<JobFile, 'include' | 'exclude' | 'where' | 'limit' | 'shuffle' | 'seed'> {
+  return {
+    ...given('include', raw.include, (globs) => [...globs]),
+    ...given('exclude', raw.exclude, (globs) => [...globs]),
+    ...given('where', raw.where, parseWhere),
+    ...given('limit', raw.limit, (value) => parse.parseCount('--limit', value)),
+    ...given('shuffle', raw.shuffle, (value) => value),
+    ...given('seed', raw.seed, (value) => parse.parseCount('--seed', value, { min: 0, max: 0xffffffff })),
+  }
+}
+
+/** The same key several times: any of the values. */
+function parseWhere(pairs: readonly string[]): Record<string, string[]> {
+  const where: Record<string, string[]> = {}
+  for (const pair of pairs) {
+    const at = pair.indexOf('=')
+    if (at < 1) throw parse.badOption('--where', pair, 'KEY=VALUE, of the metadata of tasks')
+    ;(where[pair.slice(0, at)] ??= []).push(pair.slice(at + 1))
+  }
+  return where
+}
+
+function parseGivenProvider(raw: RawRunOptions, below: string): Pick<JobFile, 'provider'> {
+  const { provider, providerArg, localNetwork, unsafeLocal } = raw
+  if ([provider, providerArg, localNetwork, unsafeLocal].every((one) => one === undefined)) return {}
+  return { provider: parseProvider({ ...raw, provider: provider ?? below, providerArg: providerArg ?? [] }) }
 }
 
 function parseImageMap(pairs: readonly string[]): Record<string, string> {
@@ -62,7 +133,7 @@ export function parseJobId(id: string): string {
 }
 
 /** `--provider` and its own options, also for `doctor` and `validate`. */
-export function parseProvider(raw: Pick<RawRunOptions, 'provider' | 'providerArg' | 'localNetwork' | 'unsafeLocal'>): {
+export function parseProvider(raw: ProviderFlags): {
   name: string
   options: Record<string, string>
 } {
@@ -76,7 +147,7 @@ export function parseProvider(raw: Pick<RawRunOptions, 'provider' | 'providerArg
   return { name: raw.provider, options }
 }
 
-function localFlags(raw: Pick<RawRunOptions, 'localNetwork' | 'unsafeLocal'>) {
+function localFlags(raw: Pick<ProviderFlags, 'localNetwork' | 'unsafeLocal'>) {
   return [
     ['--local-network', raw.localNetwork, 'network'],
     ['--unsafe-local', raw.unsafeLocal, 'unsafe'],
@@ -85,12 +156,15 @@ function localFlags(raw: Pick<RawRunOptions, 'localNetwork' | 'unsafeLocal'>) {
 
 const keepPolicies = ['never', 'on-failure', 'always'] as const
 
-function parseLimits(raw: RawRunOptions): RunOptions {
+function parseLimits(raw: RawRunOptions): JobFile {
   return {
     ...given('maxTurns', raw.maxTurns, (value) => parse.parseCount('--max-turns', value)),
     ...given('maxTokens', raw.maxTokens, (value) => parse.parseCount('--max-tokens', value)),
     ...given('agentTimeoutMs', raw.agentTimeout, (value) => parse.parseDurationMs('--agent-timeout', value)),
     ...parseSandboxLoss(raw),
+    ...given('requireIntegrity', raw.requireIntegrity, (value) =>
+      parse.parseChoice('--require-integrity', value, integrityClasses),
+    ),
     ...given('keep', raw.keep, (value) => parse.parseChoice('--keep', value, keepPolicies)),
   }
 }
@@ -103,24 +177,17 @@ const multiplierFlags = [
   ['environmentBuild', '--environment-build-timeout-multiplier', 'environmentBuildTimeoutMultiplier'],
 ] as const
 
-function parseMultipliers(raw: RawRunOptions): Pick<RunOptions, 'timeoutMultipliers'> {
+function parseMultipliers(raw: RawRunOptions): Pick<JobFile, 'timeoutMultipliers'> {
   const found = multiplierFlags.map(([phase, flag, key]) =>
     given(phase, raw[key], (value) => parse.parseMultiplier(flag, value)),
   )
-  const timeoutMultipliers: NonNullable<RunOptions['timeoutMultipliers']> = Object.assign({}, ...found)
+  const timeoutMultipliers: NonNullable<JobFile['timeoutMultipliers']> = Object.assign({}, ...found)
   return Object.keys(timeoutMultipliers).length === 0 ? {} : { timeoutMultipliers }
 }
 
 const lossPolicies = ['fail', 'restart'] as const
 
-function parseSandboxLoss(raw: RawRunOptions): Pick<RunOptions, 'sandboxLoss'> {
-  if (raw.hostTimeout !== undefined && raw.worker) {
-    throw parse.badOption(
-      '--host-timeout',
-      raw.hostTimeout,
-      "--no-worker with it: a job's own worker has one host only",
-    )
-  }
+function parseSandboxLoss(raw: RawRunOptions): Pick<JobFile, 'sandboxLoss'> {
   const sandboxLoss = {
     ...given('policy', raw.sandboxLoss, (value) => parse.parseChoice('--sandbox-loss', value, lossPolicies)),
     ...given('hostLostMs', raw.hostTimeout, (value) => parse.parseDurationMs('--host-timeout', value)),
@@ -128,19 +195,29 @@ function parseSandboxLoss(raw: RawRunOptions): Pick<RunOptions, 'sandboxLoss'> {
   return Object.keys(sandboxLoss).length === 0 ? {} : { sandboxLoss }
 }
 
-function parseResources(raw: RawRunOptions): Pick<RunOptions, 'runtime'> {
+function parseRuntime(raw: RawRunOptions): Pick<JobFile, 'runtime'> {
   const resources = {
     ...given('cpus', raw.cpus, (value) => parse.parseCpus('--cpus', value)),
     ...given('memoryMiB', raw.memory, (value) => parse.parseMemoryMiB('--memory', value)),
+    ...given('gpus', raw.gpus, (value) => ({ count: parse.parseCount('--gpus', value, { min: 0 }) })),
   }
-  return Object.keys(resources).length === 0 ? {} : { runtime: { resources } }
+  const runtime = {
+    ...given('image', raw.image, parseImage),
+    ...(Object.keys(resources).length === 0 ? {} : { resources }),
+  }
+  return Object.keys(runtime).length === 0 ? {} : { runtime }
+}
+
+function parseImage(name: string): string {
+  if (/^\S+$/.test(name)) return name
+  throw parse.badOption('--image', name, 'an image name such as debian:bookworm-slim')
 }
 
 /** `{ [key]: parse(value) }` for an option that is there, else nothing. */
-function given<Key extends string, Value>(
+function given<Key extends string, Raw, Value>(
   key: Key,
-  value: string | undefined,
-  parseValue: (value: string) => Value,
+  value: Raw | undefined,
+  parseValue: (value: Raw) => Value,
 ): Partial<Record<Key, Value>> {
   if (value === undefined) return {}
   const record: Partial<Record<Key, Value>> = {}

@@ -13,7 +13,7 @@ test('a task is sound when oracle gets 1 and nop gets 0', () => {
     { task: 'a', agent: 'nop', rewards: { reward: 0 } },
   )
   expect(tasks).toEqual([{ task: 'a', problems: [] }])
-  expect(formatSoundness(tasks)).toBe('1 of 1 task is sound: oracle gets 1 and nop gets 0.')
+  expect(formatSoundness(tasks)).toBe('  a: sound\n1 of 1 task is sound: oracle gets 1 and nop gets 0.')
 })
 
 test('wrong rewards and failures are named, task by task', () => {

@@ -17,14 +17,16 @@ export function judgeSoundness(summary: JobSummary): TaskSoundness[] {
   return [...tasks].map(([task, rollouts]) => ({ task, problems: problemsOf(rollouts) }))
 }
 
+/** Every task with what it is; the sentence that counts comes last, where it is seen. */
 export function formatSoundness(tasks: readonly TaskSoundness[]): string {
   const unsound = tasks.filter((task) => task.problems.length > 0)
-  const lines = unsound.map(
-    ({ task, problems }) => `  ${escapeControls(task)}: ${problems.map(escapeControls).join('; ')}`,
-  )
+  const lines = tasks.map(({ task, problems }) => {
+    const verdict = problems.length === 0 ? 'sound' : `not sound: ${problems.map(escapeControls).join('; ')}`
+    return `  ${escapeControls(task)}: ${verdict}`
+  })
   const verb = tasks.length === 1 ? 'is' : 'are'
   const sound = `${tasks.length - unsound.length} of ${counted(tasks.length, 'task')} ${verb} sound: oracle gets 1 and nop gets 0.`
-  return [sound, ...(unsound.length > 0 ? ['Not sound:', ...lines] : [])].join('\n')
+  return [...lines, sound].join('\n')
 }
 
 function problemsOf(rollouts: readonly SummaryRollout[]): string[] {

@@ -21,9 +21,9 @@ test('options that are known pass, as do those that are explicitly absent', () =
 test.each<[object, string]>([
   [{ attemps: 3 }, 'attemps is 3: expected no such option; known here: agent, provider, attempts,'],
   [{ provider: { name: 'local', option: {} } }, 'provider.option is {}: expected no such option'],
-  [{ runtime: { cpus: 2 } }, 'runtime.cpus is 2: expected no such option; known here: resources, limits,'],
-  [{ runtime: { resources: { cpu: 2 } } }, 'runtime.resources.cpu is 2: expected no such option; known here: cpus,'],
-  [{ runtime: { limits: { lifetime: 2 } } }, 'runtime.limits.lifetime is 2: expected no such option'],
+  [{ runtime: { cpus: 2 } }, 'runtime.cpus is 2: expected no such key; known here: image, resources, limits,'],
+  [{ runtime: { resources: { cpu: 2 } } }, 'runtime.resources.cpu is 2: expected no such key; known here: cpus,'],
+  [{ runtime: { limits: { lifetime: 2 } } }, 'runtime.limits.lifetime is 2: expected no such key'],
   [{ sandboxLoss: { retries: 2 } }, 'sandboxLoss.retries is 2: expected no such option; known here: policy,'],
   [{ agent: { name: 'model' } }, 'agent is {"name":"model"}: expected a name such as "oracle"'],
   [{ agent: [7] }, 'agent is 7: expected a name'],

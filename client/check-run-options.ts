@@ -1,5 +1,6 @@
 import { RollcallError } from '../protocol/failure.ts'
-import { jobOptionsSchema } from '../protocol/job.ts'
+import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
+import { describeProblem, problemsOfIssues } from '../tasks/problems.ts'
 import type { AgentOption, RunOptions } from './run-options.ts'
 
 const topLevel = {
@@ -9,11 +10,13 @@ const topLevel = {
   concurrency: true,
   job: true,
   runtime: true,
+  allowEnv: true,
   imageMap: true,
   maxTurns: true,
   maxTokens: true,
   agentTimeoutMs: true,
   sandboxLoss: true,
+  requireIntegrity: true,
   gradingAttempts: true,
   timeoutMultipliers: true,
   ignoreDockerImage: true,
@@ -27,11 +30,9 @@ const sandboxLoss = { policy: true, maxIncarnations: true, hostLostMs: true } sa
   true
 >
 const agentFields = { agent: true, args: true, model: true, label: true } satisfies Record<
-  keyof Exclude<AgentOption, string>,
+  keyof Extract<AgentOption, { agent: string }>,
   true
 >
-const runtime = jobOptionsSchema.shape.runtime.shape
-
 /**
  * Refuses what nobody would read. Node runs TypeScript without checking its types, so that a misspelled option would
  * otherwise be one that was not given.
@@ -42,18 +43,25 @@ export function checkRunOptions(run: RunOptions): void {
   const problems = [
     ...unknownKeys('', run, topLevel),
     ...agents.flatMap(agentProblems),
-    ...unknownKeys('provider', run.provider, { name: true, options: true }),
+    ...unknownKeys('provider', run.provider, { name: true, options: true, runtime: true }),
     ...unknownKeys('sandboxLoss', run.sandboxLoss, sandboxLoss),
-    ...unknownKeys('runtime', run.runtime, runtime),
-    ...unknownKeys('runtime.resources', run.runtime?.resources, runtime.resources.unwrap().shape),
-    ...unknownKeys('runtime.limits', run.runtime?.limits, runtime.limits.unwrap().shape),
+    ...runtimeProblems('runtime', run.runtime),
+    ...runtimeProblems('provider.runtime', typeof run.provider === 'object' ? run.provider.runtime : undefined),
   ]
   if (problems.length === 0) return
   throw new RollcallError('configuration-invalid', `The job's options are wrong: ${problems.join('; ')}`)
 }
 
+/** Values too: what a person wrote is told in the words of the field. */
+function runtimeProblems(at: string, runtime: unknown): string[] {
+  const parsed = runtimeConfigSchema.optional().safeParse(runtime)
+  if (parsed.success) return []
+  const problems = problemsOfIssues({ error: parsed.error, input: runtime, schema: runtimeConfigSchema })
+  return problems.map((problem) => describeProblem({ ...problem, field: `${at}.${problem.field}` }))
+}
+
 function agentProblems(agent: unknown): string[] {
-  if (typeof agent === 'string') return []
+  if (typeof agent === 'string' || (isObject(agent) && isObject(agent['spec']))) return []
   if (isObject(agent) && typeof agent['agent'] === 'string') return unknownKeys('agent', agent, agentFields)
   return [`agent is ${JSON.stringify(agent)}: expected a name such as "oracle", or an object with such an agent`]
 }

@@ -3,11 +3,44 @@ import { parseAgent } from '../agents/parse-agent.ts'
 import type { ParsedAgent } from '../agents/parse-agent.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import { jobOptionsSchema } from '../protocol/job.ts'
-import type { JobOptions } from '../protocol/job.ts'
+import type { JobOptions, Selection } from '../protocol/job.ts'
+import type { RuntimeConfig } from '../protocol/runtime-config.ts'
+import type { TaskBundle } from '../tasks/task-module.ts'
 import type { Task } from '../tasks/task.ts'
+import { askedVariables, assertTemplates, consentedNames } from './host-consent.ts'
 import type { AgentOption, RunOptions } from './run-options.ts'
 
-const defaults = { maxTurns: 200, agentTimeoutMs: 3_600_000, maxIncarnations: 3, hostLostMs: 120_000 }
+/** What holds where a run says nothing. */
+export const runDefaults = {
+  agent: 'oracle',
+  provider: 'docker',
+  attempts: 1,
+  concurrency: 4,
+  maxTurns: 200,
+  agentTimeoutMs: 3_600_000,
+  sandboxLoss: { policy: 'fail', maxIncarnations: 3, hostLostMs: 120_000 },
+  gradingAttempts: 1,
+  keep: 'never',
+  worker: 'own',
+} as const
+
+/** What a job's options take from a taskset. */
+export interface JobTaskset {
+  readonly name: string
+  readonly tasks: readonly Task[]
+  readonly runtime?: RuntimeConfig | undefined
+  readonly selection?: Selection | undefined
+  readonly bundles?: readonly TaskBundle[]
+}
+
+/** Layers that are no task's, by whose they are. */
+export function runtimesOf(
+  taskset: Pick<JobTaskset, 'runtime'>,
+  run: Pick<RunOptions, 'runtime' | 'provider'>,
+): Record<string, RuntimeConfig | undefined> {
+  const provider = typeof run.provider === 'object' ? run.provider.runtime : undefined
+  return { 'the provider': provider, 'the taskset': taskset.runtime, 'the job': run.runtime }
+}
 
 export interface PreparedOptions {
   readonly options: JobOptions
@@ -21,46 +54,58 @@ export interface PreparedOptions {
  * @throws RollcallError `configuration-invalid`, `agent-invalid`
  */
 export async function prepareJobOptions(
-  taskset: { name: string; tasks: readonly Task[] },
+  taskset: JobTaskset,
   run: RunOptions,
   directory: string,
 ): Promise<PreparedOptions> {
   const agents = await Promise.all(agentOptions(run.agent).map((option) => parseAgentOption(option, directory)))
   assertUniqueLabels(agents)
-  const provider = typeof run.provider === 'object' ? run.provider : { name: run.provider ?? 'docker' }
+  const provider = typeof run.provider === 'object' ? run.provider : { name: run.provider ?? runDefaults.provider }
+  const runtimes = runtimesOf(taskset, run)
+  assertTemplates(runtimes)
+  const allowEnv = consentedNames(askedVariables(taskset.tasks, runtimes), run.allowEnv)
   const options = parseOptions({
     version: 1,
     taskset: taskset.name,
     tasks: taskset.tasks.map(({ name, checksum }) => ({ name, checksum })),
     agents: agents.map(({ spec }) => spec),
-    provider: { name: provider.name, options: provider.options ?? {} },
+    provider: {
+      name: provider.name,
+      options: provider.options ?? {},
+      ...('runtime' in provider && provider.runtime !== undefined ? { runtime: provider.runtime } : {}),
+    },
+    ...(taskset.runtime === undefined ? {} : { tasksetRuntime: taskset.runtime }),
+    ...(allowEnv.length === 0 ? {} : { allowEnv }),
+    ...(taskset.selection === undefined ? {} : { selection: taskset.selection }),
     runtime: run.runtime ?? {},
     imageMap: run.imageMap ?? {},
-    attempts: run.attempts ?? 1,
-    concurrency: run.concurrency ?? 4,
+    attempts: run.attempts ?? runDefaults.attempts,
+    concurrency: run.concurrency ?? runDefaults.concurrency,
     limits: {
-      maxTurns: run.maxTurns ?? defaults.maxTurns,
+      maxTurns: run.maxTurns ?? runDefaults.maxTurns,
       maxTokens: run.maxTokens,
-      agentTimeoutMs: run.agentTimeoutMs ?? defaults.agentTimeoutMs,
+      agentTimeoutMs: run.agentTimeoutMs ?? runDefaults.agentTimeoutMs,
     },
     sandboxLoss: {
-      policy: run.sandboxLoss?.policy ?? 'fail',
-      maxIncarnations: run.sandboxLoss?.maxIncarnations ?? defaults.maxIncarnations,
-      hostLostMs: run.sandboxLoss?.hostLostMs ?? defaults.hostLostMs,
+      policy: run.sandboxLoss?.policy ?? runDefaults.sandboxLoss.policy,
+      maxIncarnations: run.sandboxLoss?.maxIncarnations ?? runDefaults.sandboxLoss.maxIncarnations,
+      hostLostMs: run.sandboxLoss?.hostLostMs ?? runDefaults.sandboxLoss.hostLostMs,
     },
-    gradingAttempts: run.gradingAttempts ?? 1,
+    ...(run.requireIntegrity === undefined ? {} : { requireIntegrity: run.requireIntegrity }),
+    gradingAttempts: run.gradingAttempts ?? runDefaults.gradingAttempts,
     timeoutMultipliers: run.timeoutMultipliers ?? {},
     ignoreDockerImage: run.ignoreDockerImage ?? false,
-    keep: run.keep ?? 'never',
+    keep: run.keep ?? runDefaults.keep,
   })
-  return { options, bundles: agents.flatMap(({ bundle }) => bundle ?? []) }
+  return { options, bundles: [...(taskset.bundles ?? []), ...agents.flatMap(({ bundle }) => bundle ?? [])] }
 }
 
-function agentOptions(agent: RunOptions['agent'] = 'oracle'): readonly AgentOption[] {
+function agentOptions(agent: RunOptions['agent'] = runDefaults.agent): readonly AgentOption[] {
   return Array.isArray(agent) ? agent : [agent as AgentOption]
 }
 
-function parseAgentOption(option: AgentOption, directory: string): Promise<ParsedAgent> {
+async function parseAgentOption(option: AgentOption, directory: string): Promise<ParsedAgent> {
+  if (typeof option === 'object' && 'spec' in option) return option
   return parseAgent({ ...(typeof option === 'string' ? { agent: option } : option), directory })
 }
 

@@ -84,7 +84,7 @@ function rerunOptions(of: {
 }
 
 /** A job without a summary may still run, or be lost: only the server knows. */
-async function assertOver(
+export async function assertOver(
   job: string,
   at: { store: Store; environment: ClientEnvironment; onProgress: (line: string) => void },
 ): Promise<void> {
@@ -133,9 +133,10 @@ function named(job: string, planned: readonly PlannedRollout[], asked: readonly 
 /** The longest id leaves room for `-r999`. */
 const longestParent = 95
 
-async function freeId(store: Store, parent: string): Promise<string> {
+/** `<parent>-r1` and so on: the first that is free. */
+export async function freeId(store: Store, parent: string, letter: 'r' | 'g' = 'r'): Promise<string> {
   for (let count = 1; ; count += 1) {
-    const id = `${parent.slice(0, longestParent)}-r${count}`
+    const id = `${parent.slice(0, longestParent)}-${letter}${count}`
     if ((await findJobOptions(store, id)) === undefined) return id
   }
 }

@@ -1,4 +1,6 @@
-import type { RuntimeOverrides } from '../protocol/job.ts'
+import type { RuntimeConfig } from '../protocol/runtime-config.ts'
+import type { Integrity } from '../protocol/grade.ts'
+import type { AgentSpec } from '../agents/agent.ts'
 import type { ClientEnvironment } from './environment.ts'
 
 /** An agent by name or file (`./my-agent.ts#export`), or with its settings. */
@@ -11,12 +13,20 @@ export type AgentOption =
       /** Unique within the job. Default: derived from agent and model. */
       readonly label?: string
     }
+  /** As an earlier job had it, its bundle in the store. */
+  | { readonly spec: AgentSpec }
 
 export interface RunOptions {
   /** Default `oracle`. */
   readonly agent?: AgentOption | readonly AgentOption[]
-  /** Default `docker`. */
-  readonly provider?: string | { readonly name: string; readonly options?: Readonly<Record<string, string>> }
+  /** Default `docker`. `runtime`: what its sandboxes are where nobody says otherwise. */
+  readonly provider?:
+    | string
+    | {
+        readonly name: string
+        readonly options?: Readonly<Record<string, string>>
+        readonly runtime?: RuntimeConfig
+      }
   /** Attempts per task and agent. Default 1. */
   readonly attempts?: number
   /** Rollouts at the same time. Default 4. */
@@ -24,7 +34,12 @@ export interface RunOptions {
   /** Default `<taskset>-<UTC time>-<4 characters>`. The same id with the same options attaches. */
   readonly job?: string
   /** Over the task's own runtime, field by field; `null` clears. */
-  readonly runtime?: RuntimeOverrides
+  readonly runtime?: RuntimeConfig
+  /**
+   * Variables of the host that tasks may have where they write `${VAR}`; `all`: whatever they ask for. Names are kept,
+   * values never are. Default: none, and a task that asks for one is an error.
+   */
+  readonly allowEnv?: readonly string[] | 'all'
   /** Image names to replace, also in FROM lines. */
   readonly imageMap?: Readonly<Record<string, string>>
   /** Default 200. */
@@ -42,6 +57,11 @@ export interface RunOptions {
     readonly maxIncarnations?: number
     readonly hostLostMs?: number
   }
+  /**
+   * The weakest integrity class of a grade that counts (`separate`, `non-root`, `clean`, `live`); a weaker one is the
+   * failure `integrity-too-weak`. Default: all count.
+   */
+  readonly requireIntegrity?: Integrity
   /** How often tests without a usable reward are run at most. Default 1, at most 3. */
   readonly gradingAttempts?: number
   /** Of time limits, by phase; a phase without one of its own takes `all`. Default 1. */

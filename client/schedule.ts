@@ -8,7 +8,6 @@ import { readVerdicts } from '../results/schedule-history.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
 import { uploadTasks } from '../tasks/task-copy.ts'
-import type { Task } from '../tasks/task.ts'
 import type { NightlyInput } from '../workflows/nightly.ts'
 import { timing } from '../workflows/timing.ts'
 import { connectTemporal } from './connect.ts'
@@ -18,6 +17,7 @@ import type { ClientEnvironment } from './environment.ts'
 import { grpcCodeOf, grpcCodes } from './grpc-codes.ts'
 import { isPolled } from './job-worker.ts'
 import { prepareJobOptions } from './job-options.ts'
+import type { JobTaskset } from './job-options.ts'
 import { scheduleConfig, storedConfig } from './schedule-options.ts'
 import type { ScheduleOptions } from './schedule-options.ts'
 import { ensureSearchAttributes } from './search-attributes.ts'
@@ -46,12 +46,6 @@ export interface ScheduleState {
 interface ScheduleEnvironment {
   readonly environment?: ClientEnvironment
   readonly onProgress?: (line: string) => void
-}
-
-/** A taskset as `Taskset.schedule` hands it over. */
-interface SchedulableTaskset {
-  readonly name: string
-  readonly tasks: readonly Task[]
 }
 
 /** A nightly benchmark: a Temporal Schedule that starts a job of the same taskset each time, and judges it. */
@@ -96,7 +90,7 @@ export class Schedule {
   }
 
   /** For `Taskset.schedule`: pins the taskset's copy. @throws RollcallError `job-conflict` for a taken name */
-  static async create(taskset: SchedulableTaskset, options: ScheduleOptions): Promise<Schedule> {
+  static async create(taskset: JobTaskset, options: ScheduleOptions): Promise<Schedule> {
     return await prepared(taskset, options, async ({ temporal, schedule }, store) => {
       await temporal.client.schedule.create({ scheduleId: options.name, ...schedule, memo: { rollcall: 1 } })
       return new Schedule({ name: options.name, store, temporal })
@@ -104,7 +98,7 @@ export class Schedule {
   }
 
   /** Uploads the taskset anew and replaces every option; jobs that run go on with what they were started with. */
-  static async update(taskset: SchedulableTaskset, options: ScheduleOptions): Promise<Schedule> {
+  static async update(taskset: JobTaskset, options: ScheduleOptions): Promise<Schedule> {
     return await prepared(taskset, options, async ({ temporal, schedule: changed }, store) => {
       const schedule = new Schedule({ name: options.name, store, temporal })
       await schedule.#describe()
@@ -204,7 +198,7 @@ interface Prepared {
 
 /** Checks and uploads everything, then lets `save` make or change the Temporal Schedule. */
 async function prepared(
-  taskset: SchedulableTaskset,
+  taskset: JobTaskset,
   options: ScheduleOptions,
   save: (prepared: Prepared, store: Store) => Promise<Schedule>,
 ): Promise<Schedule> {

@@ -75,4 +75,5 @@ export const gradingCalls = {
   rewardAgain: 5,
   commands: 6,
   artifacts: 7,
+  grader: 8,
 } as const

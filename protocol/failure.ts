@@ -92,6 +92,16 @@ const kinds = {
     retry: false,
     meaning: 'The reward file changed after the test script had ended.',
   },
+  'artifacts-missing': {
+    actor: 'operator',
+    retry: false,
+    meaning: 'What was to be graded again is not in the store, or not whole.',
+  },
+  'integrity-too-weak': {
+    actor: 'grader',
+    retry: false,
+    meaning: 'The grade is easier to forge than --require-integrity accepts.',
+  },
   cancelled: { actor: 'operator', retry: false, meaning: 'The job was cancelled.' },
   internal: { actor: 'operator', retry: true, meaning: 'Rollcall itself has a bug; the message says where.' },
 } as const satisfies Record<string, FailureKind>
@@ -113,7 +123,7 @@ export function isFailureCode(value: unknown): value is FailureCode {
 
 /** Codes that end one grading attempt; the workflow may grade again in the surviving sandbox. */
 export function isGradingFailure(code: FailureCode): boolean {
-  return kinds[code].actor === 'grader' && code !== 'grade-tampered'
+  return kinds[code].actor === 'grader' && code !== 'grade-tampered' && code !== 'integrity-too-weak'
 }
 
 /**

@@ -1,10 +1,16 @@
 import type { Failure } from './failure.ts'
+import type { EffectiveRuntime } from './runtime-config.ts'
 import type { Usage } from '../agents/agent.ts'
 import type { JobStatistics, PhaseMs } from './statistics.ts'
 
 /** How hard the grade was to forge, strongest first (design §10). */
 export const integrityClasses = ['separate', 'non-root', 'clean', 'live'] as const
 export type Integrity = (typeof integrityClasses)[number]
+
+/** Whether a grade of class `found` is good enough where `required` is asked for. */
+export function isAsHard(found: Integrity, required: Integrity): boolean {
+  return integrityClasses.indexOf(found) <= integrityClasses.indexOf(required)
+}
 
 /** Rewards by name, each a finite number. */
 export type Rewards = Readonly<Record<string, number>>
@@ -86,6 +92,8 @@ export interface RolloutResult {
     readonly place: string
     readonly image: string
   }
+  /** What the sandbox was asked to be, all layers resolved; absent where there never was one. */
+  readonly runtime?: EffectiveRuntime
   /** What sandboxes of separate verifiers were made from. */
   readonly verifierImages?: readonly string[]
   /** ISO 8601. */

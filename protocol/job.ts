@@ -1,43 +1,31 @@
 import { z } from 'zod'
+import { integrityClasses } from './grade.ts'
 import { taskNamePattern } from './names.ts'
+import { runtimeConfigSchema } from './runtime-config.ts'
 
 /** Schemas of what crosses process boundaries about a job. Workflows import only the types. */
 
 const jsonScalarRecord = z.record(z.string(), z.string())
 
 export const agentSpecSchema = z.object({
-  kind: z.enum(['oracle', 'nop', 'script', 'command', 'model', 'module']),
+  kind: z.enum(['oracle', 'nop', 'script', 'command', 'model', 'module', 'stored']),
   label: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/),
   args: jsonScalarRecord,
   model: z.string().optional(),
   module: z.object({ key: z.string(), exportName: z.string(), source: z.string() }).optional(),
 })
 
-/** Overrides of a task's runtime from the command line or `Taskset.run`; `null` clears. */
-const runtimeOverridesSchema = z
-  .object({
-    resources: z
-      .object({
-        cpus: z.number().positive().nullable(),
-        memoryMiB: z.number().int().positive().nullable(),
-        storageMiB: z.number().int().positive().nullable(),
-        pids: z.number().int().positive().nullable(),
-      })
-      .partial(),
-    limits: z
-      .object({
-        acquireTimeoutMs: z.number().int().positive(),
-        startTimeoutMs: z.number().int().positive(),
-        execTimeoutMs: z.number().int().positive(),
-        lifetimeMs: z.number().int().positive(),
-      })
-      .partial(),
-    env: z.record(z.string(), z.string().nullable()),
-    mounts: z.array(z.object({ source: z.string(), target: z.string(), readOnly: z.boolean() })),
-    secrets: z.array(z.string()),
-    user: z.string().nullable(),
-    workdir: z.string().nullable(),
-    network: z.enum(['public', 'none']).nullable(),
+/** Which tasks of a taskset a job is about, in which order. Kept for whoever asks why; the tasks are listed. */
+export const selectionSchema = z
+  .strictObject({
+    /** Globs of task names; none means all. */
+    include: z.array(z.string()),
+    exclude: z.array(z.string()),
+    /** Metadata by dotted path; any of the values. */
+    where: z.record(z.string(), z.array(z.string())),
+    /** Shuffled by this seed before `limit` counts. */
+    seed: z.int().min(0).max(0xffffffff),
+    limit: z.int().min(1),
   })
   .partial()
 
@@ -50,8 +38,14 @@ export const jobOptionsSchema = z.object({
   tasks: z.array(z.object({ name: z.string().regex(taskNamePattern), checksum: z.string() })).min(1),
   agents: z.array(agentSpecSchema).min(1),
   /** `options`: the provider's own settings, checked by its adapter (`{ network: "true" }` for `--local-network`). */
-  provider: z.object({ name: z.string(), options: jsonScalarRecord }),
-  runtime: runtimeOverridesSchema,
+  provider: z.object({ name: z.string(), options: jsonScalarRecord, runtime: runtimeConfigSchema.optional() }),
+  /** The taskset's own runtime: below that of its tasks. */
+  tasksetRuntime: runtimeConfigSchema.optional(),
+  /** Over the tasks' runtime. */
+  runtime: runtimeConfigSchema,
+  /** Names of the host's variables that tasks may have: `${VAR}`. Never their values. */
+  allowEnv: z.array(z.string()).optional(),
+  selection: selectionSchema.optional(),
   imageMap: jsonScalarRecord,
   attempts: z.number().int().min(1).max(1000),
   /** How many rollouts run at the same time, from the start; may be changed while the job runs. */
@@ -70,6 +64,8 @@ export const jobOptionsSchema = z.object({
     /** With several hosts: one whose workers ask for no work this long is lost. */
     hostLostMs: z.number().int().min(1_000).default(120_000),
   }),
+  /** A grade of a weaker class is a failure. Absent: every class is accepted. */
+  requireIntegrity: z.enum(integrityClasses).optional(),
   gradingAttempts: z.number().int().min(1).max(3),
   /** Of time limits, by phase; a phase without one of its own takes `all`. */
   timeoutMultipliers: z
@@ -92,7 +88,7 @@ export const jobOptionsSchema = z.object({
 })
 
 export type JobOptions = z.infer<typeof jobOptionsSchema>
-export type RuntimeOverrides = z.infer<typeof runtimeOverridesSchema>
+export type Selection = z.infer<typeof selectionSchema>
 
 /** Input of the job workflow. Options are in the store under `jobs/<job>/job.json`. */
 export interface JobInput {

@@ -379,7 +379,6 @@ test.each([
 ])('of a tar of artifacts that %s, what comes before the damage is exported', async (_, tar, expected) => {
   const { store, jobsDir } = await newPlace()
   await storeJob(store, [await withArtifacts(store, await tar())])
-  const folder = await exportJob({ store, job: 'j', jobsDir })
-  const found = await filesBelow(join(folder, graded.name, 'artifacts'))
+  const found = await filesBelow(join(await exportJob({ store, job: 'j', jobsDir }), graded.name, 'artifacts'))
   expect(found.filter((path) => path !== 'manifest.json')).toEqual(expected)
 })

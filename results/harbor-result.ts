@@ -178,7 +178,9 @@ function agentResult({ usage, turns, agentEnd }: RolloutResult): JsonObject {
   }
 }
 
-function exceptionInfo(result: Pick<RolloutResult, 'failure' | 'finishedAt' | 'state'>): JsonObject | null {
+function exceptionInfo(
+  result: Pick<RolloutResult, 'failure' | 'finishedAt'> & { state?: RolloutResult['state'] },
+): JsonObject | null {
   if (!result.failure) return null
   return {
     // Harbor's scripts tell a cancelled trial from a broken one by this name.
@@ -195,12 +197,12 @@ function verifierMode({ integrity, steps }: RolloutResult): 'separate' | 'shared
   return integrity === 'separate' ? 'separate' : 'shared'
 }
 
-function stepResult(step: StepResult, { finishedAt, state }: RolloutResult): JsonObject {
+function stepResult(step: StepResult, { finishedAt }: RolloutResult): JsonObject {
   return {
     step_name: step.name,
     agent_result: step.agentEnd ? { metadata: { end: step.agentEnd } } : null,
     verifier_result: step.rewards ? { rewards: step.rewards } : null,
-    exception_info: exceptionInfo({ ...step, finishedAt, state }),
+    exception_info: exceptionInfo({ ...step, finishedAt }),
     agent_execution: timing(step, 'turns'),
     verifier: timing(step, 'grade'),
   }

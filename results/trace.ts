@@ -3,7 +3,7 @@ import type { Call, CallResult, Decision } from '../agents/agent.ts'
 import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { Integrity, Rewards } from '../protocol/grade.ts'
-import type { ExecRecord } from '../store/records.ts'
+import type { ExecRecord, JudgeEvidence } from '../store/records.ts'
 
 /** Where in a rollout's life something happened. Phase 0 is open; the workflow numbers the others. */
 interface Moment {
@@ -26,6 +26,8 @@ export interface GradeRecord extends Moment {
   readonly rewards?: Rewards
   readonly integrity?: Integrity
   readonly failure?: Failure
+  /** Of a judge: each criterion's score with its reason. */
+  readonly judge?: JudgeEvidence
   /** ISO 8601. */
   readonly startedAt?: string
   readonly finishedAt?: string

@@ -87,7 +87,8 @@ export async function downloadTree(
     env: { RC_DIRECTORY: directory },
     timeoutMs: transferTimeoutMs,
     stdoutSink: sink,
-  }
+    isTransfer: true,
+  } as const
   assertDone(await runner.exec(asRoot(request), options), `Downloading ${directory}`)
 }
 

@@ -21,6 +21,8 @@ export interface ExecRequest {
   /** Receives every byte of stdout as well (spooling to the store, downloads). Ended by the runner. */
   readonly stdoutSink?: Writable
   readonly stderrSink?: Writable
+  /** Its stdout is the bytes of files, not text for anybody: kept as it is. */
+  readonly isTransfer?: true
 }
 
 /**

@@ -82,7 +82,8 @@ Temporal UI.
 _Who must act_: the author of the task, the operator of Rollcall, the provider of sandboxes or models, or whoever looks
 after the sandbox, the agent or the grader. _Tried again_: Temporal may run the activity again by itself until its
 timeout; all other codes end what they happened in at once. A failure of the actor \`grader\`, except
-\`grade-tampered\`, may be graded again in the same sandbox where the job allows several grading attempts.
+\`grade-tampered\` and \`integrity-too-weak\`, may be graded again in the same sandbox where the job allows several
+grading attempts.
 
 ${markdownTable([['code', 'who must act', 'tried again', 'meaning'], ...cells])}
 `

@@ -1,8 +1,10 @@
-import type { CallResult, Decision } from '../agents/agent.ts'
+import type { CallResult, Decision, Usage } from '../agents/agent.ts'
+import type { CriterionVerdict } from '../grading/judge-verdict.ts'
 import type { ArtifactRecord, Integrity, Rewards } from '../protocol/grade.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { OpenedRollout, RolloutPolicy } from '../protocol/activities.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
+import type { EffectiveRuntime } from '../protocol/runtime-config.ts'
 import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
 
 /** What the objects of a job and its rollouts hold, by key (keys.ts); each is written once, by an activity. */
@@ -11,6 +13,8 @@ import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
 export interface StoredPlan {
   readonly rollouts: readonly PlannedRollout[]
   readonly policy: RolloutPolicy
+  /** By task: what its sandboxes are asked to be. Absent in plans of older versions. */
+  readonly runtimes?: Readonly<Record<string, EffectiveRuntime>>
   /** By task, as `taskTags` gives them. Absent in plans of older versions. */
   readonly tags?: Readonly<Record<string, readonly string[]>>
 }
@@ -33,6 +37,8 @@ export interface StoredOpening {
   readonly opened: OpenedRollout
   /** What the sandbox was made from: digest, or a sentence. */
   readonly image: string
+  /** What it was asked to be. Absent in openings of older versions. */
+  readonly runtime?: EffectiveRuntime
   readonly workdir: string
   /** Their numbers before the agent has run. Absent: not known, as of an image's own user. */
   readonly users?: { readonly agent?: number; readonly verifier?: number }
@@ -52,6 +58,18 @@ export interface StoredGrade {
   readonly finishedAt: string
   /** Commands of processes that the agent had left running when the tests began. */
   readonly processes: readonly string[]
+  /** Only where a judge has graded. */
+  readonly judge?: JudgeEvidence
+}
+
+/** What a judge said, and what asking it has cost. Question and answers are files of the grading attempt. */
+export interface JudgeEvidence {
+  readonly model: string
+  readonly criteria: readonly CriterionVerdict[]
+  /** How many answers it took. */
+  readonly answers: number
+  /** Of all of them; apart from the agent's. */
+  readonly usage: Usage
 }
 
 /** `preparedKey`: the commands that prepared a step. */

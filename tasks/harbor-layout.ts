@@ -36,11 +36,15 @@ async function readInstruction(root: string, field: string): Promise<{ text: str
 }
 
 /** Files that must or must not be there, in the light of what the task says. */
-export function layoutProblems(files: readonly TaskFile[], file: HarborTaskFile | undefined): Problem[] {
+export function layoutProblems(
+  files: readonly TaskFile[],
+  file: HarborTaskFile | undefined,
+  { isJudged = false }: { isJudged?: boolean } = {},
+): Problem[] {
   const paths = new Set(files.filter(({ type }) => type !== 'directory').map(({ path }) => path))
   const parts: readonly (HarborStep | undefined)[] = file?.steps?.length ? file.steps : [undefined]
   return [
-    ...distinct(parts.flatMap((step) => testProblems(paths, file ?? {}, step))),
+    ...(isJudged ? [] : distinct(parts.flatMap((step) => testProblems(paths, file ?? {}, step)))),
     ...unknownSteps(paths, file),
     ...[...paths].filter((path) => refusedFiles.some(({ pattern }) => pattern.test(path))).map(refused),
   ]

@@ -248,11 +248,11 @@ describe('separate verifiers', () => {
 })
 
 test.each([
-  ['[[steps]]\nname = "one"\n[steps.verifier.env]\nA = "${B}"', 'steps[0].verifier.env.A'],
-  ['[verifier.environment]\ndocker_image = "v"\n[verifier.environment.env]\nA = "${B}"', 'verifier.environment.env.A'],
-])('a value from the host is refused wherever it stands: %j', async (toml, field) => {
+  ['[[steps]]\nname = "one"\n[steps.verifier.env]\nA = "${B-}"', 'steps[0].verifier.env.A'],
+  ['[verifier.environment]\ndocker_image = "v"\n[verifier.environment.env]\nA = "${B-}"', 'verifier.environment.env.A'],
+])('what is no template of a value from the host is refused wherever it stands: %j', async (toml, field) => {
   const found = await problemsOf(toml, { 'steps/one/instruction.md': toml.includes('steps') ? 'One.' : undefined })
-  expect(found).toEqual([expect.stringContaining(`${field} is "\${B}": expected a plain text`)])
+  expect(found).toEqual([expect.stringContaining(`${field} is "\${B-}": expected plain text`)])
 })
 
 test('hosts without a mode mean an allowlist', async () => {

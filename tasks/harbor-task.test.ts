@@ -214,9 +214,9 @@ describe('a task directory in Harbor’s format', () => {
     ['[[environment.mcp_servers]]\nname = "m"', 'environment.mcp_servers is [{"name":"m"}]: expected none'],
     ['[agent]\nnetwork_mode = "no-network"', 'agent.network_mode is "no-network": expected the same as'],
     ['[verifier]\nallowed_hosts = ["a.b"]', 'verifier.allowed_hosts is ["a.b"]: expected the same as'],
-    ['[environment.env]\nKEY = "${HOST_KEY:-x}"', 'environment.env.KEY is "${HOST_KEY:-x}": expected a plain text'],
-    ['[verifier.env]\nKEY = "${HOST_KEY}"', 'verifier.env.KEY is "${HOST_KEY}": expected a plain text'],
-    ['[solution.env]\nKEY = "a${B}"', 'solution.env.KEY is "a${B}": expected a plain text'],
+    ['[environment.env]\nKEY = "${HOST_KEY-x}"', 'environment.env.KEY is "${HOST_KEY-x}": expected plain text'],
+    ['[verifier.env]\nKEY = "${HOST KEY}"', 'verifier.env.KEY is "${HOST KEY}": expected plain text'],
+    ['[solution.env]\nKEY = "a${B:?c}"', 'solution.env.KEY is "a${B:?c}": expected plain text'],
   ])('what cannot be honoured yet is refused by name: %j', async (toml, problem) => {
     const found = await tomlProblems(toml)
     expect(found).toHaveLength(1)

@@ -20,9 +20,12 @@ export type LoadedTask = { readonly task: Task } | { readonly problems: readonly
 
 /**
  * Reads one task in Harbor's directory format; its name is the directory's. Everything wrong with it is reported at
- * once. `checksum` saves hashing a copy whose hash is known.
+ * once. `checksum` saves hashing a copy whose hash is known; one that a judge grades needs no tests.
  */
-export async function loadHarborTask(directory: string, known: { checksum?: string } = {}): Promise<LoadedTask> {
+export async function loadHarborTask(
+  directory: string,
+  known: { checksum?: string; isJudged?: boolean } = {},
+): Promise<LoadedTask> {
   const root = resolve(directory)
   const listed = await listTaskFiles(root).catch(unreadable)
   if ('expected' in listed) return { problems: [listed] }
@@ -33,7 +36,7 @@ export async function loadHarborTask(directory: string, known: { checksum?: stri
     ...listed.problems,
     ...toml.problems,
     ...instructions.problems,
-    ...layoutProblems(listed.files, toml.file),
+    ...layoutProblems(listed.files, toml.file, known),
   ]
   if (problems.length > 0 || !toml.file) return { problems }
   const contexts = await buildContexts(root, listed.files)

@@ -3,6 +3,7 @@ import type { Problem } from '../providers/contract/provider.ts'
 import { environmentsOf, problemIf } from './harbor-runtime.ts'
 import type { HarborEnvironment, HarborStep, HarborTaskFile, HarborVerifier } from './harbor-schema.ts'
 import { verifierMode } from './harbor-verifier.ts'
+import { malformedTemplates } from './host-templates.ts'
 import { shownValue } from './problems.ts'
 
 /** A known field that this version does not honour. Whoever adds support removes the row. */
@@ -171,15 +172,15 @@ function refusedOf<Table>(at: string, rows: readonly Refusal<Table>[], table: Ta
   })
 }
 
-/** `${VAR}` would read the host's environment, which a sandbox never sees without being asked. */
+/** Values of the host are had by `${VAR}` and `${VAR:-default}`, with consent; no other form means anything. */
 function hostTemplates(file: HarborTaskFile): Problem[] {
   return environmentTables(file).flatMap(([table, env]) =>
     Object.entries(env)
-      .filter(([, value]) => /\$\{[^}]*\}/.test(value))
+      .filter(([, value]) => malformedTemplates(value).length > 0)
       .map(([name, value]) => ({
         field: `${table}.${name}`,
         value: shownValue(value),
-        expected: 'a plain text: values from the host by ${…} are not supported yet; write the value itself',
+        expected: 'plain text, ${VAR} or ${VAR:-default}',
       })),
   )
 }

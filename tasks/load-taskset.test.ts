@@ -55,7 +55,7 @@ test('names that differ only in case are duplicates', async () => {
   await expect(loadTaskset(folder)).rejects.toMatchObject({
     code: 'task-invalid',
     message: expect.stringContaining(
-      'task Sort: directory name is "Sort": expected a name that is not also used as "sort"',
+      'task Sort: name is "Sort": expected a name that is not also used as "sort" (task sort)',
     ),
   })
 })
@@ -66,5 +66,5 @@ test('a path without tasks is refused with the path and what is expected', async
   const refused = (path: string) => loadTaskset(path).catch((error: unknown) => String(error))
   expect(await refused(folder)).toContain(`Taskset ${JSON.stringify(folder)} holds no task: expected a directory`)
   expect(await refused(join(folder, 'none'))).toContain('none" does not exist: expected a directory')
-  expect(await refused(join(folder, 'file'))).toContain('file" is not a directory: expected a directory')
+  expect(await refused(join(folder, 'file'))).toContain('file" is a file of another kind: expected a directory')
 })

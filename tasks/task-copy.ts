@@ -5,8 +5,9 @@ import type { Readable } from 'node:stream'
 import { RollcallError } from '../protocol/failure.ts'
 import { taskKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
-import { loadHarborTask } from './harbor-task.ts'
+import { loadTask } from './load-task.ts'
 import { describeProblem } from './problems.ts'
+import { copyFolder, ignoreTaken } from './task-copy-folder.ts'
 import { listTaskFiles } from './task-files.ts'
 import { taskTar } from './task-hash.ts'
 import type { Task } from './task.ts'
@@ -51,7 +52,7 @@ async function uploadTask(store: Store, task: Task): Promise<void> {
  */
 export async function fetchTask(store: Store, cacheDirectory: string, checksum: string): Promise<Task> {
   const directory = (await cachedCopy(cacheDirectory, checksum)) ?? (await fetchCopy(store, cacheDirectory, checksum))
-  const loaded = await loadHarborTask(directory, { checksum })
+  const loaded = await loadTask(directory, { checksum })
   if ('task' in loaded) return loaded.task
   throw new RollcallError('task-invalid', `${checksum}: ${loaded.problems.map(describeProblem).join('; ')}`)
 }
@@ -89,17 +90,8 @@ export async function unpackTask(copy: {
   throw new RollcallError('task-invalid', `The copy ${copy.checksum} holds no task directory`)
 }
 
-function copyFolder(cacheDirectory: string, checksum: string): string {
-  return join(cacheDirectory, 'tasks', checksum)
-}
-
 async function cachedCopy(cacheDirectory: string, checksum: string): Promise<string | undefined> {
   const folder = copyFolder(cacheDirectory, checksum)
   const [name] = await readdir(folder).catch(() => [])
   return name === undefined ? undefined : join(folder, name)
-}
-
-function ignoreTaken(error: unknown): void {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error
 }

@@ -1,3 +1,5 @@
+import type { TaskJudge } from './judge.ts'
+import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import type { ImageSource, Limits, Mount, Network, Resources } from '../providers/contract/runtime.ts'
 
 /** One problem as loaded from a Harbor task directory (or another format), validated. */
@@ -10,6 +12,12 @@ export interface Task {
   readonly directory: string
   readonly instruction: string
   readonly runtime: TaskRuntime
+  /** Over `runtime`, from the task's `rollcall.yaml`; `null` clears. */
+  readonly ownRuntime?: RuntimeConfig
+  /** Grades instead of `tests/test.sh`. */
+  readonly grader?: GraderReference
+  /** Grades instead of `tests/test.sh`; of several steps, each one. */
+  readonly judge?: TaskJudge
   readonly agent: TaskAgent
   readonly verifier: TaskVerifier
   /** Its parts in order; empty for a task of one part, which is described by the task itself (see `task-parts.ts`). */
@@ -29,6 +37,16 @@ export interface Task {
   readonly keywords?: readonly string[]
   /** All files relative to `directory`, sorted. */
   readonly files: readonly string[]
+}
+
+/** A grader function: of which task of a bundled module. */
+export interface GraderReference {
+  /** Store key of the bundle. */
+  readonly bundle: string
+  /** The task's name in it. */
+  readonly task: string
+  /** The file it was bundled from, for messages. */
+  readonly source: string
 }
 
 export interface TaskAgent {

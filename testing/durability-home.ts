@@ -48,7 +48,8 @@ export async function openHome(): Promise<DurabilityHome> {
   }
   const close = async () => {
     await stopServer({ stateDirectory, onProgress: () => {} })
-    await rm(folder, { recursive: true, force: true })
+    // The server's files may still be written for a moment.
+    await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
   }
   const effectsFolder = (name: string) => makeEffectsFolder(join(folder, 'effects', name))
   return { folder, environment, effectsFolder, close }

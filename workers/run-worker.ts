@@ -3,7 +3,7 @@ import { Client } from '@temporalio/client'
 import { NativeConnection, Runtime } from '@temporalio/worker'
 import { createActivities } from '../activities/create-activities.ts'
 import type { ActivityServices } from '../activities/services.ts'
-import { loadAgent } from '../agents/load-agent.ts'
+import { loadAgent, loadJudge } from '../agents/load-agent.ts'
 import { connectEndpoint, namespaceUuid } from '../client/connect.ts'
 import { keepServerUp } from '../client/server/keep-up.ts'
 import { isStopped } from '../client/server/server.ts'
@@ -182,6 +182,7 @@ async function services(at: {
     openStore: at.options.openStore ?? openStore,
     provider: (name, options) => at.providers.provider(name, options),
     loadAgent: (spec, readBundle) => loadAgent(spec, { env, readBundle, cacheDirectory }),
+    loadJudge: (model) => loadJudge(model, { env }),
     secrets: (names) => secretsFrom(env, names),
     namespace,
     room: new Room({ limit, namespace, now: Date.now }),

@@ -36,10 +36,10 @@ export const timing = {
    * times what a busy machine needs, and far less than the limits of turns and tests.
    */
   sandboxSilenceMs: 120_000,
-  /** Preparing a step, and collecting what it left: uploads, downloads and commands of the task's author. */
-  prepareMs: 3_600_000,
   /** A file or service that is to be told a verdict is tried this long. */
   notifyMs: 3_600_000,
+  /** Preparing a step, and collecting what it left: uploads, downloads and commands of the task's author. */
+  prepareMs: 3_600_000,
   /** Fixed steps of grading around the tests: fresh directories, upload, reading the reward. */
   gradeOverheadMs: 10 * 60_000,
 } as const

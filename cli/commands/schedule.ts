@@ -1,17 +1,16 @@
 import type { Command } from 'commander'
-import type { Schedule, ScheduleOptions } from '../../client/index.ts'
+import type { RunOptions, Schedule, ScheduleOptions } from '../../client/index.ts'
 import { AgentCollector } from '../agent-options.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { badOption, parseDurationMs, parseShare } from '../parse-values.ts'
-import { parseRunOptions } from '../run-options.ts'
-import type { RawRunOptions } from '../run-options.ts'
+import type { JobFile } from '../job-file.ts'
+import { badOption, parseDurationMs, parseReward, parseShare } from '../parse-values.ts'
+import { addRunOptions, configOf, givenFlags, loadRun } from '../run-command.ts'
+import type { RunFlags } from '../run-command.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { historyTable, scheduleTable, showSchedule } from '../schedule-view.ts'
-import { addProviderOptions, repeatable } from './command-options.ts'
-import { addAgentOptions, addLimitOptions } from './run.ts'
 
-interface CreateFlags extends Omit<RawRunOptions, 'worker' | 'job'> {
+interface CreateFlags extends RunFlags {
   readonly cron: string
   readonly timeZone?: string
   readonly baseline?: string
@@ -60,7 +59,20 @@ function defineSaving(
   const command = schedule
     .command(verb)
     .argument('<name>', 'name of the schedule: letters, digits, - and _')
-    .argument('<taskset>', 'directory of tasks, as for `rollcall run`')
+    .argument('[taskset]', 'taskset, as for `rollcall run`')
+    .description(description)
+  addTimeOptions(command)
+  addRunOptions(command, agents)
+  command.action(async (name: string, taskset: string | undefined, all: CreateFlags) => {
+    const flags = givenFlags(command, all)
+    const config = await configOf({ taskset, flags, agents })
+    const times = timesOf(name, config, flags)
+    host.exitWith(await save({ verb, config, times }, host.context))
+  })
+}
+
+function addTimeOptions(command: Command): void {
+  command
     .requiredOption('--cron <expression>', 'five fields (minute hour day month weekday), @hourly, @daily or @weekly')
     .option('--time-zone <name>', 'IANA name, for instance Europe/Berlin (default UTC)')
     .option('--baseline <job>', 'last-good (the latest job that was comparable and not worse), or the id of a job')
@@ -71,54 +83,38 @@ function defineSaving(
     .option('--catch-up <time>', 'make up for a start that the server missed, within this time (default 1h)')
     .option('--jitter <time>', 'put each start off by a random time up to this')
     .option('--worker-path', 'read the taskset on the worker at each start, instead of uploading it now')
-    .option('-k, --attempts <n>', 'rollouts per task and agent', '1')
-    .option('-n, --concurrency <n>', 'rollouts at the same time', '4')
-    .addOption(repeatable('--image-map <from=to>', 'use image TO wherever a task says FROM'))
-    .description(description)
-  addProviderOptions(command)
-  addAgentOptions(command, agents)
-  addLimitOptions(command)
-  command.action(async (name: string, taskset: string, flags: CreateFlags) => {
-    const options = {
-      ...parseRunOptions({ ...flags, worker: false }, agents.options()),
-      ...timesOf(name, taskset, flags),
-    }
-    host.exitWith(await save({ verb, taskset, options }, host.context))
-  })
 }
 
-function timesOf(name: string, taskset: string, flags: CreateFlags): Pick<ScheduleOptions, 'name' | 'cron'> {
+/** Everything about a schedule that is not about its jobs. */
+type ScheduleTimes = Omit<ScheduleOptions, keyof RunOptions>
+
+function timesOf(name: string, { taskset }: JobFile, flags: CreateFlags): ScheduleTimes {
   const { cron, timeZone, baseline, failUnder, maxFailed, notifyFile, notifyUrl, catchUp, jitter, workerPath } = flags
-  const times: ScheduleOptions = {
+  return {
     name,
     cron,
     ...(timeZone === undefined ? {} : { timeZone }),
     ...(baseline === undefined ? {} : { baseline }),
-    ...(failUnder === undefined ? {} : { failUnder: parseNumber('--fail-under', failUnder) }),
+    ...(failUnder === undefined ? {} : { failUnder: parseReward('--fail-under', failUnder) }),
     ...(maxFailed === undefined ? {} : { maxFailedShare: parseShare('--max-failed', maxFailed) }),
     ...(notifyFile === undefined ? {} : { notifyFile }),
     ...(notifyUrl === undefined ? {} : { notifyUrl }),
     ...(catchUp === undefined ? {} : { catchupWindowMs: parseDurationMs('--catch-up', catchUp) }),
     ...(jitter === undefined ? {} : { jitterMs: parseDurationMs('--jitter', jitter) }),
-    ...(workerPath ? { workerPath: taskset } : {}),
+    ...(workerPath && typeof taskset === 'string' ? { workerPath: taskset } : {}),
   }
-  return times
-}
-
-function parseNumber(option: string, value: string): number {
-  const number = value.trim() === '' ? NaN : Number(value)
-  if (Number.isFinite(number)) return number
-  throw badOption(option, value, 'a number, for instance 0.9')
 }
 
 async function save(
-  { verb, taskset, options }: { verb: 'create' | 'update'; taskset: string; options: ScheduleOptions },
-  { environment, stdout, stderr }: CommandContext,
+  { verb, config, times }: { verb: 'create' | 'update'; config: JobFile; times: ScheduleTimes },
+  context: CommandContext,
 ): Promise<number> {
-  const { Taskset, Schedule: schedules } = await import('../../client/index.ts')
-  const loaded = await Taskset.load(taskset)
+  const { environment, stdout, stderr } = context
+  const { taskset, options } = await loadRun(config, context)
+  const { job: _, worker: __, ...run } = options
+  const { Schedule: schedules } = await import('../../client/index.ts')
   const onProgress = (line: string) => stderr.write(`${line}\n`)
-  const schedule = await schedules[verb](loaded, { ...options, environment, onProgress })
+  const schedule = await schedules[verb](taskset, { ...run, ...times, environment, onProgress })
   try {
     const { next, timeZone } = await schedule.state()
     const when = next[0] === undefined ? 'It never comes due.' : `Next: ${next[0]} (${timeZone}).`

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { Job } from '../../client/index.ts'
+import type { ClientEnvironment, Job } from '../../client/index.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { followJob } from '../follow-job.ts'
@@ -15,16 +15,24 @@ interface ValidateFlags extends ProviderFlags {
   readonly run?: boolean
   readonly concurrency: string
   readonly imageMap: readonly string[]
+  readonly include: readonly string[]
+  readonly exclude: readonly string[]
+  readonly allowEnv: readonly string[]
+  readonly yes?: boolean
 }
 
 export function defineValidate(program: Command, host: CommandHost): void {
   const command = program
     .command('validate')
-    .argument('<taskset>', 'directory of Harbor tasks, or one task')
+    .argument('<taskset>', 'directory of tasks, one task, or a file of tasks (.jsonl, .yaml, .toml, .ts)')
     .description('Checks tasks: all problems of all tasks at once. With --run also that they tell good from bad.')
     .option('--run', 'run them: oracle must get 1 and nop must get 0')
   addProviderOptions(command)
     .option('-n, --concurrency <n>', 'rollouts at the same time', '4')
+    .addOption(repeatable('--include <glob>', 'only tasks whose name matches'))
+    .addOption(repeatable('--exclude <glob>', 'no tasks whose name matches'))
+    .addOption(repeatable('--allow-env <name>', 'tasks may have this variable of the host where they say ${NAME}'))
+    .option('-y, --yes', 'tasks may have every variable of the host that they ask for')
     .addOption(repeatable('--image-map <from=to>', 'use image TO wherever a task says FROM'))
     .addHelpText('after', '\nExamples:\n  rollcall validate tasks\n  rollcall validate tasks --run --provider local\n')
     .action(async (taskset: string, flags: ValidateFlags) => {
@@ -33,11 +41,19 @@ export function defineValidate(program: Command, host: CommandHost): void {
     })
 }
 
-async function validate(path: string, _: ValidateFlags, { stdout }: CommandContext): Promise<number> {
-  const { loadTaskset } = await import('../../tasks/load-taskset.ts')
-  const { tasks } = await loadTaskset(path)
-  stdout.write(`${tasks.length} ${tasks.length === 1 ? 'task is' : 'tasks are'} valid. --run also runs them.\n`)
+async function validate(path: string, flags: ValidateFlags, { stdout, environment }: CommandContext): Promise<number> {
+  const { describeAsked } = await import('../../client/host-consent.ts')
+  const selected = await load(path, flags, environment)
+  const { length } = selected.tasks
+  stdout.write(`${length} ${length === 1 ? 'task is' : 'tasks are'} valid. --run also runs them.\n`)
+  const asked = selected.askedVariables()
+  if (asked.length > 0) stdout.write(`Variables of the host that they ask for:\n${describeAsked(asked).join('\n')}\n`)
   return exitCodes.ok
+}
+
+async function load(path: string, { include, exclude }: ValidateFlags, environment: ClientEnvironment) {
+  const { Taskset } = await import('../../client/index.ts')
+  return (await Taskset.load(path, { environment })).select({ include: [...include], exclude: [...exclude] })
 }
 
 async function validateByRunning(path: string, flags: ValidateFlags, context: CommandContext): Promise<number> {
@@ -46,10 +62,11 @@ async function validateByRunning(path: string, flags: ValidateFlags, context: Co
     provider: parseProvider(flags),
     concurrency: parseCount('--concurrency', flags.concurrency, { max: 10_000 }),
     imageMap: parsePairs('--image-map', flags.imageMap, 'FROM=TO, two image names'),
+    allowEnv: flags.yes ? ('all' as const) : flags.allowEnv,
     environment: context.environment,
     onProgress: (line: string) => context.stderr.write(`${line}\n`),
   }
-  const starting = async () => (await (await import('../../client/index.ts')).Taskset.load(path)).run(options)
+  const starting = async () => (await load(path, flags, context.environment)).run(options)
   const job = await leaveOnInterrupt(starting, context)
   if (job === undefined) return exitCodes.interrupted
   try {

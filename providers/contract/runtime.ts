@@ -14,6 +14,8 @@ export interface Limits {
   readonly startTimeoutMs: number
   /** For a command that names no timeout of its own. Default 10 min. */
   readonly execTimeoutMs: number
+  /** Sandbox is ended when no command has run for so long. No provider does so yet. */
+  readonly idleTimeoutMs?: number
   /** Sandbox dies by itself after this long; enforced inside or by the provider. Default 24 h. */
   readonly lifetimeMs: number
 }
@@ -58,8 +60,10 @@ export interface SandboxSpec {
   /** True when the task or the job names the network itself; Harbor’s unstated default counts as not asking. */
   readonly networkAsked: boolean
   readonly env: Readonly<Record<string, string>>
-  /** Names only; the provider's adapter gets the values from its `secrets` argument. */
+  /** Names only; the provider's adapter gets the values from its `secrets` argument. Those of `hostEnv` are among them. */
   readonly secrets: readonly string[]
+  /** Variables with values of the host, as the task writes them: `${VAR}`. */
+  readonly hostEnv?: Readonly<Record<string, string>>
   readonly mounts: readonly Mount[]
   /** User for commands; default: the image's. */
   readonly user?: string

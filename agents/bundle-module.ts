@@ -23,6 +23,19 @@ const refuseNative: Plugin = {
 const requireForCommonJs = `import { createRequire as rollcallCreateRequire } from 'node:module'
 const require = rollcallCreateRequire(import.meta.url)`
 
+/** What a file is bundled as: decides how errors are called. */
+export interface BundleKind {
+  readonly code: 'agent-invalid' | 'task-invalid'
+  /** `Agent`, `Taskset`. */
+  readonly noun: string
+  /** What the user names it with. */
+  readonly option: string
+  /** Modules that stand for others in the bundle, by their names. */
+  readonly alias?: Readonly<Record<string, string>>
+}
+
+const agentKind: BundleKind = { code: 'agent-invalid', noun: 'Agent', option: '--agent' }
+
 export interface Bundle {
   readonly bytes: Buffer
   /** sha256 of the bytes, hex. The same sources give the same bytes wherever they lie. */
@@ -34,10 +47,10 @@ export interface Bundle {
 /**
  * Bundles a TypeScript or JavaScript file with everything it imports into one ECMAScript module; node's own modules
  * stay outside, native ones are refused by name.
- * @throws RollcallError `agent-invalid` with every error in one sentence
+ * @throws RollcallError `agent-invalid` (or what `kind` says) with every error in one sentence
  */
-export async function bundleAgent(path: string): Promise<Bundle> {
-  await assertFile(path)
+export async function bundleModule(path: string, kind: BundleKind = agentKind): Promise<Bundle> {
+  await assertFile(path, kind)
   const result = await build({
     entryPoints: [path],
     absWorkingDir: dirname(path),
@@ -49,33 +62,31 @@ export async function bundleAgent(path: string): Promise<Bundle> {
     target: 'node22',
     banner: { js: requireForCommonJs },
     plugins: [refuseNative],
+    ...(kind.alias === undefined ? {} : { alias: { ...kind.alias } }),
     logLevel: 'silent',
   }).catch((error: unknown) => {
-    throw bundleError(path, error)
+    throw bundleError(path, kind, error)
   })
   const bytes = Buffer.from(result.outputFiles[0]?.contents ?? [])
   const hash = createHash('sha256').update(bytes).digest('hex')
   return { bytes, hash, exports: exportsOf(result.metafile) }
 }
 
-async function assertFile(path: string): Promise<void> {
+async function assertFile(path: string, { code, option }: BundleKind): Promise<void> {
   if ((await stat(path).catch(() => undefined))?.isFile()) return
-  throw new RollcallError(
-    'agent-invalid',
-    `--agent is ${path}, which is no file: expected a TypeScript or JavaScript file`,
-  )
+  throw new RollcallError(code, `${option} is ${path}, which is no file: expected a TypeScript or JavaScript file`)
 }
 
 function exportsOf(metafile: Metafile): string[] {
   return Object.values(metafile.outputs).flatMap((output) => output.exports)
 }
 
-function bundleError(path: string, error: unknown): unknown {
+function bundleError(path: string, { code, noun }: BundleKind, error: unknown): unknown {
   if (!isBuildFailure(error)) return error
   const reasons = error.errors.map(({ text, location }) => {
     return location ? `${location.file}:${location.line}: ${text}` : text
   })
-  return new RollcallError('agent-invalid', `Agent ${path} cannot be bundled: ${reasons.join('; ')}`)
+  return new RollcallError(code, `${noun} ${path} cannot be bundled: ${reasons.join('; ')}`)
 }
 
 function isBuildFailure(error: unknown): error is BuildFailure {

@@ -1,0 +1,56 @@
+import { buffer } from 'node:stream/consumers'
+import { Readable } from 'node:stream'
+import { describe, expect, test } from 'vitest'
+import { RollcallError } from '../protocol/failure.ts'
+import { Mask } from './mask.ts'
+
+const mask = new Mask(['s3cr3t-value', 'pässwörd!', 'short', 'sesame-open'])
+
+async function streamed(text: string, chunkBytes: number): Promise<string> {
+  const bytes = Buffer.from(text)
+  const chunks = Array.from({ length: Math.ceil(bytes.length / chunkBytes) }, (_, index) =>
+    bytes.subarray(index * chunkBytes, (index + 1) * chunkBytes),
+  )
+  return (await buffer(Readable.from(chunks).pipe(mask.stream()))).toString()
+}
+
+describe('masking', () => {
+  test('values are replaced wherever they stand, those of fewer than 6 characters are not', () => {
+    expect(mask.text('a s3cr3t-value, pässwörd! and short')).toBe('a ***, *** and short')
+    expect(new Mask([]).isIdle).toBe(true)
+    expect(new Mask(['12345']).isIdle).toBe(true)
+  })
+
+  test('a value with a line end, as files have it, is found without it, too', () => {
+    expect(new Mask(['from-a-file\n']).text('(from-a-file)')).toBe('(***)')
+  })
+
+  test('however a stream is cut into chunks, nothing of a value gets through', async () => {
+    const text = 'x s3cr3t-values3cr3t-value pässwörd! s3cr3t-valu sesame-opesesame-open s3'
+    for (let bytes = 1; bytes <= 20; bytes += 1) {
+      expect(await streamed(text, bytes), `${bytes} bytes`).toBe('x ****** *** s3cr3t-valu sesame-ope*** s3')
+    }
+  })
+
+  test('a value that was cut where output was left out is not told in two halves', () => {
+    const { head, tail } = mask.cut({ head: Buffer.from('head s3cr3t-'), tail: Buffer.from('t-value tail') })
+    expect(head.toString()).toBe('head ***')
+    expect(tail.toString()).toBe('*** tail')
+    expect(mask.cut({ head: Buffer.from('less'), tail: Buffer.from('late') })).toEqual({
+      head: Buffer.from('less'),
+      tail: Buffer.from('late'),
+    })
+  })
+
+  test('JSON keeps its shape', () => {
+    expect(mask.json({ 's3cr3t-value': [1, null, { a: 'pässwörd!' }] })).toEqual({ '***': [1, null, { a: '***' }] })
+  })
+
+  test('an error keeps its code and loses what would tell', () => {
+    const told = mask.error(new RollcallError('model-unavailable', 'key s3cr3t-value', { retryAfterMs: 5 }))
+    expect(told).toMatchObject({ code: 'model-unavailable', message: 'key ***', retryAfterMs: 5 })
+    expect((told as Error).stack).not.toContain('s3cr3t')
+    const other = new Error('fine')
+    expect(mask.error(other)).toBe(other)
+  })
+})

@@ -1,0 +1,115 @@
+import { Transform } from 'node:stream'
+import { RollcallError } from '../protocol/failure.ts'
+
+const stars = '***'
+
+/** Shorter values would be found in text that has nothing to do with them. In characters. */
+const shortestMasked = 6
+
+/** So much of a value at a cut gives it away. In bytes. */
+const tellingPart = 4
+
+/**
+ * Replaces the values of secrets by `***` in what is stored. Bytes are searched, not words: a value is found in any
+ * text, also split across chunks, but not where a command has transformed it (encoded, reversed, cut), nor when it has
+ * fewer than 6 characters.
+ */
+export class Mask {
+  readonly #values: readonly string[]
+  readonly #pattern: RegExp | undefined
+
+  constructor(values: Iterable<string>) {
+    const trimmed = [...values].flatMap((value) => [value, value.trim()])
+    const long = [...new Set(trimmed)].filter((value) => value.length >= shortestMasked)
+    // Latin-1 stands for bytes one to one, so that text in any encoding can be searched.
+    this.#values = long.map((value) => Buffer.from(value).toString('latin1')).toSorted((a, b) => b.length - a.length)
+    if (this.#values.length > 0) this.#pattern = new RegExp(this.#values.map(escaped).join('|'), 'g')
+  }
+
+  /** There is nothing to be masked. */
+  get isIdle(): boolean {
+    return this.#pattern === undefined
+  }
+
+  text(text: string): string {
+    return this.#pattern === undefined ? text : this.bytes(Buffer.from(text)).toString()
+  }
+
+  bytes(bytes: Buffer): Buffer {
+    if (this.#pattern === undefined) return bytes
+    return Buffer.from(bytes.toString('latin1').replaceAll(this.#pattern, stars), 'latin1')
+  }
+
+  /** Every text in a value of JSON, keys too. */
+  json<Value>(value: Value): Value {
+    return this.#pattern === undefined ? value : (this.#masked(value) as Value)
+  }
+
+  #masked(value: unknown): unknown {
+    if (typeof value === 'string') return this.text(value)
+    if (Array.isArray(value)) return value.map((item) => this.#masked(item))
+    if (typeof value !== 'object' || value === null) return value
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [this.text(key), this.#masked(item)]))
+  }
+
+  /** The error as it may be told. */
+  error(error: unknown): unknown {
+    if (this.isIdle || !(error instanceof Error)) return error
+    const message = this.text(error.message)
+    if (message === error.message) return error
+    // Its cause and its stack would tell the message all the same.
+    if (!(error instanceof RollcallError)) return new Error(message)
+    const { code, retryAfterMs } = error
+    return new RollcallError(code, message, retryAfterMs === undefined ? {} : { retryAfterMs })
+  }
+
+  /** Masks what flows through it, holding back only as much as could be the beginning of a value. */
+  stream(): Transform {
+    let held = ''
+    return new Transform({
+      transform: (chunk: Buffer, _encoding, done) => {
+        const { masked, rest } = this.#maskStream(held + chunk.toString('latin1'))
+        held = rest
+        done(null, Buffer.from(masked, 'latin1'))
+      },
+      flush: (done) => done(null, this.bytes(Buffer.from(held, 'latin1'))),
+    })
+  }
+
+  /** What can be let go of a stream's text, and what has to wait: a value may begin in it. */
+  #maskStream(text: string): { masked: string; rest: string } {
+    const longest = this.#values[0]?.length ?? 1
+    let safe = Math.max(0, text.length - longest + 1)
+    // A value that begins before `safe` is whole; one that crosses it goes out with what lies before it.
+    for (const { index, 0: value } of text.matchAll(this.#pattern ?? /(?!)/g)) {
+      if (index < safe) safe = Math.max(safe, index + value.length)
+    }
+    const masked = text.slice(0, safe).replaceAll(this.#pattern ?? /(?!)/g, stars)
+    return { masked, rest: text.slice(safe) }
+  }
+
+  /** Head and tail of an output whose middle was left out: a value that was cut there is masked, too. */
+  cut(parts: { head: Buffer; tail: Buffer }): { head: Buffer; tail: Buffer } {
+    const head = this.bytes(parts.head).toString('latin1')
+    const tail = this.bytes(parts.tail).toString('latin1')
+    const atEnd = this.#longest((value, length) => head.endsWith(value.slice(0, length)))
+    const atStart = this.#longest((value, length) => tail.startsWith(value.slice(value.length - length)))
+    return {
+      head: Buffer.from(atEnd === 0 ? head : head.slice(0, head.length - atEnd) + stars, 'latin1'),
+      tail: Buffer.from(atStart === 0 ? tail : stars + tail.slice(atStart), 'latin1'),
+    }
+  }
+
+  /** The longest telling part of any value that is there. */
+  #longest(isThere: (value: string, length: number) => boolean): number {
+    const found = this.#values.map((value) => {
+      for (let length = value.length - 1; length >= tellingPart; length -= 1) if (isThere(value, length)) return length
+      return 0
+    })
+    return Math.max(0, ...found)
+  }
+}
+
+function escaped(value: string): string {
+  return value.replaceAll(/[.*+?^${}()|[\]\\/-]/g, '\\$&')
+}

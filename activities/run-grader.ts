@@ -1,0 +1,181 @@
+import type { GraderExecOptions, GraderExecResult, GraderInput } from '../tasks/define-task.ts'
+import type { Turn } from '../agents/agent.ts'
+import type { ExecId, ExecResult } from '../protocol/exec.ts'
+import { RollcallError } from '../protocol/failure.ts'
+import type { Rewards } from '../protocol/grade.ts'
+import { readFile } from '../runner/files.ts'
+import type { ExecRequest, Runner } from '../runner/runner.ts'
+import type { ExecLog } from './exec-log.ts'
+import { loadGrader } from '../tasks/task-module.ts'
+import type { GraderReference } from '../tasks/task.ts'
+
+const readFileBytes = 1024 ** 2
+
+export interface GraderRun {
+  readonly grader: GraderReference
+  readonly readBundle: (key: string) => Promise<Buffer | undefined>
+  readonly cacheDirectory: string
+  readonly runner: Runner
+  /** The id of the n-th thing that the grader asks for, from 0: the same in every attempt of this activity. */
+  readonly idOf: (asked: number) => ExecId
+  readonly workdir: string
+  readonly transcript: readonly Turn[]
+  readonly env: Readonly<Record<string, string>>
+  /** Of the whole function, by this worker's clock. */
+  readonly timeoutMs: number
+  /** Aborts when this worker has to let go. */
+  readonly signal: AbortSignal
+  /** Keeps its commands with their output: what a grader looked at is evidence. */
+  readonly log: Pick<ExecLog, 'report' | 'spool'>
+}
+
+/**
+ * Grades with a function out of a bundle. Safe to run twice: what it asks of the sandbox is known by the order in which
+ * it asks, so a second run attaches to what the first has started.
+ * @throws RollcallError `grader-timeout`, `grader-failed` (the function threw, or cannot be had), `reward-invalid`
+ */
+export async function runGrader(run: GraderRun): Promise<Rewards> {
+  const grade = await loadGrader(run.grader, run)
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(timedOut(run)), run.timeoutMs)
+  const signal = AbortSignal.any([run.signal, late.signal])
+  try {
+    const rewards = await Promise.race([
+      askGrader(async () => grade(new Asking(run, signal).input()), run),
+      aborted(signal),
+    ])
+    return checkedRewards(rewards, run)
+  } catch (error) {
+    // What it was doing when its time was over is of no account.
+    throw late.signal.aborted && !run.signal.aborted ? late.signal.reason : error
+  } finally {
+    clearTimeout(timer)
+    late.abort()
+  }
+}
+
+async function askGrader(ask: () => Promise<unknown>, { grader, signal }: GraderRun): Promise<unknown> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (error instanceof RollcallError || signal.aborted) throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new RollcallError('grader-failed', `The grader of task ${grader.task} threw: ${reason}`, { cause: error })
+  }
+}
+
+/** What one call of a grader has asked for so far. */
+class Asking {
+  readonly #run: GraderRun
+  readonly #signal: AbortSignal
+  readonly #startedAt = Date.now()
+  #asked = 0
+
+  constructor(run: GraderRun, signal: AbortSignal) {
+    this.#run = run
+    this.#signal = signal
+  }
+
+  input(): GraderInput {
+    const { transcript, env } = this.#run
+    return {
+      exec: (command, options = {}) => this.#exec(command, options),
+      readFile: (path) => this.#readFile(path),
+      transcript,
+      env,
+      signal: this.#signal,
+    }
+  }
+
+  async #exec(command: string, options: GraderExecOptions): Promise<GraderExecResult> {
+    const { workdir } = this.#run
+    const id = this.#nextId()
+    const request: ExecRequest = {
+      id,
+      script: command,
+      cwd: options.cwd ?? workdir,
+      user: options.user ?? 'root',
+      timeoutMs: options.timeoutMs ?? this.#leftMs(),
+      ...(options.env === undefined ? {} : { env: options.env }),
+    }
+    return shown(await this.#recorded(request, command))
+  }
+
+  async #readFile(path: string): Promise<string | undefined> {
+    const { runner, workdir } = this.#run
+    const id = this.#nextId()
+    const file = { id, path, maxBytes: readFileBytes, cwd: workdir, user: 'root' }
+    const read = await readFile(runner, file, { signal: this.#signal })
+    if (read.type === 'read') return read.content.toString()
+    if (read.type === 'failed') throw lost(read.result)
+    return undefined
+  }
+
+  async #recorded(request: ExecRequest, command: string): Promise<ExecResult> {
+    const { runner, log } = this.#run
+    const { id } = request
+    const startedAt = new Date().toISOString()
+    const sinks = { stdoutSink: log.spool(id, 'stdout'), stderrSink: log.spool(id, 'stderr') }
+    const result = await runner.exec({ ...request, ...sinks }, { signal: this.#signal })
+    const { outcome, durationMs, stdout, stderr } = result
+    const bytes = { stdoutBytes: stdout.bytes, stderrBytes: stderr.bytes }
+    log.report({
+      id,
+      command,
+      outcome,
+      startedAt,
+      durationMs,
+      ...bytes,
+      truncated: stdout.truncated || stderr.truncated,
+    })
+    return result
+  }
+
+  #nextId(): ExecId {
+    this.#asked += 1
+    return this.#run.idOf(this.#asked - 1)
+  }
+
+  #leftMs(): number {
+    return Math.max(1_000, this.#run.timeoutMs - (Date.now() - this.#startedAt))
+  }
+}
+
+function shown(result: ExecResult): GraderExecResult {
+  const { outcome } = result
+  if (outcome.type === 'lost') throw lost(result)
+  const text = { stdout: textOf(result.stdout), stderr: textOf(result.stderr) }
+  return outcome.type === 'exited' ? { exitCode: outcome.code, ...text } : text
+}
+
+function textOf({ head, tail, truncated }: ExecResult['stdout']): string {
+  return truncated ? `${head.toString()}\n…\n${tail.toString()}` : head.toString()
+}
+
+function lost({ outcome }: ExecResult): RollcallError {
+  const reason = outcome.type === 'lost' ? outcome.reason : outcome.type
+  return new RollcallError('grader-failed', `What became of a command of the grader is unknown (${reason})`)
+}
+
+function checkedRewards(rewards: unknown, { grader }: GraderRun): Rewards {
+  const table = typeof rewards === 'number' ? { reward: rewards } : rewards
+  const entries = typeof table === 'object' && table !== null ? Object.entries(table) : []
+  const isSound = entries.length > 0 && entries.every(([, value]) => Number.isFinite(value))
+  if (isSound) return Object.fromEntries(entries)
+  const found = JSON.stringify(rewards, (_, value: unknown) => (typeof value === 'number' ? String(value) : value))
+  throw new RollcallError(
+    'reward-invalid',
+    `The grader of task ${grader.task} returned ${found ?? 'nothing'}: expected a finite number, or a table of them`,
+  )
+}
+
+function timedOut({ grader, timeoutMs }: GraderRun): RollcallError {
+  return new RollcallError('grader-timeout', `The grader of task ${grader.task} did not end within ${timeoutMs} ms`)
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}
