@@ -3,14 +3,12 @@ import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { buffer } from 'node:stream/consumers'
 import { pack } from 'tar-stream'
 import { expect, onTestFinished, test } from 'vitest'
 import { createFileStore } from '../store/file-store.ts'
 import * as keys from '../store/keys.ts'
-import { unpackArtifacts } from './export-artifacts.ts'
 import { exportJob } from './export-job.ts'
 import { rolloutResult } from './fixtures/rollout-result.ts'
 import { harborId } from './harbor-result.ts'
@@ -358,20 +356,6 @@ async function withArtifacts(store: Store, tar: Buffer): Promise<RolloutResult> 
   await put(store, key, tar)
   return { ...graded, artifacts: [{ source: '/out', destination: 'out', type: 'directory', status: 'ok', key }] }
 }
-
-test('of artifacts with more names than a disk has room for, the first are unpacked', async () => {
-  const { jobsDir } = await newPlace()
-  const tar = pack()
-  for (let file = 0; file < 4; file += 1) tar.entry({ name: `${file}/${'d/'.repeat(98)}f` }, '')
-  tar.entry({ name: 'last' }, 'x')
-  tar.finalize()
-  const bytes = await buffer(tar)
-  const artifact = { source: '/out', destination: 'out', type: 'directory' as const, status: 'ok' as const, key: 'k' }
-  const open = async () => Readable.from([bytes])
-  await unpackArtifacts([artifact], { open, folder: join(jobsDir, 'artifacts'), most: 250 })
-  expect(await readdir(join(jobsDir, 'artifacts/out'))).toEqual(['0', '1'])
-  expect(await readdir(jobsDir)).toEqual(['artifacts'])
-})
 
 async function artifactsTar(): Promise<Buffer> {
   const tar = pack()
