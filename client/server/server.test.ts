@@ -1,11 +1,12 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { access, chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { freePort } from './ports.ts'
-import { ensureServer, serverStatus, stopServer } from './server.ts'
+import { reviveServer } from './keep-up.ts'
+import { ensureServer, isStopped, serverStatus, stopServer } from './server.ts'
 
 let root: string
 
@@ -47,6 +48,16 @@ test('the server gets nothing of the environment of whoever starts it', async ()
   const error = await ensureServer({ ...options, env }).catch((thrown: unknown) => thrown)
   expect(String(error)).toMatch(/HOME=/)
   expect(String(error)).not.toMatch(/sk-secret/)
+})
+
+test('where somebody has removed the state directory no server comes back by itself', async () => {
+  const options = await withProgram('exit 1')
+  await mkdir(join(options.stateDirectory, 'server'), { recursive: true })
+  expect(await isStopped(options.stateDirectory)).toBe(false)
+  await rm(options.stateDirectory, { recursive: true })
+  expect(await isStopped(options.stateDirectory)).toBe(true)
+  await reviveServer(options)
+  await expect(access(options.stateDirectory)).rejects.toMatchObject({ code: 'ENOENT' })
 })
 
 /** Something else listens on the port that is kept for the server. */

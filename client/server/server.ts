@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RollcallError } from '../../protocol/failure.ts'
 import { findTemporal, inspectBinary } from './binary.ts'
@@ -137,8 +139,12 @@ export async function stopServer(options: Pick<ServerOptions, 'stateDirectory' |
   })
 }
 
-/** Whether the server is down because somebody stopped it: then nobody but a user may start it again. */
+/**
+ * Whether the server is down because somebody stopped it, or removed all that it had: then nobody but a user may start it
+ * again.
+ */
 export async function isStopped(stateDirectory: string): Promise<boolean> {
+  if (!existsSync(dirname(serverPaths.record(stateDirectory)))) return true
   const record = await readServerRecord(stateDirectory)
   return record?.stoppedAt !== undefined && (await healthyServer(stateDirectory)) === undefined
 }
