@@ -1,4 +1,6 @@
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import { scheduleNamePattern } from '../../protocol/schedule.ts'
 import type { RunOptions, Schedule, ScheduleOptions } from '../../client/index.ts'
 import { AgentCollector } from '../agent-options.ts'
 import type { CommandContext } from '../context.ts'
@@ -187,18 +189,34 @@ export function defineHistory(program: Command, host: CommandHost): void {
     .command('history')
     .argument('<name>', 'name of a schedule')
     .option('--json', 'one JSON object per line, the earliest job first')
+    .option('-o, --output <file>', 'also as one HTML file with the trend as a plot')
     .description('Shows what the jobs of a schedule came to, one after another.')
-    .addHelpText('after', '\nExample:\n  rollcall history nightly\n')
-    .action(async (name: string, { json = false }: { json?: boolean }) => {
-      const { environment, stdout, stderr } = host.context
-      const [{ openStore }, { readVerdicts }] = await Promise.all([
-        import('../../store/open-store.ts'),
-        import('../../results/schedule-history.ts'),
-      ])
-      const verdicts = await readVerdicts(openStore(environment.storeUrl), name)
-      if (verdicts.length === 0) stderr.write(`No job of a schedule named ${JSON.stringify(name)} has ended yet.\n`)
-      stdout.write(json ? verdicts.map((one) => `${JSON.stringify(one)}\n`).join('') : historyTable(verdicts))
-    })
+    .addHelpText('after', '\nExamples:\n  rollcall history nightly\n  rollcall history nightly -o nightly.html\n')
+    .action(async (name: string, flags: HistoryFlags) => await history(name, flags, host.context))
+}
+
+interface HistoryFlags {
+  readonly json?: boolean
+  readonly output?: string
+}
+
+async function history(name: string, { json = false, output }: HistoryFlags, context: CommandContext): Promise<void> {
+  if (!scheduleNamePattern.test(name)) throw badOption('Schedule', name, 'letters, digits, - and _, at most 60')
+  const { environment, stdout, stderr } = context
+  const [{ openStore }, { readVerdicts }] = await Promise.all([
+    import('../../store/open-store.ts'),
+    import('../../results/schedule-history.ts'),
+  ])
+  const verdicts = await readVerdicts(openStore(environment.storeUrl), name)
+  if (verdicts.length === 0) stderr.write(`No job of a schedule named ${JSON.stringify(name)} has ended yet.\n`)
+  stdout.write(json ? verdicts.map((one) => `${JSON.stringify(one)}\n`).join('') : historyTable(verdicts))
+  if (output === undefined) return
+  const [{ scheduleReport }, { replaceFile }] = await Promise.all([
+    import('../../results/report/schedule-report.ts'),
+    import('../../results/export-files.ts'),
+  ])
+  await replaceFile(resolve(output), scheduleReport(name, verdicts))
+  stderr.write(`${resolve(output)}\n`)
 }
 
 function parseTime(option: string, value: string): Date {
