@@ -45,7 +45,7 @@ const lookAtServerEveryMs = 2_000
  * How long an attachment to a sandbox is kept when nothing uses it: where a job has one worker, until the next step;
  * where any of several may take that, as long as it takes to come to this one.
  */
-const attachmentIdleMs = { own: 60_000, shared: 100 }
+const attachmentIdleMs = { own: 60_000, shared: 300 }
 /** More would be replayed from history when they wake; each costs about half a megabyte. */
 const maxCachedWorkflows = 1_000
 
