@@ -51,26 +51,14 @@ async function runCollectCommands(input: PartInput, at: CollectDependencies): Pr
   const scope = phaseScope(input)
   for (const [call, { command, timeoutMs, user = 'root' }] of partOf(task, input.step).verifier.collect.entries()) {
     const id = { scope, phase: input.phase, batch: 0, call, part: 0 }
-    const startedAt = new Date().toISOString()
-    const sinks = { stdoutSink: log.spool(id, 'stdout'), stderrSink: log.spool(id, 'stderr') }
-    const request = { id, script: command, shell: 'bash' as const, cwd: opening.workdir, user, timeoutMs, ...sinks }
-    const { outcome, durationMs, stdout, stderr } = await at.runner.exec(request, { signal: at.signal })
+    const request = { id, script: command, shell: 'bash' as const, cwd: opening.workdir, user, timeoutMs }
+    const { outcome } = await log.exec(at.runner, request, at.signal)
     if (outcome.type === 'lost') {
       throw new RollcallError(
         'grader-failed',
         `What became of verifier.collect[${call}] is unknown (${outcome.reason})`,
       )
     }
-    const bytes = { stdoutBytes: stdout.bytes, stderrBytes: stderr.bytes }
-    log.report({
-      id,
-      command,
-      outcome,
-      startedAt,
-      durationMs,
-      ...bytes,
-      truncated: stdout.truncated || stderr.truncated,
-    })
   }
   await log.flush()
   return log.records

@@ -1,6 +1,7 @@
 import { PassThrough, Writable } from 'node:stream'
-import type { ExecId } from '../protocol/exec.ts'
+import type { ExecId, ExecResult } from '../protocol/exec.ts'
 import { execName } from '../protocol/exec.ts'
+import type { ExecRequest, Runner } from '../runner/runner.ts'
 import { outputKey } from '../store/keys.ts'
 import type { RolloutPlace } from '../store/keys.ts'
 import type { ExecRecord } from '../store/records.ts'
@@ -52,6 +53,19 @@ export class ExecLog {
       stdout: stream('stdout', exec.stdoutBytes),
       stderr: stream('stderr', exec.stderrBytes),
     })
+  }
+
+  /** Runs a command of the activity's own, and keeps its record and its output. */
+  async exec(runner: Runner, request: ExecRequest, signal: AbortSignal): Promise<ExecResult> {
+    const { id, script: command } = request
+    const startedAt = new Date().toISOString()
+    const sinks = { stdoutSink: this.spool(id, 'stdout'), stderrSink: this.spool(id, 'stderr') }
+    const result = await runner.exec({ ...request, ...sinks }, { signal })
+    const { outcome, durationMs, stdout, stderr } = result
+    const truncated = stdout.truncated || stderr.truncated
+    const bytes = { stdoutBytes: stdout.bytes, stderrBytes: stderr.bytes }
+    this.report({ id, command, outcome, startedAt, durationMs, ...bytes, truncated })
+    return result
   }
 
   /** A sink for one stream of an exec: stores all of it up to the limit, and nothing at all of an empty one. */

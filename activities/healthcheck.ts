@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { RollcallError } from '../protocol/failure.ts'
+import { longestTimerMs } from '../protocol/longest-timer.ts'
 import type { ExecId, ExecResult } from '../protocol/exec.ts'
 import type { Runner } from '../runner/runner.ts'
 import { healthKey } from '../store/keys.ts'
@@ -45,7 +46,7 @@ export async function awaitHealthy(check: Healthcheck, at: HealthcheckAt): Promi
     const pauseMs = Math.max(shortestPauseMs, isStillStarting ? check.startIntervalMs : check.intervalMs)
     beginsMs = found.endedMs + pauseMs
     const isNextKnown = (await getJson(at.store, healthKey({ ...at.place, round: round + 1 }))) !== undefined
-    if (!isNextKnown) await delay(pauseMs, undefined, { signal: at.signal })
+    if (!isNextKnown) await delay(Math.min(longestTimerMs, pauseMs), undefined, { signal: at.signal })
   }
 }
 

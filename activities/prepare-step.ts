@@ -152,13 +152,6 @@ chmod 777 ${logs}`
   async #exec(batch: number, request: Omit<ExecRequest, 'id'>) {
     const { runner, signal } = this.#at
     const id = { scope: phaseScope(this.#input), phase: this.#input.phase, batch, call: 0, part: 0 }
-    const startedAt = new Date().toISOString()
-    const sinks = { stdoutSink: this.#log.spool(id, 'stdout'), stderrSink: this.#log.spool(id, 'stderr') }
-    const result = await runner.exec({ ...request, id, ...sinks }, { signal })
-    const { outcome, durationMs, stdout, stderr } = result
-    const bytes = { stdoutBytes: stdout.bytes, stderrBytes: stderr.bytes }
-    const truncated = stdout.truncated || stderr.truncated
-    this.#log.report({ id, command: request.script, outcome, startedAt, durationMs, ...bytes, truncated })
-    return result
+    return await this.#log.exec(runner, { ...request, id }, signal)
   }
 }

@@ -2,6 +2,7 @@ import type { GraderExecOptions, GraderExecResult, GraderInput } from '../tasks/
 import type { Turn } from '../agents/agent.ts'
 import type { ExecId, ExecResult } from '../protocol/exec.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import { longestTimerMs } from '../protocol/longest-timer.ts'
 import type { Rewards } from '../protocol/grade.ts'
 import { readFile } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
@@ -26,7 +27,7 @@ export interface GraderRun {
   /** Aborts when this worker has to let go. */
   readonly signal: AbortSignal
   /** Keeps its commands with their output: what a grader looked at is evidence. */
-  readonly log: Pick<ExecLog, 'report' | 'spool'>
+  readonly log: Pick<ExecLog, 'exec'>
 }
 
 /**
@@ -37,7 +38,7 @@ export interface GraderRun {
 export async function runGrader(run: GraderRun): Promise<Rewards> {
   const grade = await loadGrader(run.grader, run)
   const late = new AbortController()
-  const timer = setTimeout(() => late.abort(timedOut(run)), run.timeoutMs)
+  const timer = setTimeout(() => late.abort(timedOut(run)), Math.min(run.timeoutMs, longestTimerMs))
   const signal = AbortSignal.any([run.signal, late.signal])
   try {
     const rewards = await Promise.race([
@@ -98,7 +99,8 @@ class Asking {
       timeoutMs: options.timeoutMs ?? this.#leftMs(),
       ...(options.env === undefined ? {} : { env: options.env }),
     }
-    return shown(await this.#recorded(request, command))
+    const { runner, log } = this.#run
+    return shown(await log.exec(runner, request, this.#signal))
   }
 
   async #readFile(path: string): Promise<string | undefined> {
@@ -109,26 +111,6 @@ class Asking {
     if (read.type === 'read') return read.content.toString()
     if (read.type === 'failed') throw lost(read.result)
     return undefined
-  }
-
-  async #recorded(request: ExecRequest, command: string): Promise<ExecResult> {
-    const { runner, log } = this.#run
-    const { id } = request
-    const startedAt = new Date().toISOString()
-    const sinks = { stdoutSink: log.spool(id, 'stdout'), stderrSink: log.spool(id, 'stderr') }
-    const result = await runner.exec({ ...request, ...sinks }, { signal: this.#signal })
-    const { outcome, durationMs, stdout, stderr } = result
-    const bytes = { stdoutBytes: stdout.bytes, stderrBytes: stderr.bytes }
-    log.report({
-      id,
-      command,
-      outcome,
-      startedAt,
-      durationMs,
-      ...bytes,
-      truncated: stdout.truncated || stderr.truncated,
-    })
-    return result
   }
 
   #nextId(): ExecId {

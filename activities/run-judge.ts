@@ -8,6 +8,7 @@ import type { CriterionVerdict } from '../grading/judge-verdict.ts'
 import type { ModelWait } from '../protocol/activity-note.ts'
 import type { ExecId } from '../protocol/exec.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import { longestTimerMs } from '../protocol/longest-timer.ts'
 import type { Rewards } from '../protocol/grade.ts'
 import { readFile } from '../runner/files.ts'
 import type { Runner } from '../runner/runner.ts'
@@ -151,7 +152,7 @@ class Asking {
     this.#mayHaveAsked = false
     const { model, signal, onWait = () => {}, firstWaitMs: first = firstWaitMs } = this.#run
     for (let waits = 0; ; waits += 1) {
-      const late = AbortSignal.timeout(Math.max(0, this.#deadline - Date.now()))
+      const late = AbortSignal.timeout(Math.min(longestTimerMs, Math.max(0, this.#deadline - Date.now())))
       const either = AbortSignal.any([signal, late])
       try {
         const answer = await model.ask(this.#question, either)
@@ -165,7 +166,7 @@ class Asking {
         if (Date.now() + waitMs >= this.#deadline) throw asApplicationFailure(error, 1, 1)
         const { code, message } = error
         onWait({ attempt: waits + 2, failure: { code, message }, atMs: Date.now() + waitMs })
-        await delay(waitMs, undefined, { signal })
+        await delay(Math.min(longestTimerMs, waitMs), undefined, { signal })
       }
     }
   }

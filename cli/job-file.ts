@@ -3,7 +3,7 @@ import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { RollcallError } from '../protocol/failure.ts'
 import { integrityClasses } from '../protocol/grade.ts'
-import { agentSpecSchema, jobOptionsSchema } from '../protocol/job.ts'
+import { agentSpecSchema, jobOptionsSchema, timeoutMultipliersSchema } from '../protocol/job.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { jobIdPattern } from '../protocol/names.ts'
 import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
@@ -16,7 +16,6 @@ const texts = z.array(text, 'a list of texts')
 const flag = z.boolean('true or false')
 const pairs = z.record(z.string(), z.string('text'), 'a table of texts')
 const count = z.int('a whole number above 0').positive('a whole number above 0')
-const multiplier = z.number('a number above 0').positive('a number above 0').max(1000, 'at most 1000')
 
 /** Zod says "absent" by undefined; whoever takes the options must not find the key. */
 const agent = z.union(
@@ -57,15 +56,7 @@ export const jobFileSchema = z
       maxTurns: count,
       maxTokens: count,
       agentTimeoutMs: count,
-      timeoutMultipliers: z
-        .strictObject({
-          all: multiplier,
-          agent: multiplier,
-          verifier: multiplier,
-          agentSetup: multiplier,
-          environmentBuild: multiplier,
-        })
-        .partial(),
+      timeoutMultipliers: timeoutMultipliersSchema,
       ignoreDockerImage: flag,
       sandboxLoss: z
         .strictObject({

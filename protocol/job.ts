@@ -31,6 +31,17 @@ export const selectionSchema = z
 
 const multiplier = z.number('a number above 0').positive('a number above 0').max(1_000, 'at most 1000')
 
+/** Of time limits, by phase; a phase without one of its own takes `all`. */
+export const timeoutMultipliersSchema = z
+  .strictObject({
+    all: multiplier,
+    agent: multiplier,
+    verifier: multiplier,
+    agentSetup: multiplier,
+    environmentBuild: multiplier,
+  })
+  .partial()
+
 /** Everything that defines a job; `jobs/<job>/job.json`. The same id with other options is a conflict. */
 export const jobOptionsSchema = z.object({
   version: z.literal(1),
@@ -67,17 +78,7 @@ export const jobOptionsSchema = z.object({
   /** A grade of a weaker class is a failure. Absent: every class is accepted. */
   requireIntegrity: z.enum(integrityClasses).optional(),
   gradingAttempts: z.number().int().min(1).max(3),
-  /** Of time limits, by phase; a phase without one of its own takes `all`. */
-  timeoutMultipliers: z
-    .strictObject({
-      all: multiplier,
-      agent: multiplier,
-      verifier: multiplier,
-      agentSetup: multiplier,
-      environmentBuild: multiplier,
-    })
-    .partial()
-    .default({}),
+  timeoutMultipliers: timeoutMultipliersSchema.default({}),
   /** Builds a task's Dockerfile also where the task names an image. */
   ignoreDockerImage: z.boolean().default(false),
   keep: z.enum(['never', 'on-failure', 'always']),

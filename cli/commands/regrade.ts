@@ -1,15 +1,10 @@
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { integrityClasses } from '../../protocol/grade.ts'
-import { proveWritableFolder } from '../../store/writable-folder.ts'
 import type { CommandContext } from '../context.ts'
-import { exitCodes } from '../exit-codes.ts'
-import { followJob } from '../follow-job.ts'
-import { leaveOnInterrupt } from '../leave-on-interrupt.ts'
+import { launchAndFollow } from '../launch-and-follow.ts'
 import { parseChoice, parseCount, parseReward } from '../parse-values.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { parseJobId } from '../run-options.ts'
-import { announce, detach } from './run.ts'
 
 interface RegradeFlags {
   readonly tests?: string
@@ -49,18 +44,9 @@ async function regrade(id: string, flags: RegradeFlags, context: CommandContext)
   const parent = parseJobId(id)
   const failUnder = flags.failUnder === undefined ? undefined : parseReward('--fail-under', flags.failUnder)
   const options = parseOptions(flags, context)
-  await proveWritableFolder('--jobs-dir', resolve(flags.jobsDir))
-  const starting = async () => (await import('../../client/index.ts')).regradeJob(parent, options)
-  const job = await leaveOnInterrupt(starting, context)
-  if (job === undefined) return exitCodes.interrupted
-  try {
-    announce(job, context)
-    const json = flags.json === true
-    if (flags.detach) return detach(job, { json }, context)
-    return await followJob({ job, json, jobsDir: flags.jobsDir, onInterrupt: 'cancel', failUnder }, context)
-  } finally {
-    await job.close()
-  }
+  const following = { jobsDir: flags.jobsDir, json: flags.json === true, detach: flags.detach === true, failUnder }
+  const launch = async () => (await import('../../client/index.ts')).regradeJob(parent, options)
+  return await launchAndFollow(launch, following, context)
 }
 
 function parseOptions(flags: RegradeFlags, { environment, stderr }: CommandContext) {

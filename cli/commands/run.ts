@@ -1,18 +1,15 @@
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { AgentCollector } from '../agent-options.ts'
 import type { Job } from '../../client/index.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { comeBack, followJob } from '../follow-job.ts'
-import { leaveOnInterrupt } from '../leave-on-interrupt.ts'
+import { launchAndFollow } from '../launch-and-follow.ts'
 import type { JobFile } from '../job-file.ts'
 import { parseReward } from '../parse-values.ts'
 import { addRunOptions, configOf, givenFlags, loadRun } from '../run-command.ts'
 import type { RunFlags } from '../run-command.ts'
 import { defaultJobsDir, printedConfig } from '../run-config.ts'
 import type { CommandHost } from '../run-cli.ts'
-import { proveWritableFolder } from '../../store/writable-folder.ts'
 
 interface RunCommandFlags extends RunFlags {
   readonly printConfig?: boolean
@@ -71,33 +68,12 @@ async function run(
     return exitCodes.ok
   }
   const { jobsDir = defaultJobsDir, detach: isDetached = false, json = false } = config
-  await proveWritableFolder('--jobs-dir', resolve(jobsDir))
-  const job = await leaveOnInterrupt(() => startRun(config, context), context)
-  if (job === undefined) return exitCodes.interrupted
-  try {
-    announce(job, context)
-    if (isDetached) return detach(job, { json }, context)
-    return await followJob({ job, json, jobsDir, onInterrupt: 'cancel', failUnder }, context)
-  } finally {
-    await job.close()
-  }
+  const following = { jobsDir, json, detach: isDetached, failUnder }
+  return await launchAndFollow(() => startRun(config, context), following, context)
 }
 
 async function startRun(config: JobFile, context: CommandContext): Promise<Job> {
   const { environment, stderr } = context
   const { taskset, options } = await loadRun(config, context)
   return await taskset.run({ ...options, environment, onProgress: (line) => stderr.write(`${line}\n`) })
-}
-
-export function announce(job: Job, { stderr }: CommandContext): void {
-  // Whether it can start, planning will tell: the display says so.
-  const what = job.attached ? 'was started before, coming back to it' : 'is being planned'
-  stderr.write(`Job ${job.id} ${what}${job.uiUrl === undefined ? '' : `: ${job.uiUrl}`}\n`)
-}
-
-export function detach(job: Job, { json }: { json: boolean }, { stdout, stderr }: CommandContext): number {
-  stderr.write(`${comeBack(job.id)}\n`)
-  const detached = { type: 'detached', job: job.id, ...(job.uiUrl === undefined ? {} : { ui: job.uiUrl }) }
-  stdout.write(json ? `${JSON.stringify(detached)}\n` : `${job.id}\n`)
-  return exitCodes.ok
 }
