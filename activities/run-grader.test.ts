@@ -63,8 +63,8 @@ test.each([
   [`() => { throw new Error('no idea') }`, 'grader-failed', 'The grader of task t threw: no idea'],
   [`() => Number.NaN`, 'reward-invalid', 'returned "NaN": expected a finite number'],
   [`() => ({})`, 'reward-invalid', 'returned {}'],
-  [`() => 'yes' as unknown as number`, 'reward-invalid', 'returned "yes"'],
-  [`() => undefined as unknown as number`, 'reward-invalid', 'returned nothing'],
+  [`() => 'yes'`, 'reward-invalid', 'returned "yes"'],
+  [`() => undefined`, 'reward-invalid', 'returned nothing'],
 ])('%s is no grade', async (source, code, message) => {
   await expect((await graderOf(source)).run()).rejects.toMatchObject({
     code,
@@ -79,4 +79,11 @@ test('a grader that does not end is stopped at its time, and one whose worker le
   const running = run()
   stopped.abort(new Error('handed over'))
   await expect(running).rejects.toThrow('handed over')
+})
+
+test('a limit beyond what a timer can wait for does not come at once', async () => {
+  const { run } = await graderOf(`async ({ exec }) => (await exec('sleep 0.1')).exitCode`, {
+    timeoutMs: 30 * 86_400_000,
+  })
+  expect(await run()).toEqual({ reward: 0 })
 })

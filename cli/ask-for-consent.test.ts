@@ -2,17 +2,16 @@ import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
 import { askForConsent } from './ask-for-consent.ts'
-import type { CommandContext } from './context.ts'
 
 const asked = ['HOME', 'TOKEN'].map((name) => ({ name, by: ['a-task'], hasFallback: false }))
 
 /** Asks somebody who answers with a line; returns what is allowed then, and what was shown. */
 async function ask(answer: string, { isTTY = true, allowed = [] as readonly string[] } = {}) {
-  const stdin = Object.assign(new PassThrough(), { isTTY }) as unknown as CommandContext['stdin']
+  const stdin = Object.assign(new PassThrough(), { isTTY })
   const stream = new PassThrough()
   const shown = text(stream)
-  const stderr = { stream, isTTY, write: (line: string) => stream.write(line) } as unknown as CommandContext['stderr']
-  ;(stdin as unknown as PassThrough).end(`${answer}\n`)
+  const stderr = { stream, isTTY, write: (line: string) => void stream.write(line) }
+  stdin.end(`${answer}\n`)
   const allowEnv = await askForConsent(asked, allowed, { stdin, stderr })
   stream.end()
   return { allowEnv, shown: await shown }

@@ -1,7 +1,13 @@
 import { createInterface } from 'node:readline/promises'
+import type { Readable, Writable } from 'node:stream'
 import { describeAsked } from '../client/host-consent.ts'
 import type { AskedVariable, RunOptions } from '../client/index.ts'
-import type { CommandContext } from './context.ts'
+
+/** Where somebody is asked, and told why; what a command has of its process is one. */
+export interface Asker {
+  readonly stdin: Readable & { readonly isTTY?: boolean }
+  readonly stderr: { readonly isTTY: boolean; readonly stream: Writable; write(text: string): void }
+}
 
 /**
  * Lists the variables of the host that nobody has allowed yet, and asks whoever sits at a terminal. Elsewhere nobody is
@@ -11,7 +17,7 @@ import type { CommandContext } from './context.ts'
 export async function askForConsent(
   asked: readonly AskedVariable[],
   allowed: RunOptions['allowEnv'],
-  { stdin, stderr }: Pick<CommandContext, 'stdin' | 'stderr'>,
+  { stdin, stderr }: Asker,
 ): Promise<RunOptions['allowEnv']> {
   const open = allowed === 'all' ? [] : asked.filter(({ name }) => !allowed?.includes(name))
   if (open.length === 0 || !stderr.isTTY || !stdin.isTTY) return allowed

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest'
-import type { Task } from '../tasks/task.ts'
 import { askedVariables, assertTemplates, consentedNames, describeAsked } from './host-consent.ts'
 
 type Tables = {
@@ -15,7 +14,7 @@ function task(name: string, { environment = {}, verifier = {}, solution = {} }: 
     verifier: { env: verifier },
     solution: { env: solution },
     steps: [],
-  } as unknown as Task
+  }
 }
 
 const tasks = [

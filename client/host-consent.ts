@@ -14,7 +14,14 @@ export interface AskedVariable {
 }
 
 type Env = Readonly<Record<string, string | null>>
-type EnvSource = Pick<Task, 'name' | 'runtime' | 'ownRuntime' | 'verifier' | 'steps' | 'solution'>
+type VerifierEnv = Pick<Task['verifier'], 'env'> & { readonly runtime?: { readonly env: Env } }
+
+/** What a task says of variables. */
+interface EnvSource extends Pick<Task, 'name' | 'ownRuntime' | 'solution'> {
+  readonly runtime: { readonly env: Env }
+  readonly verifier: VerifierEnv
+  readonly steps: readonly { readonly verifier: VerifierEnv }[]
+}
 
 /** Everything that is asked for by `${VAR}`, sorted by name. */
 export function askedVariables(
