@@ -71,12 +71,13 @@ export class Job {
     const job = liveJob({ id, store, temporal, worker, environment, onProgress, attached: true })
     try {
       const { status, taskQueue } = await temporal.client.workflow.getHandle(id).describe()
-      // A terminated job may have left sandboxes and rollouts that nobody tears down: its own worker does, and ends.
-      const isServed = status.name === 'RUNNING' || status.name === 'TERMINATED'
-      if (isServed && taskQueue.endsWith(id)) {
-        await worker?.ensure(temporal)
-        void worker?.keepServed(temporal)
-      }
+      if (!taskQueue.endsWith(id)) return job
+      // It may have left sandboxes and rollouts that nobody tears down: a worker of its own does, and ends. One that
+      // seems to poll may just have died, and of a job that is over nobody would notice later.
+      if (status.name === 'TERMINATED') await worker?.start()
+      if (status.name !== 'RUNNING') return job
+      await worker?.ensure(temporal)
+      void worker?.keepServed(temporal)
       return job
     } catch (error) {
       await job.close()
