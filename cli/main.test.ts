@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -9,7 +9,7 @@ import { rolloutResult } from '../results/fixtures/rollout-result.ts'
 import { summarizeResults } from '../results/summary.ts'
 import { createFileStore } from '../store/file-store.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
-import { jobKey, summaryKey } from '../store/keys.ts'
+import { jobKey, planKey, summaryKey } from '../store/keys.ts'
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 
@@ -177,6 +177,43 @@ describe('doctor', () => {
     expect(doctor.code).toBe(1)
     expect(findingsOf(doctor)).toContainEqual(expect.objectContaining({ name, state: 'missing' }))
   })
+})
+
+/** An empty job that has ended. */
+async function endedJob(job: string): Promise<void> {
+  const store = createFileStore(join(home, 'state/store'))
+  await store.putOnce(jobKey(job), Buffer.from(JSON.stringify(jobOptions())))
+  await store.putOnce(planKey(job), Buffer.from(JSON.stringify({ rollouts: [] })))
+  await store.putOnce(summaryKey(job), Buffer.from(JSON.stringify(summarizeResults({ job, results: [] }))))
+}
+
+test.each(['--help', 'doctor', 'status', 'results full', 'report full -o -'])(
+  'a full disk is told: %s',
+  async (args) => {
+    await endedJob('full')
+    const full = await open('/dev/full', 'w')
+    const env = { PATH: process.env['PATH'], ROLLCALL_STATE_DIR: join(home, 'state') }
+    const child = spawn(process.execPath, [main, ...args.split(' ')], { env, stdio: ['ignore', full.fd, 'pipe'] })
+    const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
+    const [stderr, code] = await Promise.all([child.stderr === null ? '' : text(child.stderr), exited])
+    await full.close()
+    expect(stderr).toContain('no space left on device')
+    expect(stderr).not.toMatch(/\n\s+at /)
+    expect([1, 2]).toContain(code)
+  },
+)
+
+test('what is no plain file is written into, and never replaced', async () => {
+  await endedJob('written')
+  const target = join(home, 'target.html')
+  const [link, full] = [join(home, 'link.html'), join(home, 'full.html')]
+  await Promise.all([symlink(target, link), symlink('/dev/full', full)])
+  expect(await rollcall(['report', 'written', '-o', link])).toEqual({ code: 0, stdout: `${link}\n`, stderr: '' })
+  expect(await readFile(target, 'utf8')).toContain('<!doctype html>')
+  const refused = await rollcall(['report', 'written', '-o', full])
+  expect(refused).toMatchObject({ code: 2, stdout: '' })
+  expect(refused.stderr).toContain('expected a file that can be written: ENOSPC')
+  expect(await readlink(full)).toBe('/dev/full')
 })
 
 test('a reader that goes away is no crash', async () => {

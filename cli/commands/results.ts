@@ -84,13 +84,13 @@ async function writeJunit(
   summary: JobSummary,
   { to, passReward, context }: { to: string; passReward: number | undefined; context: CommandContext },
 ): Promise<void> {
-  const [{ formatJunit }, { replaceFile }] = await Promise.all([
+  const [{ formatJunit }, { writeOutput }] = await Promise.all([
     import('../../results/junit.ts'),
-    import('../../results/export-files.ts'),
+    import('../write-output.ts'),
   ])
   const xml = formatJunit(summary, passReward)
   if (to === '-') context.stdout.write(xml)
-  else await replaceFile(to, xml)
+  else await writeOutput('--junit', to, xml)
 }
 
 async function exported(target: ExportOptions): Promise<string> {

@@ -211,11 +211,11 @@ async function history(name: string, { json = false, output }: HistoryFlags, con
   if (verdicts.length === 0) stderr.write(`No job of a schedule named ${JSON.stringify(name)} has ended yet.\n`)
   stdout.write(json ? verdicts.map((one) => `${JSON.stringify(one)}\n`).join('') : historyTable(verdicts))
   if (output === undefined) return
-  const [{ scheduleReport }, { replaceFile }] = await Promise.all([
+  const [{ scheduleReport }, { writeOutput }] = await Promise.all([
     import('../../results/report/schedule-report.ts'),
-    import('../../results/export-files.ts'),
+    import('../write-output.ts'),
   ])
-  await replaceFile(resolve(output), scheduleReport(name, verdicts))
+  await writeOutput('-o', resolve(output), scheduleReport(name, verdicts))
   stderr.write(`${resolve(output)}\n`)
 }
 
