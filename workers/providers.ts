@@ -9,7 +9,7 @@ type Factory = (options: Options, config: Config) => Promise<Provider>
 /** Every provider by name, with the settings it takes. An adapter is loaded only when it is used. */
 const providers: Readonly<Record<string, { settings: readonly string[]; create: Factory }>> = {
   local: { settings: ['network', 'unsafe', 'limits'], create: createLocal },
-  docker: { settings: ['socket'], create: createDocker },
+  docker: { settings: ['socket', 'limits'], create: createDocker },
   fake: { settings: ['faults', 'limits'], create: createFake },
 }
 
@@ -61,14 +61,18 @@ async function createLocal(options: Options, { stateDirectory }: Config): Promis
     stateDirectory,
     allowNetwork: flag(options, 'network'),
     unsafe: flag(options, 'unsafe'),
-    ignoreLimits: choice(options, 'limits', ['enforce', 'ignore']) === 'ignore',
+    ignoreLimits: ignoresLimits(options),
   })
 }
 
 async function createDocker(options: Options, { stateDirectory, env }: Config): Promise<Provider> {
   const { createDockerProvider } = await import('../providers/docker/docker-provider.ts')
   const { dockerConnection } = await import('../providers/docker/docker-connection.ts')
-  return createDockerProvider({ connection: dockerConnection(options['socket'] ?? env['DOCKER_HOST']), stateDirectory })
+  return createDockerProvider({
+    connection: dockerConnection(options['socket'] ?? env['DOCKER_HOST']),
+    stateDirectory,
+    ignoreLimits: ignoresLimits(options),
+  })
 }
 
 async function createFake(options: Options, { stateDirectory }: Config): Promise<Provider> {
@@ -77,9 +81,13 @@ async function createFake(options: Options, { stateDirectory }: Config): Promise
   const faults = options['faults']
   return createFakeProvider({
     stateDirectory,
-    ignoreLimits: choice(options, 'limits', ['enforce', 'ignore']) === 'ignore',
+    ignoreLimits: ignoresLimits(options),
     ...(faults === undefined ? {} : { script: faultScriptFile(faults) }),
   })
+}
+
+function ignoresLimits(options: Options): boolean {
+  return choice(options, 'limits', ['enforce', 'ignore']) === 'ignore'
 }
 
 function flag(options: Options, name: string): boolean {
