@@ -65,6 +65,10 @@ describe('bad input is one sentence on stderr, exit code 2 and nothing on stdout
     [['report', 'nope'], 'Job "nope" is not in the store'],
     [['report', 'a b'], 'Job id is "a b"'],
     [['report', 'nope', '-o', '/'], '-o is "/": expected a file such as /nope.html'],
+    [
+      ['schedule', 'create', 'x', tasks, '--cron', '@daily', '--baseline', 'nope'],
+      'baseline is "nope", a job that is not',
+    ],
     [['status', 'nope'], 'nope'],
     [['cancel', 'nope'], 'nope'],
     [['why', 'nope'], 'Rollout is "nope", which the store'],
