@@ -113,8 +113,8 @@ function wherePaths(where: NonNullable<JobFile['where']>): Record<string, string
 
 /** What `Taskset.run` takes. */
 export function runOptionsOf(config: JobFile): RunOptions {
-  const { taskset: _1, jobsDir: _2, detach: _3, json: _4, agents, ...rest } = config
-  const { include: _5, exclude: _6, where: _7, shuffle: _8, seed: _9, limit: _10, ...options } = rest
+  const { taskset: _1, jobsDir: _2, detach: _3, json: _4, failUnder: _5, agents, ...rest } = config
+  const { include: _6, exclude: _7, where: _8, shuffle: _9, seed: _10, limit: _11, ...options } = rest
   return defined({ ...options, agent: agents })
 }
 

@@ -45,6 +45,7 @@ export interface RawRunOptions {
   readonly seed?: string
   readonly detach?: boolean
   readonly json?: boolean
+  readonly failUnder?: string
   /** Commander's form of `--no-worker`. */
   readonly worker?: boolean
 }
@@ -79,6 +80,7 @@ export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile 
     ...given('allowEnv', raw.yes === true ? ('all' as const) : raw.allowEnv, (value) => parseAllowed(value)),
     ...given('detach', raw.detach, (value) => value),
     ...given('json', raw.json, (value) => value),
+    ...given('failUnder', raw.failUnder, (value) => parse.parseReward('--fail-under', value)),
   }
 }
 
