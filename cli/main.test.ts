@@ -9,7 +9,7 @@ import { rolloutResult } from '../results/fixtures/rollout-result.ts'
 import { summarizeResults } from '../results/summary.ts'
 import { createFileStore } from '../store/file-store.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
-import { jobKey, planKey, summaryKey } from '../store/keys.ts'
+import { jobKey, planKey, resultKey, summaryKey } from '../store/keys.ts'
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 
@@ -183,13 +183,20 @@ describe('doctor', () => {
   })
 })
 
-/** An empty job that has ended. */
-async function endedJob(job: string): Promise<void> {
+/** A job that has ended, with these results. */
+async function endedJob(job: string, results = [rolloutResult({ task: 'a', rewards: { reward: 1 } })]): Promise<void> {
   const store = createFileStore(join(home, 'state/store'))
   await store.putOnce(jobKey(job), Buffer.from(JSON.stringify(jobOptions())))
-  await store.putOnce(planKey(job), Buffer.from(JSON.stringify({ rollouts: [] })))
-  await store.putOnce(summaryKey(job), Buffer.from(JSON.stringify(summarizeResults({ job, results: [] }))))
+  await store.putOnce(planKey(job), Buffer.from(JSON.stringify({ rollouts: results })))
+  for (const result of results) await store.putOnce(resultKey(job, result.name), Buffer.from(JSON.stringify(result)))
+  await store.putOnce(summaryKey(job), Buffer.from(JSON.stringify(summarizeResults({ job, results }))))
 }
+
+test('a job that was cancelled before it was planned is no success', async () => {
+  await endedJob('unplanned', [])
+  expect((await rollcall(['results', 'unplanned'])).code).toBe(130)
+  expect((await rollcall(['status'])).stdout).toContain('unplanned  cancelled before it was planned')
+})
 
 test.each(['--help', 'doctor', 'status', 'results full', 'report full -o -'])(
   'a full disk is told: %s',
