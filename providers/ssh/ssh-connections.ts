@@ -11,7 +11,7 @@ const sessionsPerConnection = 6
 /** sshd drops connections at random when more than 10 are beginning (MaxStartups). */
 const connectsAtOnce = 4
 const connectAttempts = 6
-const idleMs = 5 * 60_000
+const idleAfterMs = 5 * 60_000
 
 interface Pooled {
   readonly connection: Promise<SshConnection>
@@ -29,10 +29,13 @@ export class SshConnections {
   readonly #target: SshTarget
   readonly #pooled = new Set<Pooled>()
   readonly #limit = pLimit(connectsAtOnce)
+  readonly #idleMs: number
   #isClosed = false
 
-  constructor(target: SshTarget) {
+  /** @param idleMs how long a connection that nobody uses is kept */
+  constructor(target: SshTarget, idleMs: number = idleAfterMs) {
     this.#target = target
+    this.#idleMs = idleMs
   }
 
   /**
@@ -94,7 +97,7 @@ export class SshConnections {
       this.#pooled.delete(pooled)
       connection?.end()
     }
-    pooled.idle = setTimeout(() => void end(), idleMs).unref()
+    pooled.idle = setTimeout(() => void end(), this.#idleMs).unref()
   }
 
   /** Again, after a while that is different for everybody, where the server dropped the connection before it spoke. */

@@ -29,14 +29,19 @@ export function isStartLimit(error: unknown): boolean {
 
 function codeOf(error: unknown): FailureCode {
   const level = property(error, 'level')
-  if (level === 'client-authentication') return 'provider-auth'
+  if (level === 'client-authentication' || level === 'agent') return 'provider-auth'
   // ssh2 could not read the key, before anything was sent.
   if (error instanceof Error && error.message.startsWith('Cannot parse privateKey')) return 'provider-auth'
   return 'provider-unavailable'
 }
 
 function adviceFor(error: unknown): string {
-  if (property(error, 'level') === 'client-authentication') return '. Check user and key, password or agent.'
+  switch (property(error, 'level')) {
+    case 'client-authentication':
+      return '. Check user and key, password or agent.'
+    case 'agent':
+      return '. Check SSH_AUTH_SOCK, or name a key.'
+  }
   switch (property(error, 'code')) {
     case 'ENOTFOUND':
       return '. Check the host name.'

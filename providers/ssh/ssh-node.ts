@@ -16,6 +16,8 @@ import { targetName } from './ssh-target.ts'
 import type { SshTarget } from './ssh-target.ts'
 
 const answerTimeoutMs = 60_000
+/** Exit code where node.sh is not on the node. */
+const programsMissing = 99
 /** Of an answer of node.sh, so much is kept: thousands of sandboxes, a line each. */
 const answerLimitBytes = 64 * 1024 * 1024
 
@@ -66,7 +68,7 @@ export class SshNode {
     const command = await this.#commandLine(call)
     const answer = await this.#run(await this.#connections.exec(command), call)
     // Somebody has emptied the workspace under us: the programs are put there again.
-    if (answer.code === 127) this.#probe = undefined
+    if (answer.code === programsMissing) this.#probe = undefined
     return answer
   }
 
@@ -81,7 +83,8 @@ export class SshNode {
 
   async #commandLine({ verb, name = '' }: NodeCall): Promise<string> {
     const { home } = await this.probe()
-    return `exec /bin/sh ${home}/${programsDirectory}/node.sh ${verb} ${home} ${name}`
+    const program = `${home}/${programsDirectory}/node.sh`
+    return `test -e ${program} && exec /bin/sh ${program} ${verb} ${home} ${name}; exit ${programsMissing}`
   }
 
   async #ask(): Promise<NodeProbe> {

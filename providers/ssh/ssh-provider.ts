@@ -79,6 +79,7 @@ async function check(node: SshNode, options: SshProviderOptions, spec: SandboxSp
   const consent = {
     provider: 'ssh',
     allowNetwork: options.allowNetwork ?? false,
+    networkConsent: '--provider-arg network=true',
     ignoreLimits: options.ignoreLimits ?? false,
   }
   const incomplete: Problem[] = missing.map((what) => ({
