@@ -1,7 +1,7 @@
 import { RollcallError } from '../protocol/failure.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import type { WorkerConfig } from './config.ts'
-import { sshPlace, sshSettings } from './ssh-settings.ts'
+import { sshPlace, sshSettings } from '../providers/ssh/ssh-settings.ts'
 
 type Options = Readonly<Record<string, string>>
 type Config = Pick<WorkerConfig, 'env' | 'stateDirectory'>

@@ -1,10 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join, resolve } from 'node:path'
-import { RollcallError } from '../protocol/failure.ts'
-import type { SshProviderOptions } from '../providers/ssh/ssh-provider.ts'
-import type { SshCredential, SshTarget } from '../providers/ssh/ssh-target.ts'
-import type { WorkerConfig } from './config.ts'
+import { RollcallError } from '../../protocol/failure.ts'
+import type { SshProviderOptions } from './ssh-provider.ts'
+import type { SshCredential, SshTarget } from './ssh-target.ts'
 
 export const sshSettings = [
   'host',
@@ -20,7 +19,12 @@ export const sshSettings = [
 ]
 
 type Options = Readonly<Record<string, string>>
-type Config = Pick<WorkerConfig, 'env' | 'stateDirectory'>
+
+export interface SshEnvironment {
+  /** Where credentials are looked up. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly stateDirectory: string
+}
 
 /**
  * The host that `--provider-arg` names, with the credential that this worker has for it: a key file, or else
@@ -29,7 +33,7 @@ type Config = Pick<WorkerConfig, 'env' | 'stateDirectory'>
  */
 export async function sshPlace(
   options: Options,
-  config: Config,
+  config: SshEnvironment,
 ): Promise<Pick<SshProviderOptions, 'target' | 'workspace'>> {
   const { env } = config
   const target = {
@@ -49,7 +53,7 @@ export async function sshPlace(
   return { target, workspace }
 }
 
-function hostKey(options: Options, { env, stateDirectory }: Config): SshTarget['hostKey'] {
+function hostKey(options: Options, { env, stateDirectory }: SshEnvironment): SshTarget['hostKey'] {
   if (options['fingerprint'] !== undefined) {
     const expected = 'SHA256: and 43 characters, as ssh-keygen -l prints it'
     const fingerprint = matching(options, 'fingerprint', { pattern: /^SHA256:[A-Za-z0-9+/]{43}$/, expected })
@@ -61,7 +65,7 @@ function hostKey(options: Options, { env, stateDirectory }: Config): SshTarget['
   return { type: 'known-hosts', files, acceptNew: isTrue(options, 'accept-new') }
 }
 
-async function credential(options: Options, env: Config['env']): Promise<SshCredential> {
+async function credential(options: Options, env: SshEnvironment['env']): Promise<SshCredential> {
   const passphrase = env['ROLLCALL_SSH_PASSPHRASE']
   const withKey = (privateKey: string): SshCredential => ({
     type: 'key',
