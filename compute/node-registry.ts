@@ -48,9 +48,7 @@ export class NodeRegistry {
 
   /** @throws RollcallError `configuration-invalid` for a name that is none, or that another node has */
   async add(node: ComputeNode): Promise<void> {
-    if (!namePattern.test(node.name)) {
-      throw invalid(`Node name is ${JSON.stringify(node.name)}: expected 1 to 63 of a-z, 0-9 and -, no - at the start`)
-    }
+    assertNodeName(node.name)
     await this.#change((registered) => {
       if (registered.nodes.some(({ name }) => name === node.name)) {
         throw invalid(`Node ${node.name} is there already: expected a new name, or remove that one first`)
@@ -116,6 +114,12 @@ export class NodeRegistry {
       await release()
     }
   }
+}
+
+/** @throws RollcallError `configuration-invalid` */
+export function assertNodeName(name: string): void {
+  if (namePattern.test(name)) return
+  throw invalid(`Node name is ${JSON.stringify(name)}: expected 1 to 63 of a-z, 0-9 and -, no - at the start`)
 }
 
 function found(nodes: readonly ComputeNode[], name: string): ComputeNode {

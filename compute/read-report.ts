@@ -5,7 +5,7 @@ import type { NodeReport } from './node.ts'
 export function readReport(text: string): NodeReport {
   const facts = text.split('\n').map((line) => line.split('\t'))
   const all = (name: string): string[][] => facts.filter(([word]) => word === name).map(([, ...words]) => words)
-  const one = (name: string): string | 'unknown' => all(name)[0]?.[0] ?? 'unknown'
+  const one = (name: string): string => all(name)[0]?.[0] ?? 'unknown'
   const count = (name: string): number | 'unknown' => numberOf(one(name))
   return {
     ...nothingKnown,
