@@ -46,6 +46,7 @@ export const jobFileSchema = z
       /** A path, or the tasks of an earlier job, which are in the store. */
       taskset: z.union([text, keptTasks], 'the path of a taskset'),
       agents: z.array(agent, 'a list of agents').min(1, 'at least one agent'),
+      node: text,
       provider,
       attempts: count,
       concurrency: count,

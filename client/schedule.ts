@@ -18,6 +18,7 @@ import type { ClientEnvironment } from './environment.ts'
 import { grpcCodeOf, grpcCodes } from './grpc-codes.ts'
 import { isPolled } from './job-worker.ts'
 import { prepareJobOptions } from './job-options.ts'
+import { atNode } from './node-choice.ts'
 import type { JobTaskset } from './job-options.ts'
 import { scheduleConfig, storedConfig } from './schedule-options.ts'
 import type { ScheduleOptions } from './schedule-options.ts'
@@ -204,7 +205,8 @@ async function prepared(
   save: (prepared: Prepared, store: Store) => Promise<Schedule>,
 ): Promise<Schedule> {
   const { environment = environmentOfProcess(), onProgress = () => {} } = options
-  const { options: job, bundles } = await prepareJobOptions(taskset, options, environment.workingDirectory)
+  const run = await atNode(options, environment)
+  const { options: job, bundles } = await prepareJobOptions(taskset, run, environment.workingDirectory)
   const config = scheduleConfig(options, job)
   await proveUsable(environment)
   const store = openStore(environment.storeUrl)

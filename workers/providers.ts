@@ -1,19 +1,31 @@
 import { RollcallError } from '../protocol/failure.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import type { WorkerConfig } from './config.ts'
+import { sshPlace, sshSettings } from '../providers/ssh/ssh-settings.ts'
 
 type Options = Readonly<Record<string, string>>
 type Config = Pick<WorkerConfig, 'env' | 'stateDirectory'>
 type Factory = (options: Options, config: Config) => Promise<Provider>
 
+interface Entry {
+  readonly settings: readonly string[]
+  /** It is nowhere until its settings say where. */
+  readonly needsSettings?: boolean
+  readonly create: Factory
+}
+
 /** Every provider by name, with the settings it takes. An adapter is loaded only when it is used. */
-const providers: Readonly<Record<string, { settings: readonly string[]; create: Factory }>> = {
+const providers: Readonly<Record<string, Entry>> = {
   local: { settings: ['network', 'unsafe', 'limits'], create: createLocal },
   docker: { settings: ['socket', 'limits'], create: createDocker },
+  ssh: { settings: sshSettings, needsSettings: true, create: createSsh },
   fake: { settings: ['faults', 'limits'], create: createFake },
 }
 
 export const providerNames = Object.keys(providers)
+
+/** Those that are somewhere without being told: what a worker serves and sweeps by itself. */
+export const providersHere = providerNames.filter((name) => providers[name]?.needsSettings !== true)
 
 /** One provider per name and settings, however many ask. */
 export interface Providers {
@@ -71,6 +83,15 @@ async function createDocker(options: Options, { stateDirectory, env }: Config): 
   return createDockerProvider({
     connection: dockerConnection(options['socket'] ?? env['DOCKER_HOST']),
     stateDirectory,
+    ignoreLimits: ignoresLimits(options),
+  })
+}
+
+async function createSsh(options: Options, { stateDirectory, env }: Config): Promise<Provider> {
+  const { createSshProvider } = await import('../providers/ssh/ssh-provider.ts')
+  return createSshProvider({
+    ...(await sshPlace(options, { stateDirectory, env })),
+    allowNetwork: flag(options, 'network'),
     ignoreLimits: ignoresLimits(options),
   })
 }
