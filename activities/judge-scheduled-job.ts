@@ -1,7 +1,8 @@
 import type { JudgeInput, JudgeResult } from '../protocol/activities.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
-import { readJobResults } from '../results/read-job.ts'
-import { describeVerdict, judge } from '../results/verdict.ts'
+import { storedJob } from '../results/compared-job.ts'
+import { findJobOptions, readPlan } from '../results/read-job.ts'
+import { describeVerdict, giveVerdict } from '../results/verdict.ts'
 import type { JudgedJob } from '../results/verdict.ts'
 import { readVerdicts } from '../results/schedule-history.ts'
 import { verdictKey } from '../store/keys.ts'
@@ -21,13 +22,13 @@ async function judgeNow(input: JudgeInput, store: Store): Promise<ScheduleVerdic
   const { schedule, scheduledAt, job, failure } = input
   const config = await readScheduleConfig(store, input.config)
   const baseline = await findBaseline({ config, scheduledAt, store })
-  const now: JudgedJob = { job, results: await readJobResults(store, job) }
+  const now = await judgedJob(store, job)
   return {
     version: 1,
     schedule,
     scheduledAt,
     judgedAt: new Date().toISOString(),
-    ...judge({ config, now, ...(failure === undefined ? {} : { failure }), ...(baseline && { baseline }) }),
+    ...giveVerdict({ config, now, ...(failure === undefined ? {} : { failure }), ...(baseline && { baseline }) }),
   }
 }
 
@@ -39,7 +40,15 @@ async function findBaseline(at: {
 }): Promise<JudgedJob | undefined> {
   const { config, scheduledAt, store } = at
   const job = config.baseline === 'last-good' ? await lastGood(at.config.schedule, scheduledAt, store) : config.baseline
-  return job === undefined ? undefined : { job, results: await readJobResults(store, job) }
+  return job === undefined ? undefined : await judgedJob(store, job)
+}
+
+/** One that was never planned has no rollouts. */
+async function judgedJob(store: Store, job: string): Promise<JudgedJob> {
+  const [options, plan] = await Promise.all([findJobOptions(store, job), readPlan(store, job)])
+  const unplanned = { name: job, format: 'rollcall', finished: false, rollouts: [] } as const
+  const compared = plan === undefined ? unplanned : await storedJob(store, job)
+  return { ...compared, agentKinds: options?.agents.map(({ kind }) => kind) ?? [] }
 }
 
 /** The latest job before that time that was graded and is not worse than its own baseline. */

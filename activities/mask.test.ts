@@ -47,10 +47,20 @@ describe('masking', () => {
   })
 
   test('an error keeps its code and loses what would tell', () => {
-    const told = mask.error(new RollcallError('model-unavailable', 'key s3cr3t-value', { retryAfterMs: 5 }))
-    expect(told).toMatchObject({ code: 'model-unavailable', message: 'key ***', retryAfterMs: 5 })
+    const told = mask.error(new RollcallError('model-unavailable', 'key s3cr3t-value', { retryAfterMs: 5, isFinal: true }))
+    expect(told).toMatchObject({ code: 'model-unavailable', message: 'key ***', retryAfterMs: 5, isFinal: true })
     expect((told as Error).stack).not.toContain('s3cr3t')
     const other = new Error('fine')
     expect(mask.error(other)).toBe(other)
+  })
+
+  test('an error whose cause would tell goes on without it', () => {
+    const unreachable = new Error('getaddrinfo ENOTFOUND s3cr3t-value.example.com')
+    const thrown = new TypeError('fetch failed', { cause: unreachable })
+    const told = mask.error(new RollcallError('grader-failed', 'The grader threw: fetch failed', { cause: thrown }))
+    expect(told).toMatchObject({ code: 'grader-failed', message: 'The grader threw: fetch failed' })
+    expect((told as Error).cause).toBeUndefined()
+    const harmless = new RollcallError('grader-failed', 'It threw', { cause: new Error('fine') })
+    expect(mask.error(harmless)).toBe(harmless)
   })
 })

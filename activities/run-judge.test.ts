@@ -150,13 +150,13 @@ test.each([
 test('a service that stays away until the grading’s time is over is a failure of the model that is not tried again', async () => {
   const away = answerWith({ error: { message: 'oops' } }, 503, { 'retry-after-ms': '300' })
   const { grade, context, input } = await rolloutToJudge([away], { toml: '[verifier]\ntimeout_sec = 1\n' })
-  await expect(grade()).rejects.toMatchObject({ type: 'model-unavailable', nonRetryable: true })
+  await expect(grade()).rejects.toMatchObject({ code: 'model-unavailable', isFinal: true })
   expect(await context.store.get(gradeKey(input))).toBeUndefined()
 })
 
 test('a service that never answers does not hold the grading beyond its time', async () => {
   const { grade } = await rolloutToJudge([() => {}], { toml: '[verifier]\ntimeout_sec = 1\n' })
-  await expect(grade()).rejects.toMatchObject({ type: 'model-unavailable', nonRetryable: true })
+  await expect(grade()).rejects.toMatchObject({ code: 'model-unavailable', isFinal: true })
 })
 
 test('a refused key is no grade either', async () => {

@@ -248,8 +248,10 @@ class Rollout {
         return await timed(this.#progress, 'grade', gradeOnce)
       } catch (error) {
         const { code } = failureOf(error)
-        if (plan.separate && this.#mayReplaceVerifier(code, (lostVerifiers += 1))) attempt -= 1
-        else if (!isGradingFailure(code) || attempt >= this.#input.policy.gradingAttempts) throw error
+        if (plan.separate && this.#mayReplaceVerifier(code, lostVerifiers)) {
+          lostVerifiers += 1
+          attempt -= 1
+        } else if (!isGradingFailure(code) || attempt >= this.#input.policy.gradingAttempts) throw error
       }
     }
   }
@@ -331,9 +333,9 @@ class Rollout {
   }
 
   /** The agent's work is safe: only the sandbox of its verifier was lost. */
-  #mayReplaceVerifier(code: FailureCode, lost: number): boolean {
+  #mayReplaceVerifier(code: FailureCode, lostBefore: number): boolean {
     const { policy, maxIncarnations } = this.#input.policy.sandboxLoss
-    return code === 'sandbox-lost' && policy === 'restart' && lost < maxIncarnations
+    return code === 'sandbox-lost' && policy === 'restart' && lostBefore + 1 < maxIncarnations
   }
 
   #mayRestart(code: FailureCode): boolean {

@@ -201,6 +201,24 @@ test('a verifier’s sandbox that is lost is replaced; the agent’s work is not
   expect(calls.filter((name) => name === 'runTurns')).toHaveLength(1)
 })
 
+test('failed gradings are no lost verifiers: one that is lost after them is replaced all the same', async () => {
+  const fates = ['reward-missing', 'sandbox-lost'] as const
+  let graded = 0
+  const gradeRollout: Activities['gradeRollout'] = async () => {
+    const fate = fates[graded]
+    graded += 1
+    return fate === undefined ? { rewards: { reward: 1 }, integrity: 'separate' } : failing(fate)
+  }
+  const sandboxLoss = { policy: 'restart' as const, maxIncarnations: 2, hostLostMs: 120_000 }
+  const { outcome, calls } = await runSteps([], {
+    steps: apart,
+    script: { gradeRollout },
+    input: { policy: { ...policy, sandboxLoss, gradingAttempts: 2 } },
+  })
+  expect(outcome).toEqual({ state: 'graded', reward: 1 })
+  expect(calls.filter((name) => name === 'runTurns')).toHaveLength(1)
+})
+
 test('what could not be removed right after grading is asked for again at the end', async () => {
   let asked = 0
   const releases: (readonly unknown[] | undefined)[] = []
