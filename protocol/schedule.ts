@@ -1,10 +1,8 @@
 import { z } from 'zod'
 import { jobOptionsSchema } from './job.ts'
+import { scheduleNamePattern } from './names.ts'
 
 /** Schemas of what crosses process boundaries about nightly benchmarks. Workflows import only the types. */
-
-/** What a schedule's name must look like: with a time behind it, it becomes a job id. */
-export const scheduleNamePattern = /^[a-z0-9][a-z0-9_-]{0,59}$/i
 
 /** What every job of a schedule is made from; content-addressed, so that an update never changes a job's past. */
 export const scheduleConfigSchema = z.object({

@@ -3,9 +3,7 @@ import { RollcallError } from '../../protocol/failure.ts'
 import type { JobSummary } from '../../protocol/grade.ts'
 import type { ExportOptions } from '../../results/export-job.ts'
 import type { CommandContext } from '../context.ts'
-import { printKeptSandboxes } from '../kept-sandboxes.ts'
 import { parseReward } from '../parse-values.ts'
-import { exitCodeOf, printSummary } from '../print-summary.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { parseJobId } from '../run-options.ts'
 
@@ -41,9 +39,11 @@ async function results(id: string, flags: ResultsFlags, context: CommandContext)
   const form = formOf(flags)
   const passReward = flags.passReward === undefined ? undefined : parseReward('--pass-reward', flags.passReward)
   const failUnder = flags.failUnder === undefined ? undefined : parseReward('--fail-under', flags.failUnder)
-  const [{ openStore }, { readGrades }] = await Promise.all([
+  const [{ openStore }, { readGrades }, { exitCodeOf, printSummary }, { printKeptSandboxes }] = await Promise.all([
     import('../../store/open-store.ts'),
     import('../../results/read-job.ts'),
+    import('../print-summary.ts'),
+    import('../kept-sandboxes.ts'),
   ])
   const store = openStore(context.environment.storeUrl)
   const job = parseJobId(id)

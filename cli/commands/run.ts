@@ -8,7 +8,7 @@ import type { JobFile } from '../job-file.ts'
 import { parseReward } from '../parse-values.ts'
 import { addRunOptions, configOf, givenFlags, loadRun } from '../run-command.ts'
 import type { RunFlags } from '../run-command.ts'
-import { defaultJobsDir, printedConfig } from '../run-config.ts'
+import { defaultJobsDir } from '../run-options.ts'
 import type { CommandHost } from '../run-cli.ts'
 
 interface RunCommandFlags extends RunFlags {
@@ -64,6 +64,7 @@ async function run(
   const config = await configOf({ taskset, flags, agents })
   const failUnder = flags.failUnder === undefined ? undefined : parseReward('--fail-under', flags.failUnder)
   if (flags.printConfig) {
+    const { printedConfig } = await import('../run-config.ts')
     context.stdout.write(printedConfig(config))
     return exitCodes.ok
   }

@@ -2,12 +2,10 @@ import type { Command } from 'commander'
 import type { ClientEnvironment, Job } from '../../client/index.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { followJob } from '../follow-job.ts'
 import { leaveOnInterrupt } from '../leave-on-interrupt.ts'
 import { parseCount, parsePairs } from '../parse-values.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { parseProvider } from '../run-options.ts'
-import { formatSoundness, judgeSoundness } from '../soundness.ts'
 import { addProviderOptions, repeatable } from './command-options.ts'
 import type { ProviderFlags } from './command-options.ts'
 
@@ -77,6 +75,10 @@ async function validateByRunning(path: string, flags: ValidateFlags, context: Co
 }
 
 async function followAndJudge(job: Job, context: CommandContext): Promise<number> {
+  const [{ followJob }, { formatSoundness, judgeSoundness }] = await Promise.all([
+    import('../follow-job.ts'),
+    import('../soundness.ts'),
+  ])
   const followed = await followJob({ job, json: false, onInterrupt: 'cancel' }, context)
   if (followed === exitCodes.interrupted) return followed
   const judged = judgeSoundness(await job.result())
