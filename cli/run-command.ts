@@ -124,7 +124,7 @@ export async function loadRun(
 ): Promise<{ taskset: Taskset; options: RunOptions }> {
   const { environment } = context
   const [{ Taskset: tasksets }, { runOptionsOf, selectionOf }] = await Promise.all([
-    import('../client/index.ts'),
+    import('../client/taskset.ts'),
     import('./run-config.ts'),
   ])
   const { taskset: named } = config

@@ -138,6 +138,15 @@ test('a grading failure is graded again in the same sandbox, with a phase of its
   expect(phases).toEqual([2, 3, 4])
 })
 
+test('a rollout that can never be graded is graded as often as the policy says', async () => {
+  const { outcome, calls } = await run(
+    { gradeRollout: async () => failing('reward-missing') },
+    { policy: { ...policy, gradingAttempts: 2 } },
+  )
+  expect(outcome).toEqual({ state: 'failed', code: 'reward-missing' })
+  expect(calls.filter((name) => name === 'gradeRollout')).toHaveLength(2)
+})
+
 test('a tampered grade is never graded again', async () => {
   const { outcome, calls } = await run(
     { gradeRollout: async () => failing('grade-tampered') },

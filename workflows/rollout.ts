@@ -201,7 +201,6 @@ class Rollout {
 
   /** False when the history has grown so long that the workflow must go on as new. */
   async #takeTurns(opened: OpenedRollout, plan: PartPlan): Promise<boolean> {
-    if (this.#progress.agentEnd !== undefined) return true
     this.#progress.phase = Math.max(this.#progress.phase, 1)
     return await timed(this.#progress, 'turns', async () => {
       while (this.#progress.agentEnd === undefined) {
@@ -235,7 +234,7 @@ class Rollout {
   /** Only a grading failure is worth another attempt: in the surviving sandbox, or in a new one of the verifier's own. */
   async #grade(opened: OpenedRollout, plan: PartPlan): Promise<GradeResult> {
     const isWanted = plan.separate === true || opened.steps !== undefined
-    if (isWanted && this.#progress.collectedPhase === undefined) await this.#collect(opened.lease)
+    if (isWanted) await this.#collect(opened.lease)
     showRollout(this.#progress, 'grade')
     let lostVerifiers = 0
     for (let attempt = 1; ; attempt += 1) {

@@ -74,6 +74,7 @@ test('each step is prepared, worked on, collected and graded, in phases of its o
     [1, 6],
     [1, 8],
   ])
+  expect(parts.every((part) => !('collectedPhase' in part))).toBe(true)
   expect(records[0]).toMatchObject({ phase: 9, isCollected: true, gradingAttempts: 2 })
   expect(records[0]?.steps).toMatchObject([
     { name: 'one', rewards: { reward: 1 }, agentEnd: 'done', firstPhase: 1, lastPhase: 4 },
@@ -165,6 +166,7 @@ test('a long history goes on as new in the middle of a step', async () => {
   expect([...seen]).toEqual(['0 2', '1 6'])
   expect(calls.filter((name) => name === 'prepareStep')).toHaveLength(2)
   expect(calls.filter((name) => name === 'runTurns')).toHaveLength(20)
+  expect(calls.filter((name) => name === 'gradeRollout')).toHaveLength(2)
 })
 
 const apart: readonly StepPlan[] = [{ name: 'one', ...limits, separate: true }]
@@ -199,6 +201,20 @@ test('a verifier’s sandbox that is lost is replaced; the agent’s work is not
   expect(outcome).toEqual({ state: 'graded', reward: 1 })
   expect(opened).toEqual([0, 4, 5])
   expect(calls.filter((name) => name === 'runTurns')).toHaveLength(1)
+})
+
+test.each([
+  ['no more often than the policy says', { policy: 'restart' as const, maxIncarnations: 1 }],
+  ['not at all where the policy is fail', { policy: 'fail' as const, maxIncarnations: 3 }],
+])('a verifier’s sandbox that is lost is replaced %s', async (_, loss) => {
+  const gradeRollout = async () => failing('sandbox-lost')
+  const { outcome, opened } = await runSteps([], {
+    steps: apart,
+    script: { gradeRollout },
+    input: { policy: { ...policy, sandboxLoss: { ...loss, hostLostMs: 120_000 } } },
+  })
+  expect(outcome).toMatchObject({ state: 'failed', code: 'sandbox-lost' })
+  expect(opened).toEqual([0, 4])
 })
 
 test('failed gradings are no lost verifiers: one that is lost after them is replaced all the same', async () => {

@@ -113,7 +113,7 @@ async function save(
   const { environment, stdout, stderr } = context
   const { taskset, options } = await loadRun(config, context)
   const { job: _, worker: __, ...run } = options
-  const { Schedule: schedules } = await import('../../client/index.ts')
+  const { Schedule: schedules } = await import('../../client/schedule.ts')
   const onProgress = (line: string) => stderr.write(`${line}\n`)
   const schedule = await schedules[verb](taskset, { ...run, ...times, environment, onProgress })
   try {
@@ -134,7 +134,7 @@ function defineLooking(schedule: Command, host: CommandHost): void {
     .action(async (flags: { json?: boolean }) => {
       const { environment, stdout } = host.context
       const [{ Schedule: schedules }, { scheduleTable }] = await Promise.all([
-        import('../../client/index.ts'),
+        import('../../client/schedule.ts'),
         import('../schedule-view.ts'),
       ])
       const states = await schedules.list({ environment })
@@ -234,7 +234,7 @@ async function withSchedule(
   { environment, stderr }: CommandContext,
   use: (schedule: Schedule) => Promise<void>,
 ): Promise<void> {
-  const { Schedule: schedules } = await import('../../client/index.ts')
+  const { Schedule: schedules } = await import('../../client/schedule.ts')
   const schedule = await schedules.open(name, { environment, onProgress: (line) => stderr.write(`${line}\n`) })
   try {
     await use(schedule)

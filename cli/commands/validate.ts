@@ -50,7 +50,7 @@ async function validate(path: string, flags: ValidateFlags, { stdout, environmen
 }
 
 async function load(path: string, { include, exclude }: ValidateFlags, environment: ClientEnvironment) {
-  const { Taskset } = await import('../../client/index.ts')
+  const { Taskset } = await import('../../client/taskset.ts')
   return (await Taskset.load(path, { environment })).select({ include: [...include], exclude: [...exclude] })
 }
 
