@@ -248,6 +248,23 @@ test('what could not be removed right after grading is asked for again at the en
   expect(releases).toEqual([[{ incarnation: 1, phase: 4 }], [{ incarnation: 1, phase: 4 }]])
 })
 
+test('artifacts that were collected from a lost sandbox are not those of the next', async () => {
+  const openRollout: Activities['openRollout'] = async ({ incarnation }) => {
+    const lease = { provider: 'fake', place: 'here', sandbox: 'main', incarnation, spec: 's' }
+    return { lease, ...limits, separate: true }
+  }
+  const runTurns: Activities['runTurns'] = async ({ incarnation, turn }) =>
+    incarnation === 1 ? { turn: turn + 1, end: 'done' } : failing('model-rejected')
+  const sandboxLoss = { policy: 'restart' as const, maxIncarnations: 2, hostLostMs: 120_000 }
+  const { outcome, records, calls } = await runSteps([], {
+    script: { openRollout, runTurns, gradeRollout: async () => failing('host-lost') },
+    input: { policy: { ...policy, sandboxLoss } },
+  })
+  expect(outcome).toMatchObject({ state: 'failed', code: 'model-rejected' })
+  expect(calls).toContain('collectArtifacts')
+  expect(records[0]).not.toHaveProperty('isCollected')
+})
+
 test('artifacts of a single separate verifier are collected once, however often it is graded', async () => {
   let graded = 0
   const gradeRollout: Activities['gradeRollout'] = async () => {
