@@ -1,4 +1,4 @@
-import type { JudgeInput, JudgeResult } from '../protocol/activities.ts'
+import type { VerdictInput, VerdictResult } from '../protocol/activities.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
 import { storedJob } from '../results/compared-job.ts'
 import { findJobOptions, readPlan } from '../results/read-job.ts'
@@ -11,14 +11,14 @@ import { getJson, putJsonOnce } from '../store/stored-json.ts'
 import { readScheduleConfig } from './prepare-scheduled-job.ts'
 
 /** Compares a scheduled job with its baseline. Safe to run twice: the verdict is `putOnce`, and a stored one counts. */
-export async function judgeScheduledJob(input: JudgeInput, store: Store): Promise<JudgeResult> {
+export async function judgeScheduledJob(input: VerdictInput, store: Store): Promise<VerdictResult> {
   const key = verdictKey(input)
   const known = await getJson<ScheduleVerdict>(store, key)
   const verdict = known ?? (await putJsonOnce(store, key, await judgeNow(input, store)))
   return { verdict: verdict.verdict, details: describeVerdict(verdict) }
 }
 
-async function judgeNow(input: JudgeInput, store: Store): Promise<ScheduleVerdict> {
+async function judgeNow(input: VerdictInput, store: Store): Promise<ScheduleVerdict> {
   const { schedule, scheduledAt, job, failure } = input
   const config = await readScheduleConfig(store, input.config)
   const baseline = await findBaseline({ config, scheduledAt, store })

@@ -89,6 +89,7 @@ export const jobOptionsSchema = z.object({
 })
 
 export type JobOptions = z.infer<typeof jobOptionsSchema>
+/** Which tasks of a taskset a job is about: what `Taskset.select` takes. */
 export type Selection = z.infer<typeof selectionSchema>
 
 /** Input of the job workflow. Options are in the store under `jobs/<job>/job.json`. */

@@ -74,6 +74,7 @@ export const runtimeConfigSchema = z
   )
   .partial()
 
+/** What a layer asks of a sandbox; docs/runtime.md says which layer goes over which. */
 export type RuntimeConfig = z.infer<typeof runtimeConfigSchema>
 
 /**

@@ -34,7 +34,9 @@ export const scheduleConfigSchema = z.object({
 
 export type ScheduleConfig = z.infer<typeof scheduleConfigSchema>
 
+/** What a scheduled job is beside its baseline. */
 export const verdicts = ['better', 'same', 'worse', 'not-comparable'] as const
+/** One of the verdicts. */
 export type Verdict = (typeof verdicts)[number]
 
 /** Which start of which schedule a job belongs to. */

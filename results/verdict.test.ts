@@ -50,6 +50,12 @@ test.each([
   })
 })
 
+test('the reason says by how much, over how many tasks and whether it may be chance', () => {
+  expect(giveVerdict({ config, now: job('b', ones(6)), baseline: job('a', zeros(6)) }).reason).toBe(
+    '+1.000 over 6 tasks (p = 0.031).',
+  )
+})
+
 test('one task of six is no chance where the agent decides nothing by chance', () => {
   const judged = giveVerdict({ config, now: steady('b', [0, ...ones(5)]), baseline: steady('a', ones(6)) })
   expect(judged).toMatchObject({ verdict: 'worse', tasks: [{ task: 't0', change: 'worse' }] })

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { ApplicationFailure } from '@temporalio/activity'
 import { expect, test } from 'vitest'
-import type { JudgeInput } from '../protocol/activities.ts'
+import type { VerdictInput } from '../protocol/activities.ts'
 import { sharedTaskQueue } from '../protocol/names.ts'
 import { scriptedActivities, untilCancelled } from '../testing/scripted-activities.ts'
 import { useTemporal } from '../testing/temporal.ts'
@@ -36,8 +36,8 @@ async function nightly(script: Parameters<typeof scriptedActivities>[0] = {}) {
 const once = { rollouts: 1, placeRollout: async () => ({ place: 'here', queue: sharedTaskQueue }) }
 
 test('the job is named by the time it was due, is judged, and the verdict is told', async () => {
-  const judged: JudgeInput[] = []
-  const judgeScheduledJob = async (input: JudgeInput) => {
+  const judged: VerdictInput[] = []
+  const judgeScheduledJob = async (input: VerdictInput) => {
     judged.push(input)
     return { verdict: 'better' as const, details: '**better**' }
   }
@@ -63,7 +63,7 @@ test('a start that is delivered twice makes one job', async () => {
 })
 
 test('a job that cannot be planned is judged all the same, with the reason', async () => {
-  const judged: JudgeInput[] = []
+  const judged: VerdictInput[] = []
   const { run } = await nightly({
     planJob: async () => {
       throw ApplicationFailure.create({
