@@ -46,7 +46,12 @@ const environmentOf = (url: string) => ({
 /** A rollout whose agent is done and has left files; a judge is to grade it. */
 async function rolloutToJudge(
   answers: readonly ScriptedAnswer[],
-  more: { judge?: Partial<JudgeDefinition>; toml?: string; options?: Partial<JobOptions> } = {},
+  more: {
+    judge?: Partial<JudgeDefinition>
+    toml?: string
+    options?: Partial<JobOptions>
+    secrets?: Readonly<Record<string, string>>
+  } = {},
 ) {
   const server = await startModelServer(answers)
   onTestFinished(() => server.close())
@@ -57,6 +62,7 @@ async function rolloutToJudge(
       'task.toml': `schema_version = "1.4"\n${more.toml ?? ''}`,
     },
     env: environmentOf(server.url),
+    secrets: more.secrets ?? {},
     ...(more.options === undefined ? {} : { options: more.options }),
   })
   const request = makeRequest()
@@ -150,13 +156,30 @@ test.each([
 test('a service that stays away until the grading’s time is over is a failure of the model that is not tried again', async () => {
   const away = answerWith({ error: { message: 'oops' } }, 503, { 'retry-after-ms': '300' })
   const { grade, context, input } = await rolloutToJudge([away], { toml: '[verifier]\ntimeout_sec = 1\n' })
-  await expect(grade()).rejects.toMatchObject({ code: 'model-unavailable', isFinal: true })
+  const told = { code: 'model-unavailable', isFinal: true, message: expect.stringContaining('oops') }
+  await expect(grade()).rejects.toMatchObject(told)
   expect(await context.store.get(gradeKey(input))).toBeUndefined()
 })
 
 test('a service that never answers does not hold the grading beyond its time', async () => {
   const { grade } = await rolloutToJudge([() => {}], { toml: '[verifier]\ntimeout_sec = 1\n' })
   await expect(grade()).rejects.toMatchObject({ code: 'model-unavailable', isFinal: true })
+})
+
+test('values of secrets are masked in the question and in the answers that are kept', async () => {
+  const secret = 'w0rd-of-the-host'
+  const told = JSON.stringify({
+    verdicts: ['correct', 'polite'].map((criterion) => ({ criterion, reason: `It says ${secret}.`, score: 1 })),
+  })
+  const { grade, file } = await rolloutToJudge([answerWith(chatAnswer({ text: told }))], {
+    judge: { guidance: `The agent may say ${secret}.` },
+    options: { allowEnv: ['WORD'] },
+    secrets: { WORD: secret },
+  })
+  await grade()
+  expect(await file('judge-question.json')).toContain('The agent may say ***.')
+  expect(await file('judge-answer-1.json')).toContain('It says ***.')
+  expect(await file('judge-answer-1.json')).not.toContain(secret)
 })
 
 test('a refused key is no grade either', async () => {
