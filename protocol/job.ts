@@ -16,7 +16,7 @@ export const agentSpecSchema = z.object({
 })
 
 /** Which tasks of a taskset a job is about, in which order. Kept for whoever asks why; the tasks are listed. */
-export const selectionSchema = z
+const selectionSchema = z
   .strictObject({
     /** Globs of task names; none means all. */
     include: z.array(z.string()),

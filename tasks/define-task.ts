@@ -69,7 +69,7 @@ export function defineTask(definition: TaskDefinition): DefinedTask {
 }
 
 /** Tasks are known by a mark, since a bundle has its own copy of this file. */
-export function isDefinedTask(value: unknown): value is DefinedTask {
+function isDefinedTask(value: unknown): value is DefinedTask {
   return typeof value === 'object' && value !== null && brand in value
 }
 

@@ -21,8 +21,6 @@ const schema = z.strictObject(
   'a table',
 )
 
-export type OwnTaskFile = z.infer<typeof schema>
-
 /** What a task's `rollcall.yaml` adds to it; nothing where there is none. */
 export async function readOwnTaskFile(
   directory: string,
