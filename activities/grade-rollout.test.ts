@@ -126,6 +126,18 @@ test('a process that the agent has left running makes the grade live, and is nam
   expect(processes).toEqual(['sleep 4321'])
 })
 
+test('a list of processes that is not whole counts as if some were left', async () => {
+  const { grade, runner, store, input } = await rolloutToGrade(reward('1'))
+  const script = "printf '1\\n1 0 1\\nunsteady\\n'"
+  const unsteady: Runner = {
+    ...before(runner, -1, async () => {}),
+    exec: (request, options) => runner.exec(request.id.call === 0 ? { ...request, script } : request, options),
+  }
+  expect(await grade(2, unsteady)).toEqual({ rewards: { reward: 1 }, integrity: 'live' })
+  const { processes } = JSON.parse(String(await store.get(gradeKey(input))))
+  expect(processes).toEqual(['unknown: the sandbox gave no steady list of its processes'])
+})
+
 test('a reward that changes after the tests have ended is a failure', async () => {
   const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
   const meddled = before(runner, 5, () => agentRuns(reward('2'), { phase: 3 }))

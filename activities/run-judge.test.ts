@@ -5,7 +5,7 @@ import { answerWith, chatAnswer, cutAnswer, messagesAnswer, startModelServer } f
 import type { ScriptedAnswer } from '../agents/model-server-fixture.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
-import { answerKey, gradeFileKey, gradeKey, turnResultKey } from '../store/keys.ts'
+import { answerKey, gradeFileKey, gradeKey, openedKey, resultKey, turnResultKey } from '../store/keys.ts'
 import type { StoredGrade } from '../store/records.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 import type { Store } from '../store/store.ts'
@@ -100,7 +100,7 @@ async function rolloutToJudge(
     }
     return { context: new JobContext({ job: context.job, store, options: context.options, services }) }
   }
-  return { grade, dyingBefore, evidence, file, server, context, input }
+  return { grade, dyingBefore, evidence, file, server, context, input, dependencies }
 }
 
 test('a verdict is the weighted mean with each criterion’s score, and its reasons are kept with the grade', async () => {
@@ -237,4 +237,22 @@ test('a judge is never claimed to be better than clean, and a job that wants mor
   await expect(grade()).rejects.toThrow(
     'is clean, weaker than non-root, which the job requires: a judge has read what the agent wrote',
   )
+})
+
+test('a judge reads what the agent wrote, so neither its user nor a sandbox of its own makes the grade harder to forge', async () => {
+  const bound = await rolloutToJudge([answerWith(verdict(1, 1))])
+  const opening = { workdir: '/', users: { agent: 1000, verifier: 0 } }
+  await putJsonOnce(bound.context.store, openedKey(bound.input), opening)
+  expect(await bound.grade()).toMatchObject({ integrity: 'clean' })
+  const again = await rolloutToJudge([answerWith(verdict(1, 1))])
+  await putJsonOnce(again.context.store, resultKey('earlier', again.input.rollout), { incarnations: 1 })
+  const { rollout } = again.dependencies
+  const restoring = { ...rollout, agent: { ...rollout.agent, restores: 'earlier' } }
+  expect(await again.grade({ rollout: restoring })).toMatchObject({ integrity: 'clean' })
+})
+
+test('where nobody can tell whether processes are left, a grade is live', async () => {
+  const { grade, dependencies } = await rolloutToJudge([answerWith(verdict(1, 1))])
+  const capabilities = { ...dependencies.capabilities, ownProcessTable: false }
+  expect(await grade({ capabilities })).toMatchObject({ integrity: 'live' })
 })
