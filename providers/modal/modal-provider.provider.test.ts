@@ -1,0 +1,15 @@
+import { afterAll } from 'vitest'
+import { cacheDirectory } from '../../protocol/directories.ts'
+import { ensureTestImages } from '../../scripts/test-images.ts'
+import { describeConformance } from '../conformance/describe-conformance.ts'
+import { connectToDocker, dockerConnection } from '../docker/docker-connection.ts'
+import { openModalProvider } from './testing/modal-fixture.ts'
+import { startModalServer } from './testing/modal-server.ts'
+
+const connection = dockerConnection(process.env['DOCKER_HOST'])
+const imageMap = await ensureTestImages({ connection, cacheDirectory: cacheDirectory(process.env) })
+const server = await startModalServer(connectToDocker(connection).streams)
+
+afterAll(() => server.stop())
+
+describeConformance('modal', { makeProvider: () => openModalProvider(server), spec: { imageMap } })

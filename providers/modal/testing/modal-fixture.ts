@@ -1,0 +1,27 @@
+import type { Provider } from '../../contract/provider.ts'
+import { createModalProvider } from '../modal-provider.ts'
+import { modalSettings } from '../modal-settings.ts'
+import { credentials } from './control-plane.ts'
+import type { ModalServer } from './modal-server.ts'
+
+/** What a worker's environment must have so that the SDK talks to that server and to nobody else. */
+export function modalEnvironment({ url }: Pick<ModalServer, 'url'>): Record<string, string> {
+  return {
+    MODAL_TOKEN_ID: credentials.tokenId,
+    MODAL_TOKEN_SECRET: credentials.tokenSecret,
+    MODAL_SERVER_URL: url,
+    // A developer's own credentials are of no concern here; the SDK reads them when it is loaded.
+    MODAL_CONFIG_PATH: '/nonexistent/rollcall-modal.toml',
+    no_proxy: '127.0.0.1,localhost',
+  }
+}
+
+/** The SDK looks for its server in the environment of the process, when a client is made. */
+export async function openModalProvider(
+  server: Pick<ModalServer, 'url'>,
+  options: Readonly<Record<string, string>> = {},
+): Promise<Provider> {
+  const env = modalEnvironment(server)
+  Object.assign(process.env, env)
+  return await createModalProvider(modalSettings(options, env))
+}
