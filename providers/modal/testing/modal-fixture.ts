@@ -1,3 +1,7 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import type { Provider } from '../../contract/provider.ts'
 import { createModalProvider } from '../modal-provider.ts'
 import { modalSettings } from '../modal-settings.ts'
@@ -24,4 +28,21 @@ export async function openModalProvider(
   const env = modalEnvironment(server)
   Object.assign(process.env, env)
   return await createModalProvider(modalSettings(options, env))
+}
+
+/** The server in a process of its own, so that what it needs is not taken for what the SDK needs. */
+export async function spawnModalServer(): Promise<{ url: string; stop(): Promise<void> }> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'serve-modal.ts')], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  const lines = createInterface(child.stdout)
+  const [url] = await Promise.race([once(lines, 'line'), once(child, 'exit').then(() => ['the server ended'])])
+  return {
+    url: String(url),
+    stop: async () => {
+      const exit = once(child, 'exit')
+      child.stdin.end()
+      await exit
+    },
+  }
 }

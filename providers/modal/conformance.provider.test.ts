@@ -2,13 +2,12 @@ import { afterAll } from 'vitest'
 import { cacheDirectory } from '../../protocol/directories.ts'
 import { ensureTestImages } from '../../scripts/test-images.ts'
 import { describeConformance } from '../conformance/describe-conformance.ts'
-import { connectToDocker, dockerConnection } from '../docker/docker-connection.ts'
-import { openModalProvider } from './testing/modal-fixture.ts'
-import { startModalServer } from './testing/modal-server.ts'
+import { dockerConnection } from '../docker/docker-connection.ts'
+import { openModalProvider, spawnModalServer } from './testing/modal-fixture.ts'
 
 const connection = dockerConnection(process.env['DOCKER_HOST'])
 const imageMap = await ensureTestImages({ connection, cacheDirectory: cacheDirectory(process.env) })
-const server = await startModalServer(connectToDocker(connection).streams)
+const server = await spawnModalServer()
 
 afterAll(() => server.stop())
 
