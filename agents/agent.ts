@@ -21,11 +21,22 @@ export interface CallResult {
   readonly ok: boolean
   /** What the agent sees: text, cut in the middle when long. */
   readonly output: string
-  /** How it ended. `skipped`: an earlier call of a stop-on-error batch failed. `invalid`: the arguments were wrong. */
-  readonly outcome: 'exited' | 'signaled' | 'timed-out' | 'lost' | 'skipped' | 'invalid'
+  /** How it ended. `running`: a command of a session that outlived the call. `skipped`: an earlier call of a stop-on-error batch failed. `invalid`: the arguments were wrong. */
+  readonly outcome: 'exited' | 'signaled' | 'timed-out' | 'lost' | 'skipped' | 'invalid' | 'running'
   readonly exitCode?: number
+  /** Images that belong to the output, in order. */
+  readonly images?: readonly ImageReference[]
   /** Only for `submit`. */
   readonly submitted?: true
+}
+
+/** An image that is kept apart from the text. */
+export interface ImageReference {
+  /** Of the store, in a rollout. */
+  readonly key: string
+  /** `image/png`, `image/jpeg`, `image/gif` or `image/webp`. */
+  readonly mediaType: string
+  readonly bytes: number
 }
 
 export interface Usage {

@@ -89,6 +89,7 @@ function toolContext(call: Call, number: number, context: ResolvedContext): Tool
     user: context.user,
     env: context.env ?? {},
     timeoutMs: call.timeoutMs ?? context.defaultTimeoutMs,
+    ...(call.timeoutMs !== undefined && { callTimeoutMs: call.timeoutMs }),
     signal: context.signal,
   }
 }
@@ -126,8 +127,10 @@ function recordingRunner(call: Call, { runner, spool, onExec }: ResolvedContext)
 }
 
 function commandOf(call: Call, request: ExecRequest): string {
-  if (call.tool === 'bash') return request.script
-  const { path } = call.args
+  const { path, command, code, session } = call.args
+  if (call.tool === 'bash' && (session === undefined || session === false)) return request.script
+  if (typeof command === 'string') return command
+  if (typeof code === 'string') return code
   return typeof path === 'string' ? `${call.tool} ${JSON.stringify(path)}` : call.tool
 }
 

@@ -12,8 +12,13 @@ export interface ToolContext {
   readonly workdir: string
   readonly user: string | undefined
   readonly env: Readonly<Record<string, string>>
+  /** For commands of this call; of the call itself, where it names one. */
   readonly timeoutMs: number
+  /** Only where the call names one. */
+  readonly callTimeoutMs?: number
   readonly signal: AbortSignal
+  /** Keeps an image for whoever sees the result, and says where. Absent: images cannot be kept here. */
+  readonly keepImage?: (image: { readonly id: ExecId; readonly bytes: Buffer; readonly mediaType: string }) => Promise<string>
 }
 
 /** What a call came to, as the tool sees it. */
