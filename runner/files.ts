@@ -190,7 +190,8 @@ export function isDone({ outcome }: ExecResult): boolean {
   return outcome.type === 'exited' && outcome.code === 0
 }
 
-function fileProblem({ outcome }: ExecResult): FileProblem | undefined {
+/** What is wrong with a path, where a script of this module has said so. */
+export function fileProblem({ outcome }: ExecResult): FileProblem | undefined {
   return outcome.type === 'exited' ? problemCodes[outcome.code] : undefined
 }
 
