@@ -6,6 +6,7 @@ import type { AgentOption, RunOptions } from './run-options.ts'
 const topLevel = {
   agent: true,
   provider: true,
+  tools: true,
   attempts: true,
   concurrency: true,
   job: true,

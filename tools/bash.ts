@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { sessionResult } from './session/session-result.ts'
 import { callSession, keyNames, type SessionCall } from './session/session.ts'
 import { shortenOutput } from './shorten.ts'
-import { defineTool, endOf, execDefaults, invalid, type ToolContext, type ToolResult } from './tool.ts'
+import { builtInTool, endOf, execDefaults, invalid, type ToolContext, type ToolResult } from './tool.ts'
 
 /** Enough for the characters that an agent sees, whatever their encoding. */
 const captureBytes = 65_536
@@ -63,7 +63,7 @@ function problemsOf(args: BashArguments): string[] {
   ]
 }
 
-export const bashTool = defineTool({
+export const bashTool = builtInTool({
   name: 'bash',
   description:
     'Runs a command in a fresh bash (sh where there is none). Directory and variables do not carry over to the next ' +

@@ -5,7 +5,7 @@ import { asOperand, fileProblem, isDone } from '../runner/files.ts'
 import { longestFileBytes, notRead, pathArgument, readWhole, sentences, textOf } from './file-tools.ts'
 import { placeScript } from './session/scripts.ts'
 import { shorten } from './shorten.ts'
-import { defineTool, endOf, execDefaults, failed, succeeded, type ToolContext, type ToolResult } from './tool.ts'
+import { builtInTool, endOf, execDefaults, failed, succeeded, type ToolContext, type ToolResult } from './tool.ts'
 
 const script =
   placeScript + readFileSync(new URL('edit.sh', import.meta.url), 'utf8').replaceAll(/^ *#.*\n/gm, '')
@@ -46,7 +46,7 @@ const needed: Readonly<Record<'view' | 'create' | 'replace' | 'insert' | 'undo',
 
 type EditArguments = z.infer<typeof editArguments>
 
-export const editFileTool = defineTool({
+export const editFileTool = builtInTool({
   name: 'edit_file',
   description:
     'Changes a text file: replace puts new_string in the place of old_string, which must occur exactly once; insert ' +

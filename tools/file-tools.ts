@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { readFile, writeFile, type FileProblem, type ReadOutcome } from '../runner/files.ts'
 import { shorten } from './shorten.ts'
-import { defineTool, endOf, execDefaults, failed, succeeded, type ToolContext, type ToolResult } from './tool.ts'
+import { builtInTool, endOf, execDefaults, failed, succeeded, type ToolContext, type ToolResult } from './tool.ts'
 
 /** Files beyond this are for `bash`: the worker holds them in memory. */
 export const longestFileBytes = 16 * 1024 * 1024
@@ -15,7 +15,7 @@ export const sentences: Readonly<Record<FileProblem, string>> = {
   'not-a-file': 'is not a regular file',
 }
 
-export const readFileTool = defineTool({
+export const readFileTool = builtInTool({
   name: 'read_file',
   description: 'Reads a text file, or some of its lines. A binary file is only named as such.',
   arguments: z.strictObject({
@@ -49,7 +49,7 @@ function afterLines(text: string, start: number, count: number): number {
   return at
 }
 
-export const writeFileTool = defineTool({
+export const writeFileTool = builtInTool({
   name: 'write_file',
   description: 'Writes a file whole, replacing what is there; makes missing directories and keeps the mode.',
   arguments: z.strictObject({ path: pathArgument, content: z.string() }),

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { ImageReference } from '../agents/agent.ts'
 import { sessionResult } from './session/session-result.ts'
 import { callSession, keyNames, readImage, sessionParts, type SessionCall, type SessionReport } from './session/session.ts'
-import { defineTool, failed, type ToolContext, type ToolResult } from './tool.ts'
+import { builtInTool, failed, type ToolContext, type ToolResult } from './tool.ts'
 
 const defaultWaitMs = 60_000
 const answerWaitMs = 10_000
@@ -13,7 +13,7 @@ const mostImages = 8
 const kind = 'python'
 const name = 'main'
 
-export const pythonTool = defineTool({
+export const pythonTool = builtInTool({
   name: 'python',
   description:
     'Runs Python in an interpreter that is kept: variables, functions and imports carry over to the next call. Shows ' +

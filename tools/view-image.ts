@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { notRead, pathArgument, readWhole } from './file-tools.ts'
-import { defineTool, failed, succeeded } from './tool.ts'
+import { builtInTool, failed, succeeded } from './tool.ts'
 
 /** What services take of one image at most. */
 const longestImageBytes = 5 * 1024 * 1024
@@ -12,7 +12,7 @@ const beginnings: readonly (readonly [mediaType: string, at: number, bytes: Buff
   ['image/webp', 8, Buffer.from('WEBP')],
 ]
 
-export const viewImageTool = defineTool({
+export const viewImageTool = builtInTool({
   name: 'view_image',
   description: 'Shows an image file (PNG, JPEG, GIF or WebP, at most 5 MiB).',
   arguments: z.strictObject({ path: pathArgument }),
