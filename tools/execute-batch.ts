@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream'
 import type { Call, CallResult } from '../agents/agent.ts'
 import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
+import { liveExecs } from '../runner/live-execs.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
 import { invalid, type Tool, type ToolContext } from './tool.ts'
 import { tools as builtInTools } from './tools.ts'
@@ -126,6 +127,7 @@ function recordingRunner(call: Call, { runner, spool, onExec }: ResolvedContext)
   return {
     exec,
     acknowledge: (mark) => runner.acknowledge(mark),
+    ...liveExecs(runner),
     stop: (target) => runner.stop(target),
     hello: () => runner.hello(),
     close: () => runner.close(),
