@@ -217,14 +217,14 @@ verify() {
 # feeder -> _stdin _feeder: for a command whose input stays open. What comes is appended to a file, and a process gives
 # the command what is new there, each time it is woken; so a byte has a place, and is given once.
 feeder() {
-  rm -f "$_o.fifo" "$_o.fed"
-  mkfifo "$_o.fifo" "$_o.fed" && : >|"$_o.in" || return
+  # Who brings input waits for the last of these.
+  { true >|"$_o.in"; } && mkfifo "$_o.fifo" && mkfifo "$_o.fed" || return
   _stdin=$_o.fifo
   (
     exec 3<>"$_o.fifo" 4>"$_o.fifo" 5<"$_o.in" 6<>"$_o.fed" >/dev/null
     while :; do
       [ ! -e "$_o.end" ] || _last=1
-      cat <&5 >&4 && [ -z "$_last" ] || exit
+      cat <&5 >&4 3<&- && [ -z "$_last" ] || exit
       read -r _x <&6
     done
   ) 8<&- &
@@ -296,17 +296,17 @@ feed() {
 # output REQUEST SCOPE NAME OUT ERR MOST: what a command has written from these places on, at most MOST of each
 output() {
   trap : PIPE HUP TERM
-  _state=running
+  _what=running
   if ! live "$2" "$3"; then
-    _state=ended
-    [ -e "$_O/$2/$3.out" ] || _state=none
+    _what=ended
+    [ -e "$_O/$2/$3.out" ] || _what=none
   fi
   _o=$_O/$2/$3
   size "$_o.out"
   _outs=$_size
   size "$_o.err"
   read -r _x <&8
-  printf '%s O %s %s %s %s\n' "$_N" "$1" $_state "$_outs" "$_size"
+  printf '%s O %s %s %s %s\n' "$_N" "$1" $_what "$_outs" "$_size"
   piece "$_o.out" "$4" "$_outs" "$6"
   printf '%s E\n' "$_N"
   piece "$_o.err" "$5" "$_size" "$6"
