@@ -100,7 +100,10 @@ export async function prepareJobOptions(
     ignoreDockerImage: run.ignoreDockerImage ?? false,
     keep: run.keep ?? runDefaults.keep,
   })
-  return { options, bundles: [...(taskset.bundles ?? []), ...[...agents, ...tools].flatMap(({ bundle }) => bundle ?? [])] }
+  return {
+    options,
+    bundles: [...(taskset.bundles ?? []), ...[...agents, ...tools].flatMap(({ bundle }) => bundle ?? [])],
+  }
 }
 
 function agentOptions(agent: RunOptions['agent'] = runDefaults.agent): readonly AgentOption[] {

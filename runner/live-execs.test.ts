@@ -107,13 +107,15 @@ describe.each(shells)('%s', (shell) => {
   test('a signal reaches the command’s group, once for each number', async () => {
     await using sandbox = await openTestSandbox({ shell })
     const runner = sandbox.open()
-    const script =
-      "trap 'echo usr' USR1; trap 'echo int; exit 9' INT; touch up; while :; do sleep 0.02; done"
+    const script = "trap 'echo usr' USR1; trap 'echo int; exit 9' INT; touch up; while :; do sleep 0.02; done"
     const result = runner.exec({ id: id(0), script, timeoutMs: 30_000 })
     await fileAppears(join(sandbox.workdir, 'up'))
     const usr = { id: id(0), signal: 'USR1', number: 1 } as const
     expect(await runner.signal(usr)).toBe('sent')
-    await until(async () => (await runner.readOutput({ id: id(0), stdout: 0, stderr: 0 })).stdoutBytes === 4, 'the trap')
+    await until(
+      async () => (await runner.readOutput({ id: id(0), stdout: 0, stderr: 0 })).stdoutBytes === 4,
+      'the trap',
+    )
     expect(await sandbox.open().signal(usr)).toBe('again')
     expect(await runner.signal({ id: id(0), signal: 'INT', number: 2 })).toBe('sent')
     expect((await result).outcome).toEqual({ type: 'exited', code: 9 })
@@ -130,7 +132,8 @@ describe.each(shells)('%s', (shell) => {
     await runner.stop({ scope, id: id(0) })
     expect((await stuck).outcome).toEqual({ type: 'signaled', signal: 'SIGKILL' })
     await until(() => processesNaming(`${scope}/1-0-0-0`).length === 0, 'its processes to be gone')
-    const files = (): string[] => readdirSync(join(sandbox.outputDir, scope)).filter((name) => name.startsWith('1-0-0-0'))
+    const files = (): string[] =>
+      readdirSync(join(sandbox.outputDir, scope)).filter((name) => name.startsWith('1-0-0-0'))
     expect(files().length).toBeGreaterThan(3)
     const later = sandbox.open()
     later.acknowledge({ scope, phase: 1, batch: 1 })

@@ -85,11 +85,18 @@ export function encodeInput(
   return Buffer.concat([...announcedInput(input, bytes), Buffer.from(`i ${words.join(' ')}\n`)])
 }
 
-export function encodeOutput(number: number, { id, stdout, stderr }: { id: ExecId; stdout: number; stderr: number }, most: number): Buffer {
+export function encodeOutput(
+  number: number,
+  { id, stdout, stderr }: { id: ExecId; stdout: number; stderr: number },
+  most: number,
+): Buffer {
   return Buffer.from(`o ${number} ${quote(id.scope)} ${execName(id)} ${stdout} ${stderr} ${most}\n`)
 }
 
-export function encodeSignal(asked: number, { id, signal, number }: { id: ExecId; signal: SendableSignal; number: number }): Buffer {
+export function encodeSignal(
+  asked: number,
+  { id, signal, number }: { id: ExecId; signal: SendableSignal; number: number },
+): Buffer {
   return Buffer.from(`k ${asked} ${quote(id.scope)} ${execName(id)} ${number} ${signal}\n`)
 }
 

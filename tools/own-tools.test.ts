@@ -71,7 +71,9 @@ test('the example counts words, is described to models, and refuses wrong argume
     exitCode: 0,
     output: 'one occurs 2 times in a b',
   })
-  expect(await call('count_words', { path: 'none', word: 'one' }, { ...context, batch: 1 })).toMatchObject({ ok: false })
+  expect(await call('count_words', { path: 'none', word: 'one' }, { ...context, batch: 1 })).toMatchObject({
+    ok: false,
+  })
   expect(await call('count_words', { path: 'a b' }, { ...context, batch: 2 })).toMatchObject({ outcome: 'invalid' })
   const described = toolSet(tools).descriptions.find(({ name }) => name === 'count_words')
   expect(described?.parameters).toMatchObject({ required: ['path', 'word'], properties: { word: { type: 'string' } } })
@@ -111,18 +113,32 @@ test('what a tool throws or answers wrongly is a failed call, and a dead sandbox
 test.each([
   ['a file that exports no tool', 'export const x = 1', /expected export const … = defineTool/],
   ['a file that throws', 'export const x = defineTool\nthrow new Error("at once")', /at once/],
-  ['a name that services refuse', "export const x = defineTool({ name: 'a b', description: 'd', arguments: noArguments, run: async () => '' })", /"a b" needs a name/],
+  [
+    'a name that services refuse',
+    "export const x = defineTool({ name: 'a b', description: 'd', arguments: noArguments, run: async () => '' })",
+    /"a b" needs a name/,
+  ],
 ])('%s is refused by name', async (_name, body, said) => {
-  await expect(load(written(body))).rejects.toMatchObject({ code: 'configuration-invalid', message: expect.stringMatching(said) })
+  await expect(load(written(body))).rejects.toMatchObject({
+    code: 'configuration-invalid',
+    message: expect.stringMatching(said),
+  })
 })
 
 test('two tools of one name are refused, and a model that takes no images is told so', async () => {
-  const tools = await load(written("export const x = defineTool({ name: 'bash', description: 'd', arguments: noArguments, run: async () => '' })"))
+  const tools = await load(
+    written(
+      "export const x = defineTool({ name: 'bash', description: 'd', arguments: noArguments, run: async () => '' })",
+    ),
+  )
   expect(() => toolSet(tools)).toThrow('Two tools are called bash')
   const blind = toolSet([], { blind: 'Model openai/o3-mini' })
   expect(blind.descriptions.map(({ name }) => name)).not.toContain('view_image')
   const refused = await call('view_image', { path: 'x' }, { ...contextOf([]), tools: blind.byName })
-  expect(refused).toMatchObject({ outcome: 'invalid', output: expect.stringContaining('Model openai/o3-mini takes no images') })
+  expect(refused).toMatchObject({
+    outcome: 'invalid',
+    output: expect.stringContaining('Model openai/o3-mini takes no images'),
+  })
 })
 
 test('an image file is kept and named; what is none is refused', async () => {

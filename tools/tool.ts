@@ -18,7 +18,11 @@ export interface ToolContext {
   readonly callTimeoutMs?: number
   readonly signal: AbortSignal
   /** Keeps an image for whoever sees the result, and says where. Absent: images cannot be kept here. */
-  readonly keepImage?: (image: { readonly id: ExecId; readonly bytes: Buffer; readonly mediaType: string }) => Promise<string>
+  readonly keepImage?: (image: {
+    readonly id: ExecId
+    readonly bytes: Buffer
+    readonly mediaType: string
+  }) => Promise<string>
 }
 
 /** What a call came to, as the tool sees it. */
@@ -71,7 +75,7 @@ export interface ToolExec {
   readonly timeoutMs: number
   readonly signal: AbortSignal
   /** Runs a command in the sandbox, once, also when the call is made again by another worker. */
-  exec(command: string | ToolCommand): Promise<ToolExecResult>
+  readonly exec: (command: string | ToolCommand) => Promise<ToolExecResult>
 }
 
 /** What `defineTool` makes; `loadTools` makes a Tool of it. */

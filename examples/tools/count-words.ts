@@ -10,7 +10,10 @@ export const countWords = defineTool({
     word: z.string().min(1),
   }),
   run: async ({ path, word }, { exec }) => {
-    const found = await exec({ script: 'tr -cs "[:alnum:]" "\\n" <"$FILE" | grep -cxF -e "$WORD"', env: { FILE: path, WORD: word } })
+    const found = await exec({
+      script: 'tr -cs "[:alnum:]" "\\n" <"$FILE" | grep -cxF -e "$WORD"',
+      env: { FILE: path, WORD: word },
+    })
     if (found.stderr !== '') return { ok: false, outcome: 'exited', exitCode: 1, output: found.stderr }
     return `${word} occurs ${found.stdout.trim()} times in ${path}`
   },

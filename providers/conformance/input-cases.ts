@@ -59,14 +59,16 @@ export const inputCases: readonly ConformanceCase[] = [
     run: async (context) => {
       const { runner, attach, nextId } = await context.shared()
       const id = nextId()
-      const script = "trap 'echo signalled; exit 7' TERM; read -r line; echo \"got $line\"; while :; do sleep 0.05; done"
+      const script =
+        'trap \'echo signalled; exit 7\' TERM; read -r line; echo "got $line"; while :; do sleep 0.05; done'
       const result = runner.exec({ id, script, input: 'open', timeoutMs: 30_000 })
       const other = attach()
       const input = { id, offset: 0, bytes: Buffer.from('one\n') }
       assert.equal(await runner.writeInput(input), 'written')
       assert.equal(await other.writeInput(input), 'written')
       const read = async () => (await other.readOutput({ id, stdout: 0, stderr: 0 })).stdout.toString()
-      while ((await read()) !== 'got one\n') assert.equal((await other.readOutput({ id, stdout: 0, stderr: 0 })).state, 'running')
+      while ((await read()) !== 'got one\n')
+        assert.equal((await other.readOutput({ id, stdout: 0, stderr: 0 })).state, 'running')
       assert.equal(await other.signal({ id, signal: 'TERM', number: 1 }), 'sent')
       assert.deepEqual((await result).outcome, { type: 'exited', code: 7 })
       assert.equal(bytesOf((await result).stdout).toString(), 'got one\nsignalled\n')

@@ -42,24 +42,42 @@ describe.each(['docker', 'local'])('%s', (kind) => {
     const call = async (args: Record<string, JsonValue>): Promise<CallResult> => {
       const { provider, name } = places[kind] ?? {}
       if (provider === undefined || name === undefined) throw new Error('no sandbox')
-      if (user !== undefined && !provider.capabilities.users) return { tool: 'bash', ok: true, outcome: 'skipped', output: '' }
+      if (user !== undefined && !provider.capabilities.users)
+        return { tool: 'bash', ok: true, outcome: 'skipped', output: '' }
       const runner = runnerOf(provider, name)
       runners.push(runner)
-      const context = { runner, scope, phase: 1, batch: batch++, defaultTimeoutMs: 20_000, signal: new AbortController().signal }
+      const context = {
+        runner,
+        scope,
+        phase: 1,
+        batch: batch++,
+        defaultTimeoutMs: 20_000,
+        signal: new AbortController().signal,
+      }
       const calls = [{ tool: 'bash', args: { session: true, ...args } }]
-      const [result] = await executeBatch({ calls, mode: 'sequence', stopOnError: false }, { ...context, ...(user && { user }) })
+      const [result] = await executeBatch(
+        { calls, mode: 'sequence', stopOnError: false },
+        { ...context, ...(user && { user }) },
+      )
       if (result === undefined) throw new Error('no result')
       return result
     }
     const begun = await call({ command: 'X=1; cd /; id -un' })
     if (begun.outcome === 'skipped') return
     expect(begun).toMatchObject({ ok: true, output: `${user ?? 'root'}\n` })
-    expect((await call({ command: 'echo "$X $PWD"; sleep 60', timeout_ms: 500 })).output).toMatch(/^1 \/\n\[still running/)
+    expect((await call({ command: 'echo "$X $PWD"; sleep 60', timeout_ms: 500 })).output).toMatch(
+      /^1 \/\n\[still running/,
+    )
     expect(await call({ keys: ['C-c'], timeout_ms: 10_000 })).toMatchObject({ exitCode: 130 })
-    expect((await call({ command: 'test -t 0 && echo "terminal $X"', tty: true })).output).toMatch(/terminal 1|cannot make a terminal/)
+    expect((await call({ command: 'test -t 0 && echo "terminal $X"', tty: true })).output).toMatch(
+      /terminal 1|cannot make a terminal/,
+    )
     await call({ command: '(sleep 300 >/dev/null 2>&1 & echo $! >/tmp/daemon)' })
     expect((await call({ restart: true })).ok).toBe(true)
-    expect((await call({ command: 'kill -0 $(cat /tmp/daemon) && echo daemon; kill $(cat /tmp/daemon); rm /tmp/daemon' })).output).toContain('daemon\n')
+    expect(
+      (await call({ command: 'kill -0 $(cat /tmp/daemon) && echo daemon; kill $(cat /tmp/daemon); rm /tmp/daemon' }))
+        .output,
+    ).toContain('daemon\n')
     await call({ restart: true })
   })
 })
