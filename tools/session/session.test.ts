@@ -122,6 +122,26 @@ describe.each(places)('%s', (_name, options, hasTerminal) => {
     }
     expect((await sh('echo $X; pwd')).output).toBe('kept\n/\n')
   })
+
+  test(
+    hasTerminal ? 'a command can have a terminal' : 'a terminal that cannot be made is refused by name',
+    async () => {
+      const result = await sh('test -t 0 && test -t 1 && echo terminal; stty size', { tty: true })
+      if (!hasTerminal) {
+        expect(result).toMatchObject({ outcome: 'invalid', output: expect.stringContaining('cannot make a terminal') })
+        return
+      }
+      expect(result.output).toBe('terminal\r\n40 120\r\n')
+      await sh('stty -icanon -echo; printf "\\033[2J"; dd bs=1 count=1 2>/dev/null; echo " pressed"', {
+        tty: true,
+        timeout_ms: 300,
+      })
+      expect(await lookFor(/pressed/, (await call({ input: 'q' })).output)).toContain('q pressed')
+      await sh('stty icanon echo; read x; echo "[$x]"', { tty: true, timeout_ms: 200 })
+      expect(await lookFor(/\[line\]/, (await call({ input: 'line\n' })).output)).toContain('[line]')
+      expect((await sh('echo "prompt: " >/dev/tty; echo file')).output).toBe('file\nprompt: \r\n')
+    },
+  )
 })
 
 describe.each(mostPlaces)('%s', (_name, options) => {
@@ -260,24 +280,4 @@ describe.each(mostPlaces)('%s', (_name, options) => {
     expect((await call({ input: 'one\n' }, { ...context, runner: sandbox.open() })).output).toMatch(/^got one\n\[still/)
     expect((await call({ input: 'two\n', keys: ['C-d'] })).output).toBe('got two\n')
   })
-
-  test(
-    hasTerminal ? 'a command can have a terminal' : 'a terminal that cannot be made is refused by name',
-    async () => {
-      const result = await sh('test -t 0 && test -t 1 && echo terminal; stty size', { tty: true })
-      if (!hasTerminal) {
-        expect(result).toMatchObject({ outcome: 'invalid', output: expect.stringContaining('cannot make a terminal') })
-        return
-      }
-      expect(result.output).toBe('terminal\r\n40 120\r\n')
-      await sh('stty -icanon -echo; printf "\\033[2J"; dd bs=1 count=1 2>/dev/null; echo " pressed"', {
-        tty: true,
-        timeout_ms: 300,
-      })
-      expect(await lookFor(/pressed/, (await call({ input: 'q' })).output)).toContain('q pressed')
-      await sh('stty icanon echo; read x; echo "[$x]"', { tty: true, timeout_ms: 200 })
-      expect(await lookFor(/\[line\]/, (await call({ input: 'line\n' })).output)).toContain('[line]')
-      expect((await sh('echo "prompt: " >/dev/tty; echo file')).output).toBe('file\nprompt: \r\n')
-    },
-  )
 })
