@@ -137,8 +137,8 @@ function recordingRunner(call: Call, { runner, spool, onExec }: ResolvedContext)
 function commandOf(call: Call, request: ExecRequest): string {
   const { path, command, code, session } = call.args
   if (call.tool === 'bash' && (session === undefined || session === false)) return request.script
-  if (typeof command === 'string') return command
-  if (typeof code === 'string') return code
+  if (call.tool === 'bash' && typeof command === 'string') return command
+  if (call.tool === 'python' && typeof code === 'string') return code
   return typeof path === 'string' ? `${call.tool} ${JSON.stringify(path)}` : call.tool
 }
 
