@@ -180,10 +180,11 @@ class GradingAttempt {
   /** The image of the verifier's own sandbox brings the tests; what the agent left is put where it was. */
   async #prepareSeparate(): Promise<void> {
     const { runner, context, signal } = this.#dependencies
-    const made = await this.#step(gradingCalls.fresh, freshLogsScript(this.#part.verifier.user))
-    assertDone(made, 'Making fresh grading folders', 'grader-failed')
     const first = this.#id(gradingCalls.artifacts)
     await bringArtifacts({ ...this.#input, phase: this.#input.collectedPhase ?? 0 }, { runner, context, first, signal })
+    // Last, so that whatever came with the artifacts is no reward.
+    const made = await this.#step(gradingCalls.fresh, freshLogsScript(this.#part.verifier.user))
+    assertDone(made, 'Making fresh grading folders', 'grader-failed')
   }
 
   /** Those of the agent, and of earlier grading attempts. */
