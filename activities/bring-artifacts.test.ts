@@ -21,7 +21,7 @@ const unasked: Runner = {
   acknowledge: () => {},
   stop: () => Promise.resolve(),
   hello: () => Promise.reject(new Error('asked for hello')),
-  close: () => Promise.resolve(),
+  close: () => {},
 }
 
 test('a million empty folders do not keep a worker from everything else: too many are refused', async () => {
@@ -38,15 +38,18 @@ test('a million empty folders do not keep a worker from everything else: too man
   await expect(plainFiles(Readable.from([bytes]), most)).rejects.toThrow('Artifact /app/out has more than 2999')
 })
 
-test.each(['/', '/logs', '/tests/data', '/logs/verifier'])('%s is not brought to a separate verifier', async (source) => {
-  const store = createFileStore(await temporaryFolder('artifacts'))
-  const artifacts = [{ source, destination: 'x', type: 'directory', status: 'ok', bytes: 1, key: 'x' }]
-  await putJsonOnce(store, collectedKey(place), { artifacts, execs: [] })
-  await expect(bringArtifacts(place, { runner: unasked, context: { store }, first, signal })).rejects.toMatchObject({
-    code: 'grader-failed',
-    message: expect.stringContaining('the separate verifier’s own'),
-  })
-})
+test.each(['/', '/logs', '/tests/data', '/logs/verifier'])(
+  '%s is not brought to a separate verifier',
+  async (source) => {
+    const store = createFileStore(await temporaryFolder('artifacts'))
+    const artifacts = [{ source, destination: 'x', type: 'directory', status: 'ok', bytes: 1, key: 'x' }]
+    await putJsonOnce(store, collectedKey(place), { artifacts, execs: [] })
+    await expect(bringArtifacts(place, { runner: unasked, context: { store }, first, signal })).rejects.toMatchObject({
+      code: 'grader-failed',
+      message: expect.stringContaining('the separate verifier’s own'),
+    })
+  },
+)
 
 test('an artifact that lies where something of another kind is fails its grading, not its sandbox', async () => {
   await using sandbox = await openTestSandbox({ shell: 'bash' })

@@ -32,7 +32,10 @@ function environmentArguments(env: Readonly<Record<string, string>>): string[] {
 
 function announcedInput(input: number, bytes: Uint8Array): Buffer[] {
   const blocks = Math.floor(bytes.length / blockBytes)
-  return [Buffer.from(`p ${input} ${blocks} ${bytes.length % blockBytes}\n`), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)]
+  return [
+    Buffer.from(`p ${input} ${blocks} ${bytes.length % blockBytes}\n`),
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
+  ]
 }
 
 /**

@@ -46,7 +46,10 @@ export async function readRowFile(path: string): Promise<RowFile> {
   const file = basename(path)
   const bytes = await readPlainFile(path, mostBytes).catch(unreadValue)
   if (!Buffer.isBuffer(bytes)) {
-    return { rows: [], problems: [`${file}: ${describeProblem({ field: 'it', ...bytes, expected: 'a file of tasks' })}`] }
+    return {
+      rows: [],
+      problems: [`${file}: ${describeProblem({ field: 'it', ...bytes, expected: 'a file of tasks' })}`],
+    }
   }
   const text = bytes.toString()
   if (extname(path) === '.jsonl') return readJsonLines(text, file)

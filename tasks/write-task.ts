@@ -193,5 +193,9 @@ function fieldOf(path: string): string {
 
 function unreadableFile(path: string, from: string, error: unknown): Problem {
   if (!(error instanceof Error) || !('code' in error)) throw error
-  return { field: fieldOf(path), value: `${JSON.stringify(from)} (${String(error.code)})`, expected: 'a readable file or folder' }
+  return {
+    field: fieldOf(path),
+    value: `${JSON.stringify(from)} (${String(error.code)})`,
+    expected: 'a readable file or folder',
+  }
 }
