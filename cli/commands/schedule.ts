@@ -155,7 +155,7 @@ function defineLooking(schedule: Command, host: CommandHost): void {
 function defineOperating(schedule: Command, host: CommandHost): void {
   const operations = [
     { verb: 'trigger', says: 'starts a job now, unless one of it runs', run: (opened: Schedule) => opened.trigger() },
-    { verb: 'pause', says: 'starts nothing until `resume`', run: (opened: Schedule) => opened.pause() },
+    { verb: 'pause', says: 'starts nothing by itself until `resume`', run: (opened: Schedule) => opened.pause() },
     { verb: 'resume', says: 'starts jobs again when they are due', run: (opened: Schedule) => opened.resume() },
     { verb: 'delete', says: 'is gone; its jobs and its history stay', run: (opened: Schedule) => opened.delete() },
   ]
