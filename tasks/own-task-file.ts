@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
@@ -7,6 +6,7 @@ import type { Problem } from '../providers/contract/provider.ts'
 import { judgeSchema } from './judge.ts'
 import { malformedTemplates } from './host-templates.ts'
 import { problemsOfIssues, shownValue } from './problems.ts'
+import { readPlainFile } from './read-plain-file.ts'
 import type { Task } from './task.ts'
 
 /** Beside task.toml: what Harbor's format has no word for. Harbor passes it over. */
@@ -27,9 +27,9 @@ export type OwnTaskFile = z.infer<typeof schema>
 export async function readOwnTaskFile(
   directory: string,
 ): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader' | 'judge'>; problems: Problem[] }> {
-  const source = await readFile(join(directory, ownTaskFile), 'utf8').catch(() => undefined)
-  if (source === undefined) return { own: {}, problems: [] }
-  const read = parseYaml(source)
+  const bytes = await readPlainFile(join(directory, ownTaskFile)).catch(() => undefined)
+  if (bytes === undefined) return { own: {}, problems: [] }
+  const read = parseYaml(bytes.toString())
   if ('problem' in read) return { own: {}, problems: [read.problem] }
   const parsed = schema.safeParse(read.value)
   if (!parsed.success) {
