@@ -107,7 +107,8 @@ async function post(url: string, verdict: ScheduleVerdict): Promise<void> {
 /** All that is said of an address: what is behind it may be a token. */
 function originOf(url: string): string {
   const parsed = URL.canParse(url) ? new URL(url) : undefined
-  const isUsable = parsed !== undefined && /^https?:$/.test(parsed.protocol) && `${parsed.username}${parsed.password}` === ''
+  const isUsable =
+    parsed !== undefined && /^https?:$/.test(parsed.protocol) && `${parsed.username}${parsed.password}` === ''
   if (isUsable) return parsed.origin
   throw new RollcallError(
     'configuration-invalid',

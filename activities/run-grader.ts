@@ -69,6 +69,8 @@ async function askGrader(ask: () => Promise<unknown>, { grader, signal }: Grader
   }
 }
 
+const byName = ([a]: readonly [string, string], [b]: readonly [string, string]) => (a < b ? -1 : 1)
+
 /** What one call of a grader has asked for so far. */
 class Asking {
   readonly #run: GraderRun
@@ -96,7 +98,7 @@ class Asking {
   async #exec(command: string, options: GraderExecOptions): Promise<GraderExecResult> {
     const { workdir } = this.#run
     const { timeoutMs = this.#leftMs(), ...where } = options
-    const id = this.#idOf(['exec', command, where.cwd, where.user, Object.entries(where.env ?? {}).toSorted()])
+    const id = this.#idOf(['exec', command, where.cwd, where.user, Object.entries(where.env ?? {}).toSorted(byName)])
     const request: ExecRequest = {
       id,
       script: command,

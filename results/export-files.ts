@@ -12,7 +12,18 @@ export async function replaceFile(path: string, text: string): Promise<void> {
 }
 
 /** What the place says that somebody has asked to be written to, and no bug: full, not allowed, not a folder. */
-const placeRefusals = ['ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR', 'EIO', 'ENAMETOOLONG']
+const placeRefusals = [
+  'ENOSPC',
+  'EDQUOT',
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENOTDIR',
+  'EEXIST',
+  'EISDIR',
+  'EIO',
+  'ENAMETOOLONG',
+]
 
 /** @throws RollcallError `configuration-invalid` when the place does not take what `work` writes */
 export async function writing<Result>(path: string, work: () => Promise<Result>): Promise<Result> {

@@ -85,7 +85,8 @@ async function runJob(
   } catch (error) {
     if (error instanceof Error && error.name === 'WorkflowExecutionAlreadyStartedError') return 'started-twice'
     // With its worker dead, preparing runs out of time instead of answering that it was cancelled.
-    if (isCancellation(error) || CancellationScope.current().consideredCancelled) return { failure: 'The job was cancelled.' }
+    if (isCancellation(error) || CancellationScope.current().consideredCancelled)
+      return { failure: 'The job was cancelled.' }
     return { failure: failureOf(error instanceof ChildWorkflowFailure ? error.cause : error).message }
   }
 }
