@@ -71,4 +71,4 @@ export const schedulePrefix = (schedule: string): string => `schedules/${schedul
 export const verdictKey = (at: { schedule: string; scheduledAt: string }): string =>
   `${schedulePrefix(at.schedule)}${at.scheduledAt.replaceAll(/[-:]/g, '')}`
 /** The verdict of that job has been told to a file or a service: put after it was. */
-export const notifiedKey = (job: string): string => `jobs/${job}/notified`
+export const notifiedKey = (job: string, whom: 'file' | 'url'): string => `jobs/${job}/notified-${whom}`

@@ -63,8 +63,8 @@ async function notify(ref: JobRef & ScheduledStart, { verdict, details }: Verdic
     await callActivity('notifyVerdict', { ...activityOptions.notifyVerdict, summary: verdict }, ref)
   } catch (error) {
     const { message } = failureOf(error)
-    log.warn(`Nobody was told the verdict of ${ref.job}: ${message}`)
-    setCurrentDetails(`job ${ref.job}\n\n${details}\n\nNobody was told: ${message}`)
+    log.warn(`The verdict of ${ref.job} was not told to all: ${message}`)
+    setCurrentDetails(`job ${ref.job}\n\n${details}\n\nNot told to all: ${message}`)
   }
 }
 
@@ -84,7 +84,9 @@ async function runJob(
     return {}
   } catch (error) {
     if (error instanceof Error && error.name === 'WorkflowExecutionAlreadyStartedError') return 'started-twice'
-    if (isCancellation(error)) return { failure: 'The job was cancelled.' }
+    // With its worker dead, preparing runs out of time instead of answering that it was cancelled.
+    if (isCancellation(error) || CancellationScope.current().consideredCancelled)
+      return { failure: 'The job was cancelled.' }
     return { failure: failureOf(error instanceof ChildWorkflowFailure ? error.cause : error).message }
   }
 }
