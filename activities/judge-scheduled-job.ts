@@ -1,6 +1,6 @@
 import type { JudgeInput, JudgeResult } from '../protocol/activities.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
-import { readJobResults } from '../results/read-job.ts'
+import { readEndedJob } from '../results/lost-rollouts.ts'
 import { describeVerdict, judge } from '../results/verdict.ts'
 import type { JudgedJob } from '../results/verdict.ts'
 import { readVerdicts } from '../results/schedule-history.ts'
@@ -21,7 +21,7 @@ async function judgeNow(input: JudgeInput, store: Store): Promise<ScheduleVerdic
   const { schedule, scheduledAt, job, failure } = input
   const config = await readScheduleConfig(store, input.config)
   const baseline = await findBaseline({ config, scheduledAt, store })
-  const now: JudgedJob = { job, results: await readJobResults(store, job) }
+  const now: JudgedJob = { job, results: await readEndedJob(store, job) }
   return {
     version: 1,
     schedule,
@@ -39,7 +39,7 @@ async function findBaseline(at: {
 }): Promise<JudgedJob | undefined> {
   const { config, scheduledAt, store } = at
   const job = config.baseline === 'last-good' ? await lastGood(at.config.schedule, scheduledAt, store) : config.baseline
-  return job === undefined ? undefined : { job, results: await readJobResults(store, job) }
+  return job === undefined ? undefined : { job, results: await readEndedJob(store, job) }
 }
 
 /** The latest job before that time that was graded and is not worse than its own baseline. */

@@ -1,7 +1,6 @@
 import type { JobRef, SummaryResult } from '../protocol/activities.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
-import type { PlannedRollout } from '../protocol/job.ts'
-import { rolloutId } from '../protocol/names.ts'
+import { withLost } from '../results/lost-rollouts.ts'
 import { readResults, readStoredPlan } from '../results/read-job.ts'
 import { summarizeResults } from '../results/summary.ts'
 import { lockKey, summaryKey } from '../store/keys.ts'
@@ -20,7 +19,7 @@ export async function summarizeJob(
     input.job,
     planned.map((rollout) => rollout.name),
   )
-  const results = input.cancelled ? stored : withLost(input.job, { planned, stored })
+  const results = input.cancelled ? stored : withLost(input.job, { planned, stored, tasks: options.tasks })
   await putJsonOnce(store, lockKey(input.job), {
     version: 1,
     rollcall: versions,
@@ -40,36 +39,6 @@ export async function summarizeJob(
     summarizeResults({ job: input.job, results, planned, ...(tags && { tags }), parentJob: options.parentJob }),
   )
   return { graded, failed, cancelled, ...(mean === undefined ? {} : { mean }) }
-}
-
-/** A rollout workflow that ended without a result was terminated by hand or broke: a failure, never a wrong answer. */
-function withLost(
-  job: string,
-  { planned, stored }: { planned: readonly PlannedRollout[]; stored: readonly RolloutResult[] },
-): RolloutResult[] {
-  const known = new Set(stored.map((result) => result.name))
-  const lost = planned.filter((rollout) => !known.has(rollout.name)).map((rollout) => lostResult(job, rollout))
-  return [...stored, ...lost]
-}
-
-function lostResult(job: string, rollout: PlannedRollout): RolloutResult {
-  const now = new Date().toISOString()
-  return {
-    version: 1,
-    id: rolloutId(job, rollout.name),
-    job,
-    ...rollout,
-    taskChecksum: '',
-    state: 'failed',
-    failure: { code: 'internal', message: 'Its workflow ended without a result: see it in the Temporal UI.' },
-    turns: 0,
-    usage: {},
-    incarnations: 0,
-    gradingAttempts: 0,
-    startedAt: now,
-    finishedAt: now,
-    phases: {},
-  }
 }
 
 /** What sandboxes were really made from, by task. */

@@ -1,3 +1,4 @@
+import { failureKinds } from '../protocol/failure.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
 import { counted } from '../protocol/names.ts'
 import type { ScheduleConfig, ScheduleVerdict, TaskChange, Verdict } from '../protocol/schedule.ts'
@@ -82,7 +83,16 @@ function tooFew({ results }: JudgedJob, maxFailedShare: number): string | undefi
   const lost = results.filter(({ state }) => state !== 'graded').length
   if (lost / results.length <= maxFailedShare && lost < results.length) return undefined
   const most = `${(100 * maxFailedShare).toFixed(0)} %`
-  return `${lost} of ${counted(results.length, 'rollout')} were not graded, and at most ${most} may be missing.`
+  const ungraded = `${lost} of ${counted(results.length, 'rollout')} were not graded${causesOf(results)}`
+  return `${ungraded}, and at most ${most} may be missing.`
+}
+
+/** By code, the most frequent first, and whose fault each is. */
+function causesOf(results: readonly RolloutResult[]): string {
+  const codes = results.flatMap(({ failure }) => failure?.code ?? [])
+  const groups = [...Map.groupBy(codes, (code) => code)].toSorted(([, a], [, b]) => b.length - a.length)
+  const causes = groups.map(([code, own]) => `${own.length} × ${code}: ${failureKinds[code].actor} must act`)
+  return causes.length === 0 ? '' : ` (${causes.join('; ')})`
 }
 
 function verdictOf({ mean, p }: PairedDifference, isSteady: boolean): Verdict {
