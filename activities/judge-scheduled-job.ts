@@ -1,4 +1,5 @@
 import type { JudgeInput, JudgeResult } from '../protocol/activities.ts'
+import { notifies } from '../protocol/schedule.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
 import { readEndedJob } from '../results/lost-rollouts.ts'
 import { describeVerdict, judge } from '../results/verdict.ts'
@@ -13,13 +14,16 @@ import { readScheduleConfig } from './prepare-scheduled-job.ts'
 export async function judgeScheduledJob(input: JudgeInput, store: Store): Promise<JudgeResult> {
   const key = verdictKey(input)
   const known = await getJson<ScheduleVerdict>(store, key)
-  const verdict = known ?? (await putJsonOnce(store, key, await judgeNow(input, store)))
-  return { verdict: verdict.verdict, details: describeVerdict(verdict) }
+  const config = await readScheduleConfig(store, input.config)
+  const verdict = known ?? (await putJsonOnce(store, key, await judgeNow(input, { config, store })))
+  return { verdict: verdict.verdict, details: describeVerdict(verdict), notifies: notifies(config) }
 }
 
-async function judgeNow(input: JudgeInput, store: Store): Promise<ScheduleVerdict> {
+async function judgeNow(
+  input: JudgeInput,
+  { config, store }: { config: ScheduleConfig; store: Store },
+): Promise<ScheduleVerdict> {
   const { schedule, scheduledAt, job, failure } = input
-  const config = await readScheduleConfig(store, input.config)
   const baseline = await findBaseline({ config, scheduledAt, store })
   const now: JudgedJob = { job, results: await readEndedJob(store, job) }
   return {

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -81,4 +82,22 @@ test('a busy service is asked again; one that refuses is not; a token that is mi
   expect(asked).toHaveLength(2)
   const { tell: tellNobody } = await judged({ notifyUrl: `${url}/\${NONE}` })
   await expect(tellNobody()).rejects.toMatchObject({ code: 'secret-missing' })
+})
+
+test('a service or a file that is away now is tried again, and is named without its path', async () => {
+  const away = createServer().listen(0, '127.0.0.1')
+  await once(away, 'listening')
+  const { port: closed } = away.address() as AddressInfo
+  away.close()
+  const { tell } = await judged({ notifyUrl: `http://127.0.0.1:${closed}/secret-path` })
+  await expect(tell()).rejects.toMatchObject({
+    code: 'provider-unavailable',
+    message: `--notify-url at http://127.0.0.1:${closed} does not answer: ECONNREFUSED`,
+  })
+  const folder = await temporaryFolder('told')
+  const { tell: write } = await judged({ notifyFile: folder })
+  await expect(write()).rejects.toMatchObject({
+    code: 'provider-unavailable',
+    message: `--notify-file ${folder} cannot be written: EISDIR`,
+  })
 })

@@ -29,15 +29,23 @@ export async function notifyVerdict(
 
 async function appendOnce(file: string, verdict: ScheduleVerdict): Promise<void> {
   const line = JSON.stringify(verdict)
-  const known = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return ''
+  try {
+    const known = (await textOf(file)) ?? ''
+    if (known.split('\n').includes(line)) return
+    await mkdir(dirname(file), { recursive: true })
+    // A line of its own also behind one that a worker died in.
+    const separator = known === '' || known.endsWith('\n') ? '' : '\n'
+    await appendFile(file, `${separator}${line}\n`)
+  } catch (error) {
+    throw notNow(`--notify-file ${file} cannot be written`, error)
+  }
+}
+
+async function textOf(file: string): Promise<string | undefined> {
+  return await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
     throw error
   })
-  if (known.split('\n').includes(line)) return
-  await mkdir(dirname(file), { recursive: true })
-  // A line of its own also behind one that a worker died in.
-  const separator = known === '' || known.endsWith('\n') ? '' : '\n'
-  await appendFile(file, `${separator}${line}\n`)
 }
 
 /** The address with each `${NAME}` from the worker's environment, so that a token in it stands in no store. */
@@ -50,16 +58,25 @@ function fill(url: string, secrets: (names: readonly string[]) => Readonly<Recor
 }
 
 async function post(url: string, verdict: ScheduleVerdict): Promise<void> {
+  const { origin } = new URL(url)
   const answer = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'idempotency-key': verdict.job },
     body: JSON.stringify(verdict),
     signal: AbortSignal.timeout(answerWithinMs),
+  }).catch((error: unknown) => {
+    throw notNow(`--notify-url at ${origin} does not answer`, error)
   })
   await answer.body?.cancel()
   if (answer.ok) return
-  const { origin } = new URL(url)
   const isFinal = answer.status >= 400 && answer.status < 500 && answer.status !== 429 && answer.status !== 408
   const said = `--notify-url at ${origin} answered ${answer.status}`
   throw new RollcallError(isFinal ? 'configuration-invalid' : 'provider-unavailable', said)
+}
+
+/** What may be well again within the hour for which somebody is told: no address, connection, room or answer. */
+function notNow(what: string, error: unknown): RollcallError {
+  const { cause = error } = error instanceof Error ? error : {}
+  const { code, message = String(error) } = cause as NodeJS.ErrnoException
+  return new RollcallError('provider-unavailable', `${what}: ${typeof code === 'string' ? code : message}`, { cause: error })
 }

@@ -2,9 +2,11 @@ import { ScheduleAlreadyRunning, ScheduleNotFoundError, ScheduleOverlapPolicy } 
 import type { ScheduleDescription, ScheduleHandle } from '@temporalio/client'
 import { RollcallError } from '../protocol/failure.ts'
 import { counted, scheduledJobId, sharedTaskQueue } from '../protocol/names.ts'
-import { scheduleConfigSchema } from '../protocol/schedule.ts'
+import { notifies, scheduleConfigSchema } from '../protocol/schedule.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
+import { findJobOptions } from '../results/read-job.ts'
 import { readVerdicts } from '../results/schedule-history.ts'
+import { notifiedKey } from '../store/keys.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
 import { uploadTasks } from '../tasks/task-copy.ts'
@@ -73,7 +75,7 @@ export class Schedule {
     }
   }
 
-  /** Every schedule that Rollcall has made in this namespace, by name. */
+  /** Every schedule that Rollcall has made in this namespace, by name; one that this store cannot tell of is passed over, and said. */
   static async list(at: ScheduleEnvironment = {}): Promise<ScheduleState[]> {
     const { environment = environmentOfProcess(), onProgress = () => {} } = at
     const temporal = await connectTemporal({ ...environment, onProgress })
@@ -83,7 +85,14 @@ export class Schedule {
         if (memo?.['rollcall'] === 1) names.push(scheduleId)
       }
       const store = openStore(environment.storeUrl)
-      return await Promise.all(names.toSorted().map((name) => new Schedule({ name, store, temporal }).state()))
+      const states = names.toSorted().map(async (name) => {
+        const state = new Schedule({ name, store, temporal }).state()
+        return await state.catch((error: unknown) => {
+          if (!(error instanceof RollcallError)) throw error
+          onProgress(error.message)
+        })
+      })
+      return (await Promise.all(states)).filter((state) => state !== undefined)
     } finally {
       await temporal.close()
     }
@@ -135,6 +144,13 @@ export class Schedule {
   /** What its jobs came to, the earliest first; from the store alone. */
   history(): Promise<ScheduleVerdict[]> {
     return readVerdicts(this.store, this.name)
+  }
+
+  /** The latest job whose verdict somebody was to be told, when nobody has been told yet. */
+  async untold(): Promise<string | undefined> {
+    const latest = (await this.history()).at(-1)
+    if (latest === undefined || !notifies(await this.config())) return undefined
+    return (await this.store.get(notifiedKey(latest.job))) === undefined ? latest.job : undefined
   }
 
   /** Starts a job now, unless one of this schedule runs. */
@@ -207,6 +223,7 @@ async function prepared(
   const config = scheduleConfig(options, job)
   await proveUsable(environment)
   const store = openStore(environment.storeUrl)
+  await assertBaseline(store, config.baseline)
   const temporal = await connectTemporal({ ...environment, onProgress })
   try {
     onProgress(`uploading ${counted(taskset.tasks.length, 'task')}`)
@@ -216,13 +233,24 @@ async function prepared(
     await store.putOnce(key, bytes)
     const missing = await ensureSearchAttributes(temporal.connection, temporal.namespace)
     const input = { schedule: config.schedule, config: key, storeUrl: store.url, searchable: missing.length === 0 }
-    const saved = await save({ temporal, schedule: temporalSchedule(config, input) }, store)
+    const saved = await save({ temporal, schedule: temporalSchedule(config, input) }, store).catch((error: unknown) => {
+      throw refused(error, config)
+    })
     await ensureSharedWorker({ temporal, environment, onProgress })
     return saved
   } catch (error) {
     await temporal.close()
-    throw error instanceof ScheduleAlreadyRunning ? nameTaken(options.name) : refused(error, config)
+    throw error
   }
+}
+
+/** A misspelt one would make every job not comparable, which somebody may read days later. */
+async function assertBaseline(store: Store, baseline: string): Promise<void> {
+  if (baseline === 'last-good' || (await findJobOptions(store, baseline)) !== undefined) return
+  throw new RollcallError(
+    'configuration-invalid',
+    `The schedule's baseline is ${JSON.stringify(baseline)}: expected last-good or a job of the store ${store.url}`,
+  )
 }
 
 function temporalSchedule(config: ScheduleConfig, input: NightlyInput) {
@@ -266,9 +294,10 @@ function nameTaken(name: string): RollcallError {
   return new RollcallError('job-conflict', message)
 }
 
-/** What only the server can tell of a cron expression or a time zone. */
-function refused(error: unknown, { cron, timeZone }: ScheduleConfig): unknown {
-  if (grpcCodeOf(error) !== grpcCodes.invalidArgument) return error
+/** What only the server can tell: that the name is taken, or what a cron expression lacks, which the SDK's `create` throws as a TypeError. */
+function refused(error: unknown, { schedule, cron, timeZone }: ScheduleConfig): unknown {
+  if (error instanceof ScheduleAlreadyRunning) return nameTaken(schedule)
+  if (!(error instanceof TypeError) && grpcCodeOf(error) !== grpcCodes.invalidArgument) return error
   const reason = error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : ''
   const message = `The schedule's cron is ${JSON.stringify(cron)} in ${timeZone}, which the server refuses: ${reason}`
   return new RollcallError('configuration-invalid', message)

@@ -36,6 +36,11 @@ export const scheduleConfigSchema = z.object({
 
 export type ScheduleConfig = z.infer<typeof scheduleConfigSchema>
 
+/** Whether somebody is told each verdict. */
+export function notifies({ notifyFile, notifyUrl }: Pick<ScheduleConfig, 'notifyFile' | 'notifyUrl'>): boolean {
+  return notifyFile !== undefined || notifyUrl !== undefined
+}
+
 export const verdicts = ['better', 'same', 'worse', 'not-comparable'] as const
 export type Verdict = (typeof verdicts)[number]
 

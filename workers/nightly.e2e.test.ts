@@ -43,6 +43,11 @@ function save(verb: 'create' | 'update', agent: string): Promise<Ended> {
   return rollcall(['schedule', verb, 'nightly', join(home, 'tasks'), ...when, ...rest])
 }
 
+/** A schedule with one thing that only the server or the store can know to be wrong. */
+function refused(...wrong: string[]): Promise<Ended> {
+  return rollcall(['schedule', 'create', 'other', join(home, 'tasks'), '--cron', '@daily', '--provider', 'local', ...wrong])
+}
+
 async function history(): Promise<ScheduleVerdict[]> {
   const { stdout } = await rollcall(['history', 'nightly', '--json'])
   return stdout
@@ -53,7 +58,7 @@ async function history(): Promise<ScheduleVerdict[]> {
 
 /** Starts a job now and waits for its verdict. */
 async function triggered(nth: number): Promise<ScheduleVerdict | undefined> {
-  expect((await rollcall(['schedule', 'trigger', 'nightly'])).code).toBe(0)
+  expect(await rollcall(['schedule', 'trigger', 'nightly'])).toMatchObject({ code: 0, stdout: 'Schedule nightly starts a job now.\n' })
   await expect.poll(async () => (await history()).length, { timeout: 40_000 }).toBe(nth)
   const notified = async () => (await readFile(join(home, 'told.jsonl'), 'utf8').catch(() => '')).split('\n').length - 1
   // The start is over when the verdict is told; until then another one would be left out.
@@ -66,6 +71,10 @@ async function triggered(nth: number): Promise<ScheduleVerdict | undefined> {
 test('jobs of a schedule are compared with the last good one, and a changed task is no regression', async () => {
   expect(await save('create', 'oracle')).toMatchObject({ code: 0, stdout: expect.stringContaining('Next: ') })
   expect(await save('create', 'oracle')).toMatchObject({ code: 2, stderr: expect.stringContaining('exists') })
+
+  const [never, unknown] = await Promise.all([refused('--cron', '61 3 * * *'), refused('--baseline', 'no-such-job')])
+  expect(never).toMatchObject({ code: 2, stderr: expect.stringContaining('Minute is not in range') })
+  expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('baseline is "no-such-job"') })
 
   const first = await triggered(1)
   expect(first).toMatchObject({ verdict: 'not-comparable', mean: 1, graded: 6, isBaseline: true })
