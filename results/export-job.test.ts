@@ -318,6 +318,17 @@ test('a folder that holds another job of that id is refused and left alone', asy
   expect(await readJson(join(folder, 'config.json'))).toMatchObject({ n_attempts: 1 })
 })
 
+test('a folder that cannot be written is one sentence, which says that nothing is lost', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded])
+  await mkdir(jobsDir)
+  await writeFile(join(jobsDir, 'j'), '')
+  await expect(exportJob({ store, job: 'j', jobsDir })).rejects.toMatchObject({
+    code: 'configuration-invalid',
+    message: expect.stringMatching(/^Folder .*\/j cannot be written \(E.*store has it all.*rollcall results j --jobs-dir/),
+  })
+})
+
 test('an unknown job is one sentence', async () => {
   const { store, jobsDir } = await newPlace()
   await expect(exportJob({ store, job: 'nope', jobsDir })).rejects.toMatchObject({

@@ -37,11 +37,26 @@ export interface ExportOptions {
  * Exports a job from the store in Harbor's layout. Every file appears whole or not at all, a rollout's `result.json`
  * after all its others; running it again, also by two processes at a time, repairs and completes.
  * @returns the job's folder
- * @throws RollcallError `configuration-invalid` for an unknown job or a folder that holds another job
+ * @throws RollcallError `configuration-invalid` for an unknown job, a folder that holds another job, and one that cannot be
+ *   written
  */
 export async function exportJob(options: ExportOptions): Promise<string> {
+  const folder = resolve(options.jobsDir, options.job)
+  try {
+    return await exportInto(folder, options)
+  } catch (error) {
+    if (!(error instanceof Error && 'syscall' in error)) throw error
+    throw new RollcallError(
+      'configuration-invalid',
+      `Folder ${folder} cannot be written (${error.message}): nothing is lost, the store has it all; ` +
+        `when there is room, rollcall results ${options.job} --jobs-dir DIR exports it`,
+      { cause: error },
+    )
+  }
+}
+
+async function exportInto(folder: string, options: ExportOptions): Promise<string> {
   const { store, job } = options
-  const folder = resolve(options.jobsDir, job)
   const jobOptions = await readJobOptions(store, job)
   await exportConfig(folder, job, jobOptions)
   const planned = (await readPlan(store, job)) ?? []
