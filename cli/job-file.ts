@@ -76,6 +76,7 @@ export const jobFileSchema = z
       shuffle: flag,
       seed: z.int('a whole number, 0 or more').min(0, 'a whole number, 0 or more').max(0xffffffff),
       limit: count,
+      failUnder: z.number('a number'),
       detach: flag,
       json: flag,
     },

@@ -20,6 +20,7 @@ taskset: tasks
 agents: [oracle, { agent: model, model: openai/x, args: { temperature: '0' } }]
 provider: { name: local, options: { limits: ignore } }
 attempts: 3
+failUnder: 0.9
 runtime: { resources: { cpus: 2, memoryMiB: 512 }, env: { A: a } }
 allowEnv: [HOME]
 where: { level: 3, tag: [x, y] }
@@ -36,11 +37,13 @@ shuffle: true
     expect(config).toMatchObject({
       taskset: 'tasks',
       attempts: 5,
+      failUnder: 0.9,
       provider: { name: 'local', options: { limits: 'ignore', network: 'true' } },
       runtime: { resources: { cpus: null, memoryMiB: 512 }, env: { A: 'b', B: 'c' } },
       allowEnv: ['HOME', 'TOKEN'],
     })
     expect(selectionOf(config)).toEqual({ where: { level: ['3'], tag: ['x', 'y'] }, seed: 0 })
+    expect(runOptionsOf(config)).not.toHaveProperty('failUnder')
     expect(runOptionsOf(config)).toMatchObject({ agent: [{}, { agent: 'model' }].map((_, at) => config.agents?.[at]) })
   })
 

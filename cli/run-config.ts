@@ -113,7 +113,7 @@ function wherePaths(where: NonNullable<JobFile['where']>): Record<string, string
 
 /** What `Taskset.run` takes. */
 export function runOptionsOf(config: JobFile): RunOptions {
-  const { taskset: _1, jobsDir: _2, detach: _3, json: _4, agents, ...rest } = config
+  const { taskset: _1, jobsDir: _2, detach: _3, json: _4, failUnder: _11, agents, ...rest } = config
   const { include: _5, exclude: _6, where: _7, shuffle: _8, seed: _9, limit: _10, ...options } = rest
   return defined({ ...options, agent: agents })
 }

@@ -43,6 +43,7 @@ export interface RawRunOptions {
   readonly limit?: string
   readonly shuffle?: boolean
   readonly seed?: string
+  readonly failUnder?: string
   readonly detach?: boolean
   readonly json?: boolean
   /** Commander's form of `--no-worker`. */
@@ -77,6 +78,7 @@ export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile 
     ...parseRuntime(raw),
     ...parseSelection(raw),
     ...given('allowEnv', raw.yes === true ? ('all' as const) : raw.allowEnv, (value) => parseAllowed(value)),
+    ...given('failUnder', raw.failUnder, (value) => parse.parseReward('--fail-under', value)),
     ...given('detach', raw.detach, (value) => value),
     ...given('json', raw.json, (value) => value),
   }

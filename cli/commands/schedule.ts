@@ -6,7 +6,7 @@ import { AgentCollector } from '../agent-options.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import type { JobFile } from '../job-file.ts'
-import { badOption, parseDurationMs, parseReward, parseShare } from '../parse-values.ts'
+import { badOption, parseDurationMs, parseShare } from '../parse-values.ts'
 import { addRunOptions, configOf, givenFlags, loadRun } from '../run-command.ts'
 import type { RunFlags } from '../run-command.ts'
 import type { CommandHost } from '../run-cli.ts'
@@ -16,7 +16,6 @@ interface CreateFlags extends RunFlags {
   readonly cron: string
   readonly timeZone?: string
   readonly baseline?: string
-  readonly failUnder?: string
   readonly maxFailed?: string
   readonly notifyFile?: string
   readonly notifyUrl?: string
@@ -90,14 +89,14 @@ function addTimeOptions(command: Command): void {
 /** Everything about a schedule that is not about its jobs. */
 type ScheduleTimes = Omit<ScheduleOptions, keyof RunOptions>
 
-function timesOf(name: string, { taskset }: JobFile, flags: CreateFlags): ScheduleTimes {
-  const { cron, timeZone, baseline, failUnder, maxFailed, notifyFile, notifyUrl, catchUp, jitter, workerPath } = flags
+function timesOf(name: string, { taskset, failUnder }: JobFile, flags: CreateFlags): ScheduleTimes {
+  const { cron, timeZone, baseline, maxFailed, notifyFile, notifyUrl, catchUp, jitter, workerPath } = flags
   return {
     name,
     cron,
     ...(timeZone === undefined ? {} : { timeZone }),
     ...(baseline === undefined ? {} : { baseline }),
-    ...(failUnder === undefined ? {} : { failUnder: parseReward('--fail-under', failUnder) }),
+    ...(failUnder === undefined ? {} : { failUnder }),
     ...(maxFailed === undefined ? {} : { maxFailedShare: parseShare('--max-failed', maxFailed) }),
     ...(notifyFile === undefined ? {} : { notifyFile }),
     ...(notifyUrl === undefined ? {} : { notifyUrl }),
