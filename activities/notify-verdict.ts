@@ -76,7 +76,8 @@ async function post(url: string, verdict: ScheduleVerdict): Promise<void> {
 
 /** What may be well again within the hour for which somebody is told: no address, connection, room or answer. */
 function notNow(what: string, error: unknown): RollcallError {
-  const { cause = error } = error instanceof Error ? error : {}
-  const { code, message = String(error) } = cause as NodeJS.ErrnoException
-  return new RollcallError('provider-unavailable', `${what}: ${typeof code === 'string' ? code : message}`, { cause: error })
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  const code = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined
+  const reason = code ?? (cause instanceof Error ? cause.message : String(cause))
+  return new RollcallError('provider-unavailable', `${what}: ${reason}`, { cause: error })
 }

@@ -11,7 +11,10 @@ export function describeError(error: unknown, options: { debug: boolean }): { me
   }
   const text = error instanceof Error ? error.message : String(error)
   if (isRefusedBySystem(error)) {
-    return { message: withDetails(`This machine does not let Rollcall: ${text}`, error, options), exitCode: exitCodes.usage }
+    return {
+      message: withDetails(`This machine does not let Rollcall: ${text}`, error, options),
+      exitCode: exitCodes.usage,
+    }
   }
   const hint = options.debug ? '' : ' Set ROLLCALL_DEBUG=1 and run it again to see where.'
   return { message: withDetails(`This is a bug of Rollcall: ${text}.${hint}`, error, options), exitCode: exitCodes.bug }

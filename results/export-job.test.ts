@@ -325,7 +325,9 @@ test('a folder that cannot be written is one sentence, which says that nothing i
   await writeFile(join(jobsDir, 'j'), '')
   await expect(exportJob({ store, job: 'j', jobsDir })).rejects.toMatchObject({
     code: 'configuration-invalid',
-    message: expect.stringMatching(/^Folder .*\/j cannot be written \(E.*store has it all.*rollcall results j --jobs-dir/),
+    message: expect.stringMatching(
+      /^Folder .*\/j cannot be written \(E.*store has it all.*rollcall results j --jobs-dir/,
+    ),
   })
 })
 

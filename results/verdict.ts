@@ -2,7 +2,7 @@ import { failureKinds } from '../protocol/failure.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
 import { counted } from '../protocol/names.ts'
 import type { ScheduleConfig, ScheduleVerdict, TaskChange, Verdict } from '../protocol/schedule.ts'
-import { pairedDifference } from './paired-difference.ts'
+import { formatP, pairedDifference } from './paired-difference.ts'
 import type { PairedDifference } from './paired-difference.ts'
 import { formatReward, meanReward } from './summary.ts'
 
@@ -102,7 +102,7 @@ function verdictOf({ mean, p }: PairedDifference, isSteady: boolean): Verdict {
 
 function reasonOf({ mean, p, tasks }: PairedDifference, isSteady: boolean): string {
   const by = `${mean >= 0 ? '+' : '−'}${Math.abs(mean).toFixed(3)} over ${counted(tasks, 'task')}`
-  const certainty = isSteady ? 'by agents that decide nothing by chance' : `p = ${p.toFixed(3)}`
+  const certainty = isSteady ? 'by agents that decide nothing by chance' : formatP(p, 3)
   return mean === 0 ? `No difference over ${counted(tasks, 'task')}.` : `${by} (${certainty}).`
 }
 

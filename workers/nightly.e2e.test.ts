@@ -45,7 +45,17 @@ function save(verb: 'create' | 'update', agent: string): Promise<Ended> {
 
 /** A schedule with one thing that only the server or the store can know to be wrong. */
 function refused(...wrong: string[]): Promise<Ended> {
-  return rollcall(['schedule', 'create', 'other', join(home, 'tasks'), '--cron', '@daily', '--provider', 'local', ...wrong])
+  return rollcall([
+    'schedule',
+    'create',
+    'other',
+    join(home, 'tasks'),
+    '--cron',
+    '@daily',
+    '--provider',
+    'local',
+    ...wrong,
+  ])
 }
 
 async function history(): Promise<ScheduleVerdict[]> {
@@ -58,7 +68,10 @@ async function history(): Promise<ScheduleVerdict[]> {
 
 /** Starts a job now and waits for its verdict. */
 async function triggered(nth: number): Promise<ScheduleVerdict | undefined> {
-  expect(await rollcall(['schedule', 'trigger', 'nightly'])).toMatchObject({ code: 0, stdout: 'Schedule nightly starts a job now.\n' })
+  expect(await rollcall(['schedule', 'trigger', 'nightly'])).toMatchObject({
+    code: 0,
+    stdout: 'Schedule nightly starts a job now.\n',
+  })
   await expect.poll(async () => (await history()).length, { timeout: 40_000 }).toBe(nth)
   const notified = async () => (await readFile(join(home, 'told.jsonl'), 'utf8').catch(() => '')).split('\n').length - 1
   // The start is over when the verdict is told; until then another one would be left out.

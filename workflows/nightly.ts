@@ -74,7 +74,9 @@ async function startTelling(
     staticSummary: `tells that ${ref.job} is ${verdict}`,
     ...(searchable
       ? {
-          typedSearchAttributes: [{ key: { name: searchAttributeNames.schedule, type: 'KEYWORD' }, value: ref.schedule }],
+          typedSearchAttributes: [
+            { key: { name: searchAttributeNames.schedule, type: 'KEYWORD' }, value: ref.schedule },
+          ],
         }
       : {}),
   })
