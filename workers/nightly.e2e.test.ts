@@ -85,7 +85,14 @@ test('jobs of a schedule are compared with the last good one, and a changed task
   expect(await save('create', 'oracle')).toMatchObject({ code: 0, stdout: expect.stringContaining('Next: ') })
   expect(await save('create', 'oracle')).toMatchObject({ code: 2, stderr: expect.stringContaining('exists') })
 
-  const [never, unknown] = await Promise.all([refused('--cron', '61 3 * * *'), refused('--baseline', 'no-such-job')])
+  const elsewhere = { ...env, ROLLCALL_STORE: `file://${home}/another-store` }
+  const [never, unknown, foreign] = await Promise.all([
+    refused('--cron', '61 3 * * *'),
+    refused('--baseline', 'no-such-job'),
+    new RollcallProcess(['schedule', 'list'], elsewhere).ended,
+  ])
+  // A schedule that this store cannot tell of does not hide the others.
+  expect(foreign).toMatchObject({ code: 0, stdout: 'No schedules.\n', stderr: expect.stringContaining('nightly') })
   expect(never).toMatchObject({ code: 2, stderr: expect.stringContaining('Minute is not in range') })
   expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('baseline is "no-such-job"') })
 
