@@ -1,5 +1,5 @@
 import type { JudgeInput, JudgeResult } from '../protocol/activities.ts'
-import { notifies } from '../protocol/schedule.ts'
+import { lastGoodBaseline, notifies } from '../protocol/schedule.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
 import { readEndedJob } from '../results/lost-rollouts.ts'
 import { describeVerdict, judge } from '../results/verdict.ts'
@@ -42,7 +42,8 @@ async function findBaseline(at: {
   store: Store
 }): Promise<JudgedJob | undefined> {
   const { config, scheduledAt, store } = at
-  const job = config.baseline === 'last-good' ? await lastGood(at.config.schedule, scheduledAt, store) : config.baseline
+  const { baseline } = config
+  const job = baseline === lastGoodBaseline ? await lastGood(config.schedule, scheduledAt, store) : baseline
   return job === undefined ? undefined : { job, results: await readEndedJob(store, job) }
 }
 

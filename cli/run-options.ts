@@ -9,6 +9,7 @@ import * as parse from './parse-values.ts'
 
 /** Options of `rollcall run` as they are given on the command line; what is not given is absent. */
 export interface RawRunOptions {
+  readonly node?: string
   readonly provider?: string
   readonly providerArg?: readonly string[]
   readonly localNetwork?: boolean
@@ -43,9 +44,9 @@ export interface RawRunOptions {
   readonly limit?: string
   readonly shuffle?: boolean
   readonly seed?: string
-  readonly failUnder?: string
   readonly detach?: boolean
   readonly json?: boolean
+  readonly failUnder?: string
   /** Commander's form of `--no-worker`. */
   readonly worker?: boolean
 }
@@ -65,6 +66,7 @@ export interface Below {
 export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile {
   return {
     ...(below.agents === undefined ? {} : { agents: [...below.agents] as NonNullable<JobFile['agents']> }),
+    ...given('node', raw.node, (value) => value),
     ...parseGivenProvider(raw, below.provider ?? runDefaults.provider),
     ...given('attempts', raw.attempts, (value) => parse.parseCount('--attempts', value, { max: 1000 })),
     ...given('concurrency', raw.concurrency, (value) => parse.parseCount('--concurrency', value, { max: 10_000 })),
@@ -78,9 +80,9 @@ export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile 
     ...parseRuntime(raw),
     ...parseSelection(raw),
     ...given('allowEnv', raw.yes === true ? ('all' as const) : raw.allowEnv, (value) => parseAllowed(value)),
-    ...given('failUnder', raw.failUnder, (value) => parse.parseReward('--fail-under', value)),
     ...given('detach', raw.detach, (value) => value),
     ...given('json', raw.json, (value) => value),
+    ...given('failUnder', raw.failUnder, (value) => parse.parseReward('--fail-under', value)),
   }
 }
 

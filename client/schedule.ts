@@ -2,7 +2,7 @@ import { ScheduleAlreadyRunning, ScheduleNotFoundError, ScheduleOverlapPolicy } 
 import type { ScheduleDescription, ScheduleHandle } from '@temporalio/client'
 import { RollcallError } from '../protocol/failure.ts'
 import { counted, scheduledJobId, sharedTaskQueue } from '../protocol/names.ts'
-import { notifies, scheduleConfigSchema } from '../protocol/schedule.ts'
+import { lastGoodBaseline, notifies, scheduleConfigSchema } from '../protocol/schedule.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
 import { findJobOptions } from '../results/read-job.ts'
 import { readVerdicts } from '../results/schedule-history.ts'
@@ -19,6 +19,7 @@ import type { ClientEnvironment } from './environment.ts'
 import { grpcCodeOf, grpcCodes } from './grpc-codes.ts'
 import { isPolled } from './job-worker.ts'
 import { prepareJobOptions } from './job-options.ts'
+import { atNode } from './node-choice.ts'
 import type { JobTaskset } from './job-options.ts'
 import { scheduleConfig, storedConfig } from './schedule-options.ts'
 import type { ScheduleOptions } from './schedule-options.ts'
@@ -219,11 +220,12 @@ async function prepared(
   save: (prepared: Prepared, store: Store) => Promise<Schedule>,
 ): Promise<Schedule> {
   const { environment = environmentOfProcess(), onProgress = () => {} } = options
-  const { options: job, bundles } = await prepareJobOptions(taskset, options, environment.workingDirectory)
+  const run = await atNode(options, environment)
+  const { options: job, bundles } = await prepareJobOptions(taskset, run, environment.workingDirectory)
   const config = scheduleConfig(options, job)
   await proveUsable(environment)
   const store = openStore(environment.storeUrl)
-  await assertBaseline(store, config.baseline)
+  await assertBaseline(store, config)
   const temporal = await connectTemporal({ ...environment, onProgress })
   try {
     onProgress(`uploading ${counted(taskset.tasks.length, 'task')}`)
@@ -234,7 +236,7 @@ async function prepared(
     const missing = await ensureSearchAttributes(temporal.connection, temporal.namespace)
     const input = { schedule: config.schedule, config: key, storeUrl: store.url, searchable: missing.length === 0 }
     const saved = await save({ temporal, schedule: temporalSchedule(config, input) }, store).catch((error: unknown) => {
-      throw refused(error, config)
+      throw error instanceof ScheduleAlreadyRunning ? nameTaken(options.name) : refused(error, config)
     })
     await ensureSharedWorker({ temporal, environment, onProgress })
     return saved
@@ -244,12 +246,12 @@ async function prepared(
   }
 }
 
-/** A misspelt one would make every job not comparable, which somebody may read days later. */
-async function assertBaseline(store: Store, baseline: string): Promise<void> {
-  if (baseline === 'last-good' || (await findJobOptions(store, baseline)) !== undefined) return
+async function assertBaseline(store: Store, { baseline }: ScheduleConfig): Promise<void> {
+  if (baseline === lastGoodBaseline || (await findJobOptions(store, baseline)) !== undefined) return
   throw new RollcallError(
     'configuration-invalid',
-    `The schedule's baseline is ${JSON.stringify(baseline)}: expected last-good or a job of the store ${store.url}`,
+    `The schedule's baseline is ${JSON.stringify(baseline)}, a job that is not in the store ${store.url}: ` +
+      `expected ${lastGoodBaseline} or the id of a job; \`rollcall status\` lists them`,
   )
 }
 
@@ -294,9 +296,9 @@ function nameTaken(name: string): RollcallError {
   return new RollcallError('job-conflict', message)
 }
 
-/** What only the server can tell: that the name is taken, or what a cron expression lacks, which the SDK's `create` throws as a TypeError. */
-function refused(error: unknown, { schedule, cron, timeZone }: ScheduleConfig): unknown {
-  if (error instanceof ScheduleAlreadyRunning) return nameTaken(schedule)
+/** What only the server can tell of a cron expression or a time zone. */
+function refused(error: unknown, { cron, timeZone }: ScheduleConfig): unknown {
+  // The SDK makes a TypeError of what the server says about a spec.
   if (!(error instanceof TypeError) && grpcCodeOf(error) !== grpcCodes.invalidArgument) return error
   const reason = error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : ''
   const message = `The schedule's cron is ${JSON.stringify(cron)} in ${timeZone}, which the server refuses: ${reason}`

@@ -153,7 +153,7 @@ function defineLooking(schedule: Command, host: CommandHost): void {
 
 function defineOperating(schedule: Command, host: CommandHost): void {
   const operations = [
-    { verb: 'pause', says: 'starts nothing until `resume`', run: (opened: Schedule) => opened.pause() },
+    { verb: 'pause', says: 'starts nothing by itself until `resume`', run: (opened: Schedule) => opened.pause() },
     { verb: 'resume', says: 'starts jobs again when they are due', run: (opened: Schedule) => opened.resume() },
     { verb: 'delete', says: 'is gone; its jobs and its history stay', run: (opened: Schedule) => opened.delete() },
   ]
@@ -228,11 +228,11 @@ async function history(name: string, { json = false, output }: HistoryFlags, con
   if (verdicts.length === 0) stderr.write(`No job of a schedule named ${JSON.stringify(name)} has ended yet.\n`)
   stdout.write(json ? verdicts.map((one) => `${JSON.stringify(one)}\n`).join('') : historyTable(verdicts))
   if (output === undefined) return
-  const [{ scheduleReport }, { replaceFile }] = await Promise.all([
+  const [{ scheduleReport }, { writeOutput }] = await Promise.all([
     import('../../results/report/schedule-report.ts'),
-    import('../../results/export-files.ts'),
+    import('../write-output.ts'),
   ])
-  await replaceFile(resolve(output), scheduleReport(name, verdicts))
+  await writeOutput('-o', resolve(output), scheduleReport(name, verdicts))
   stderr.write(`${resolve(output)}\n`)
 }
 
