@@ -1,6 +1,7 @@
 import type { JobRef, SummaryResult } from '../protocol/activities.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
-import { withLost } from '../results/lost-rollouts.ts'
+import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
+import { rolloutId } from '../protocol/names.ts'
 import { readResults, readStoredPlan } from '../results/read-job.ts'
 import { summarizeResults } from '../results/summary.ts'
 import { lockKey, summaryKey } from '../store/keys.ts'
@@ -39,6 +40,39 @@ export async function summarizeJob(
     summarizeResults({ job: input.job, results, planned, ...(tags && { tags }), parentJob: options.parentJob }),
   )
   return { graded, failed, cancelled, ...(mean === undefined ? {} : { mean }) }
+}
+
+/** A rollout workflow that ended without a result was terminated by hand or broke: a failure, never a wrong answer. */
+function withLost(
+  job: string,
+  at: { planned: readonly PlannedRollout[]; stored: readonly RolloutResult[]; tasks: JobOptions['tasks'] },
+): RolloutResult[] {
+  const known = new Set(at.stored.map((result) => result.name))
+  const checksums = new Map(at.tasks.map(({ name, checksum }) => [name, checksum]))
+  const lost = at.planned
+    .filter(({ name }) => !known.has(name))
+    .map((rollout) => lostResult(job, rollout, checksums.get(rollout.task) ?? ''))
+  return [...at.stored, ...lost]
+}
+
+function lostResult(job: string, rollout: PlannedRollout, taskChecksum: string): RolloutResult {
+  const now = new Date().toISOString()
+  return {
+    version: 1,
+    id: rolloutId(job, rollout.name),
+    job,
+    ...rollout,
+    taskChecksum,
+    state: 'failed',
+    failure: { code: 'internal', message: 'Its workflow ended without a result: see it in the Temporal UI.' },
+    turns: 0,
+    usage: {},
+    incarnations: 0,
+    gradingAttempts: 0,
+    startedAt: now,
+    finishedAt: now,
+    phases: {},
+  }
 }
 
 /** What sandboxes were really made from, by task. */

@@ -186,7 +186,7 @@ function hostTemplates(file: HarborTaskFile): Problem[] {
 }
 
 /** Every table of variables in the file with where it stands: of sandboxes, of tests and of the solution. */
-export function environmentTables(file: HarborTaskFile): [field: string, env: Readonly<Record<string, string>>][] {
+function environmentTables(file: HarborTaskFile): [field: string, env: Readonly<Record<string, string>>][] {
   const tables: [string, Readonly<Record<string, string>> | undefined][] = [
     ...environmentsOf(file).map(([field, { env }]): [string, typeof env] => [`${field}.env`, env]),
     ['verifier.env', file.verifier?.env],

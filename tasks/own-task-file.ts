@@ -6,7 +6,7 @@ import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
 import type { Problem } from '../providers/contract/provider.ts'
 import { judgeSchema } from './judge.ts'
 import { malformedTemplates } from './host-templates.ts'
-import { problemsOfIssues, shownValue } from './problems.ts'
+import { problemsOfIssues, shownValue, unreadValue } from './problems.ts'
 import type { Task } from './task.ts'
 
 /** Beside task.toml: what Harbor's format has no word for. Harbor passes it over. */
@@ -21,15 +21,13 @@ const schema = z.strictObject(
   'a table',
 )
 
-export type OwnTaskFile = z.infer<typeof schema>
-
 /** What a task's `rollcall.yaml` adds to it; nothing where there is none. */
 export async function readOwnTaskFile(
   directory: string,
 ): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader' | 'judge'>; problems: Problem[] }> {
-  const source = await readFile(join(directory, ownTaskFile), 'utf8').catch(() => undefined)
-  if (source === undefined) return { own: {}, problems: [] }
-  const read = parseYaml(source)
+  const source = await readFile(join(directory, ownTaskFile), 'utf8').catch((error: NodeJS.ErrnoException) => error)
+  if (source instanceof Error && source.code === 'ENOENT') return { own: {}, problems: [] }
+  const read = source instanceof Error ? { problem: unreadable(source) } : parseYaml(source)
   if ('problem' in read) return { own: {}, problems: [read.problem] }
   const parsed = schema.safeParse(read.value)
   if (!parsed.success) {
@@ -44,9 +42,13 @@ export async function readOwnTaskFile(
   }
   const twice =
     grader !== undefined && judge !== undefined
-      ? [{ field: `${ownTaskFile}: judge`, expected: 'none beside grader' }]
+      ? [{ field: `${ownTaskFile}: judge`, value: shownValue(judge.model), expected: 'none beside grader' }]
       : []
   return { own, problems: [...twice, ...templateProblems(runtime?.env ?? {})] }
+}
+
+function unreadable(error: NodeJS.ErrnoException): Problem {
+  return { field: ownTaskFile, ...unreadValue(error), expected: 'a file' }
 }
 
 function parseYaml(source: string): { value: unknown } | { problem: Problem } {
@@ -55,7 +57,7 @@ function parseYaml(source: string): { value: unknown } | { problem: Problem } {
   } catch (error) {
     if (!(error instanceof YAMLParseError)) throw error
     const field = `${ownTaskFile}:${error.linePos?.[0].line ?? 1}`
-    return { problem: { field, expected: `valid YAML (${error.message.split('\n')[0]})` } }
+    return { problem: { field, value: `no YAML (${error.message.split('\n')[0]})`, expected: 'a table' } }
   }
 }
 

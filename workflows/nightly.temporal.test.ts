@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { ApplicationFailure } from '@temporalio/activity'
 import { expect, test } from 'vitest'
-import type { JudgeInput } from '../protocol/activities.ts'
+import type { VerdictInput } from '../protocol/activities.ts'
 import { sharedTaskQueue } from '../protocol/names.ts'
-import { preparedJob, scriptedActivities } from '../testing/scripted-activities.ts'
+import { preparedJob, scriptedActivities, untilCancelled } from '../testing/scripted-activities.ts'
 import { useTemporal } from '../testing/temporal.ts'
 import type { nightlyWorkflow } from './nightly.ts'
 
@@ -26,14 +26,15 @@ async function nightly(script: Parameters<typeof scriptedActivities>[0] = {}) {
       args: [{ schedule, config: 'config', storeUrl: 'file:///none', searchable: false }],
     })
   const serving = <Result>(work: () => Promise<Result>) => provider.runUntil(worker.runUntil(work))
-  return { schedule, calls, run, told, serving }
+  const cancel = () => temporal.environment().client.workflow.getHandle(`${schedule}-${due}`).cancel()
+  return { schedule, calls, cancel, run, told, serving }
 }
 
 const once = { rollouts: 1, placeRollout: async () => ({ place: 'here', queue: sharedTaskQueue }) }
 
 test('the job is named by the time it was due, is judged, and the verdict is told', async () => {
-  const judged: JudgeInput[] = []
-  const judgeScheduledJob = async (input: JudgeInput) => {
+  const judged: VerdictInput[] = []
+  const judgeScheduledJob = async (input: VerdictInput) => {
     judged.push(input)
     return { verdict: 'better' as const, details: '**better**', notifies: true }
   }
@@ -67,7 +68,7 @@ test('a job that only the store still knows does not run again', async () => {
 })
 
 test('a job that cannot be planned is judged all the same, with the reason', async () => {
-  const judged: JudgeInput[] = []
+  const judged: VerdictInput[] = []
   const { run, serving } = await nightly({
     planJob: async () => {
       throw ApplicationFailure.create({
@@ -83,6 +84,30 @@ test('a job that cannot be planned is judged all the same, with the reason', asy
   })
   expect(await serving(run)).toBe('not-comparable')
   expect(judged).toMatchObject([{ failure: 'Secrets KEY are missing' }])
+})
+
+test('a start that is cancelled is judged once, with that as the reason, and the verdict is told', async () => {
+  const reasons: unknown[] = []
+  const turns = Promise.withResolvers<undefined>()
+  const { calls, cancel, run, told, serving } = await nightly({
+    ...once,
+    runTurns: async () => {
+      turns.resolve(undefined)
+      return await untilCancelled()
+    },
+    judgeScheduledJob: async ({ failure }) => {
+      reasons.push(failure)
+      return { verdict: 'not-comparable', details: '', notifies: true }
+    },
+  })
+  const [verdict] = await serving(async () => {
+    const ended = await Promise.all([run(), turns.promise.then(cancel)])
+    await told()
+    return ended
+  })
+  expect(verdict).toBe('not-comparable')
+  expect(reasons).toEqual(['The job was cancelled.'])
+  expect(calls.at(-1)).toBe('notifyVerdict')
 })
 
 test('a start is over before anybody is told, and who cannot be told does not undo the verdict', async () => {
