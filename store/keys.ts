@@ -4,6 +4,8 @@ export const jobKey = (job: string): string => `jobs/${job}/job.json`
 /** Written by the client just before the start: proves that client and worker share the store. */
 export const proofKey = (job: string): string => `jobs/${job}/proof`
 /** The job's plan: all rollouts in order, written by planJob. */
+/** Why there will be no plan: Temporal forgets that before the store does. */
+export const planFailureKey = (job: string): string => `jobs/${job}/plan-failure.json`
 export const planKey = (job: string): string => `jobs/${job}/plan.json`
 /** Versions, task checksums, image digests: written by summarizeJob. */
 export const lockKey = (job: string): string => `jobs/${job}/lock.json`
