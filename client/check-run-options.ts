@@ -7,6 +7,7 @@ const topLevel = {
   agent: true,
   node: true,
   provider: true,
+  tools: true,
   attempts: true,
   concurrency: true,
   job: true,

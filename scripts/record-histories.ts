@@ -7,7 +7,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { Context } from '@temporalio/activity'
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js'
-import { providerTaskQueue } from '../protocol/names.ts'
+import { providerTaskQueue, sharedTaskQueue } from '../protocol/names.ts'
 import { policy, failing, scriptedActivities } from '../testing/scripted-activities.ts'
 import { createWorker, startServer } from '../testing/temporal.ts'
 
@@ -43,7 +43,7 @@ const recordings: {
   script: Script
   args: (id: string) => unknown[]
   cancelWhen?: string
-  alsoServed?: string
+  alsoServed?: readonly string[]
 }[] = [
   { name: 'rollout-happy', workflow: 'rolloutWorkflow', script: {}, args: () => [rolloutInput] },
   {
@@ -51,7 +51,7 @@ const recordings: {
     workflow: 'rolloutWorkflow',
     script: { placeRollout: async () => ({ place: 'here', queue: 'rollout-placed' }) },
     args: () => [{ ...rolloutInput, sharedProvider: 'fake' }],
-    alsoServed: providerTaskQueue('fake'),
+    alsoServed: [providerTaskQueue('fake')],
   },
   {
     name: 'rollout-retried',
@@ -118,6 +118,13 @@ const recordings: {
     args: (id) => [jobInput(id, id)],
     cancelWhen: 'runTurns',
   },
+  {
+    name: 'nightly-happy',
+    workflow: 'nightlyWorkflow',
+    script: { rollouts: 1, placeRollout: async () => ({ place: 'here', queue: sharedTaskQueue }) },
+    args: (schedule) => [{ schedule, config: 'config', storeUrl: 'file:///none', searchable: false }],
+    alsoServed: [sharedTaskQueue, providerTaskQueue('fake')],
+  },
 ]
 
 async function untilCancelled(): Promise<never> {
@@ -134,11 +141,11 @@ for (const recording of recordings) {
 }
 await environment.teardown()
 
-async function record({ name, workflow, script, args, cancelWhen, alsoServed }: (typeof recordings)[number]) {
+async function record({ name, workflow, script, args, cancelWhen, alsoServed = [] }: (typeof recordings)[number]) {
   const { activities, calls } = scriptedActivities(script)
   const worker = await createWorker(environment, activities, name)
-  const second = alsoServed === undefined ? undefined : await createWorker(environment, activities, alsoServed)
-  const serving = second?.run()
+  const others = await Promise.all(alsoServed.map((queue) => createWorker(environment, activities, queue)))
+  const serving = others.map((other) => other.run())
   await worker.runUntil(async () => {
     const { workflow: client } = environment.client
     const handle = await client.start(workflow, { workflowId: name, taskQueue: name, args: args(name) })
@@ -151,8 +158,8 @@ async function record({ name, workflow, script, args, cancelWhen, alsoServed }: 
     const latest = await client.getHandle(name).describe()
     if (latest.runId !== handle.firstExecutionRunId) await save(`${name}-2`, latest.runId, name)
   })
-  second?.shutdown()
-  await serving
+  for (const other of others) other.shutdown()
+  await Promise.all(serving)
 }
 
 async function save(file: string, runId: string, workflowId = file): Promise<void> {

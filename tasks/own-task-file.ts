@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
@@ -7,6 +6,7 @@ import type { Problem } from '../providers/contract/provider.ts'
 import { judgeSchema } from './judge.ts'
 import { malformedTemplates } from './host-templates.ts'
 import { problemsOfIssues, shownValue, unreadValue } from './problems.ts'
+import { readPlainFile } from './read-plain-file.ts'
 import type { Task } from './task.ts'
 
 /** Beside task.toml: what Harbor's format has no word for. Harbor passes it over. */
@@ -25,9 +25,12 @@ const schema = z.strictObject(
 export async function readOwnTaskFile(
   directory: string,
 ): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader' | 'judge'>; problems: Problem[] }> {
-  const source = await readFile(join(directory, ownTaskFile), 'utf8').catch((error: NodeJS.ErrnoException) => error)
-  if (source instanceof Error && source.code === 'ENOENT') return { own: {}, problems: [] }
-  const read = source instanceof Error ? { problem: unreadable(source) } : parseYaml(source)
+  const source = await readPlainFile(join(directory, ownTaskFile)).catch(unreadValue)
+  if (!Buffer.isBuffer(source)) {
+    const expected = 'a readable file, or none'
+    return { own: {}, problems: source.value === undefined ? [] : [{ field: ownTaskFile, ...source, expected }] }
+  }
+  const read = parseYaml(source.toString())
   if ('problem' in read) return { own: {}, problems: [read.problem] }
   const parsed = schema.safeParse(read.value)
   if (!parsed.success) {
@@ -45,10 +48,6 @@ export async function readOwnTaskFile(
       ? [{ field: `${ownTaskFile}: judge`, value: shownValue(judge.model), expected: 'none beside grader' }]
       : []
   return { own, problems: [...twice, ...templateProblems(runtime?.env ?? {})] }
-}
-
-function unreadable(error: NodeJS.ErrnoException): Problem {
-  return { field: ownTaskFile, ...unreadValue(error), expected: 'a file' }
 }
 
 function parseYaml(source: string): { value: unknown } | { problem: Problem } {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { asOperand, isDone } from '../runner/files.ts'
 import { shorten } from './shorten.ts'
-import { defineTool, endOf, execDefaults, succeeded } from './tool.ts'
+import { builtInTool, endOf, execDefaults, succeeded } from './tool.ts'
 
 const mostEntries = 1_000
 const captureBytes = 256 * 1024
@@ -11,7 +11,7 @@ const script = `cd "$RC_PATH" || exit
 find . -mindepth 1 -maxdepth "$RC_DEPTH" \\( -type d -exec printf '%s/\\0' {} + \\) -o \\
   \\( -type l -exec printf '%s@\\0' {} + \\) -o -exec printf '%s\\0' {} +`
 
-export const listFilesTool = defineTool({
+export const listFilesTool = builtInTool({
   name: 'list_files',
   description: 'Lists a directory, hidden files included. Directories end in /, links in @; odd names are quoted.',
   arguments: z.strictObject({

@@ -28,6 +28,10 @@ describe('histories of earlier versions go on with today’s workflows', () => {
     },
   )
 
+  test('there is one of a schedule’s start', () => {
+    expect(names.some((name) => name.startsWith('nightly-happy'))).toBe(true)
+  })
+
   test.each(names)('%s', async (name) => replay(await read(name), name))
 })
 
