@@ -1,6 +1,6 @@
 import type { App, ModalClient, ModalClientParams } from 'modal'
 import { RollcallError } from '../../protocol/failure.ts'
-import { modalError } from './modal-errors.ts'
+import { isNotFound, modalError } from './modal-errors.ts'
 import { readRetryAfter } from './retry-after.ts'
 import type { ModalSettings } from './modal-settings.ts'
 
@@ -19,6 +19,7 @@ export class ModalAccount {
   /** What servers have asked for, by the error in which the SDK reports that it did not get through. */
   readonly #retryAfterMs: WeakMap<object, number>
   #app: Promise<App> | undefined
+  #usable: Promise<void> | undefined
 
   private constructor(settings: ModalSettings, client: ModalClient, retryAfterMs: WeakMap<object, number>) {
     this.settings = settings
@@ -78,8 +79,46 @@ export class ModalAccount {
     }
   }
 
+  /**
+   * Whether the account can be used as the settings say: credentials, environment and secrets by name. Makes nothing, and
+   * asks once.
+   * @throws `provider-auth`, `secret-missing`
+   */
+  async assertUsable(): Promise<void> {
+    this.#usable ??= this.#assertUsable()
+    try {
+      await this.#usable
+    } catch (error) {
+      this.#usable = undefined
+      throw error
+    }
+  }
+
+  async #assertUsable(): Promise<void> {
+    const { app, secrets, registrySecret } = this.settings
+    await this.ask(`look for the app ${app}`, async ({ apps }) => {
+      // It is made with the first sandbox.
+      await apps.fromName(app).catch((error: unknown) => {
+        if (!isNotFound(error)) throw error
+      })
+    })
+    for (const name of [...secrets, ...(registrySecret === undefined ? [] : [registrySecret])]) {
+      await this.ask(`look for the secret ${name}`, (client) => requireSecret(client, name))
+    }
+  }
+
   close(): void {
     this.#client.close()
+  }
+}
+
+async function requireSecret(client: ModalClient, name: string): Promise<void> {
+  try {
+    await client.secrets.fromName(name)
+  } catch (error) {
+    if (!isNotFound(error)) throw error
+    const remedy = `\`modal secret create ${name} …\` makes it.`
+    throw new RollcallError('secret-missing', `Modal has no secret ${name} in this account: ${remedy}`)
   }
 }
 

@@ -37,7 +37,10 @@ export async function createModalProvider(settings: ModalSettings): Promise<Prov
     name: 'modal',
     capabilities: modalCapabilities,
     place: async () => `modal:${(await account.app()).appId}`,
-    check: (spec) => checkSpec(spec, settings),
+    check: async (spec) => {
+      await account.assertUsable()
+      return await checkSpec(spec, settings)
+    },
     createOrAdopt: (request) => createOrAdopt({ settings, images, sandboxes }, request),
     find: async (name) => {
       const known = await sandboxes.find(checkedName(name))

@@ -71,6 +71,7 @@ export class ControlPlane {
   readonly #label: string
   readonly #routerUrl: () => string
   readonly #byKey = new Map<string, Promise<ServerSandbox>>()
+  readonly #apps = new Set<string>()
   #lastCreated = 0
 
   constructor(options: { docker: Docker; label: string; routerUrl: () => string }) {
@@ -88,7 +89,7 @@ export class ControlPlane {
         environmentId: 'en-1',
         metadata: { name: 'main', settings: { imageBuilderVersion: '2025.06', webhookSuffix: '' } },
       }),
-      appGetOrCreate: ({ appName }: { appName: string }) => ({ appId: `ap-${appName}` }),
+      appGetOrCreate: (request: { appName: string; objectCreationType: number }) => this.#app(request),
       secretGetOrCreate: (request: { deploymentName: string; envDict: Record<string, string> }) => this.#secret(request),
       imageGetOrCreate: (request: ImageRequest) => ({ imageId: this.images.getOrCreate(request) }),
       imageJoinStreaming: (request: { imageId: string }) => this.#followBuild(request.imageId),
@@ -137,6 +138,12 @@ export class ControlPlane {
       metadata.get('x-modal-token-secret') === credentials.tokenSecret
     if (!isKnown) throw new ServerError(Status.UNAUTHENTICATED, 'Token ID is malformed')
     return { token: this.jwt }
+  }
+
+  /** Found, or made where the caller says so. */
+  #app({ appName, objectCreationType }: { appName: string; objectCreationType: number }): { appId: string } {
+    if (objectCreationType !== 0) this.#apps.add(appName)
+    return this.#apps.has(appName) ? { appId: `ap-${appName}` } : missing(`App ${appName}`)
   }
 
   #secret(request: { deploymentName: string; envDict: Record<string, string> }): { secretId: string } {
