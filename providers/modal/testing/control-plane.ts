@@ -69,14 +69,16 @@ export class ControlPlane {
   readonly jwt = `${base64({ alg: 'none' })}.${base64({ exp: Math.floor(Date.now() / 1000) + 36_000 })}.none`
   readonly #docker: Docker
   readonly #label: string
+  readonly #binds: readonly string[]
   readonly #routerUrl: () => string
   readonly #byKey = new Map<string, Promise<ServerSandbox>>()
   readonly #apps = new Set<string>()
   #lastCreated = 0
 
-  constructor(options: { docker: Docker; label: string; routerUrl: () => string }) {
+  constructor(options: { docker: Docker; label: string; binds: readonly string[]; routerUrl: () => string }) {
     this.#docker = options.docker
     this.#label = options.label
+    this.#binds = options.binds
     this.#routerUrl = options.routerUrl
     this.images = new ServerImages(options.docker)
   }
@@ -195,6 +197,7 @@ export class ControlPlane {
       timeoutSecs: definition.timeoutSecs,
       idleTimeoutSecs: definition.idleTimeoutSecs,
       label: this.#label,
+      binds: this.#binds,
     })
     // The shape of an id says which kind it is: one of the older has 22 letters and digits.
     const id = `sb-${randomBytes(16).toString('hex').slice(0, isOld ? 22 : 26)}`

@@ -25,6 +25,7 @@ export interface MachineOrder {
   readonly timeoutSecs: number
   readonly idleTimeoutSecs?: number | undefined
   readonly label: string
+  readonly binds: readonly string[]
 }
 
 interface Exec {
@@ -92,7 +93,7 @@ export class Machine {
   }
 
   async #start(): Promise<Docker.Container> {
-    const { image, command, env, workdir, memoryMiB, milliCpus, label } = this.#order
+    const { image, command, env, workdir, memoryMiB, milliCpus, label, binds } = this.#order
     const container = await this.#docker.createContainer({
       name: `rollcall-modal-test-${randomUUID()}`,
       Image: image,
@@ -104,6 +105,7 @@ export class Machine {
         Init: true,
         NetworkMode: this.#order.hasNetwork ? 'bridge' : 'none',
         PidsLimit: 4096,
+        Binds: [...binds],
         ...(memoryMiB > 0 && { Memory: memoryMiB * 1024 ** 2, MemorySwap: memoryMiB * 1024 ** 2 }),
         ...(milliCpus > 0 && { NanoCpus: milliCpus * 1e6 }),
       },

@@ -22,12 +22,13 @@ export interface ModalServer {
   stop(): Promise<void>
 }
 
-export async function startModalServer(docker: Docker): Promise<ModalServer> {
+/** @param binds directories of the host that every sandbox has, as the Engine writes them: `/path:/path/inside` */
+export async function startModalServer(docker: Docker, binds: readonly string[] = []): Promise<ModalServer> {
   const { controlPlane, router, encodeRetryPolicy } = sdkDefinitions()
   const faults = new Faults(encodeRetryPolicy)
   const label = randomUUID()
   let routerPort = 0
-  const plane = new ControlPlane({ docker, label, routerUrl: () => `https://127.0.0.1:${routerPort}` })
+  const plane = new ControlPlane({ docker, label, binds, routerUrl: () => `https://127.0.0.1:${routerPort}` })
   const listen = async (definition: CompatServiceDefinition, methods: Methods, port = 0) => {
     const server = createServer({ 'grpc.max_receive_message_length': 100 * 1024 * 1024 }).use(faults.middleware())
     server.add(definition, whole(definition, methods))
