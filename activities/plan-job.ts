@@ -135,8 +135,9 @@ function verifierSpecs(task: Task, options: JobOptions): TaskSpec[] {
 async function assertPossible(context: JobContext, specs: readonly TaskSpec[]): Promise<void> {
   const agentsCannot = await agentProblems(context)
   const providerCannot = await providerProblems(context, specs)
+  const { endsIdle = false } = (await context.provider()).capabilities
   const limitsCannot = specs.flatMap(({ task }) =>
-    limitProblems({ task, options: context.options }).map((problem) => describe(task.name, problem)),
+    limitProblems({ task, options: context.options, endsIdle }).map((problem) => describe(task.name, problem)),
   )
   const problems = [...new Set([...limitsCannot, ...agentsCannot, ...providerCannot])]
   if (problems.length === 0) return

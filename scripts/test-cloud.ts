@@ -1,7 +1,7 @@
 /**
  * `npm run test:cloud -- modal`: the conformance suite on a real account, with what it costs. Credentials are those of the
- * environment; `NAME=VALUE` after the name of the cloud are its settings, as for --provider-arg. Exit code 1 when a case
- * fails, 2 when it could not begin.
+ * environment; `NAME=VALUE` after the name of the cloud are its settings, as for --provider-arg, and `image=NAME` is what
+ * the cases run in. Exit code 1 when a case fails or something is left, 2 when it could not begin.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -36,9 +36,11 @@ async function main([name = '', ...settings]: readonly string[]): Promise<number
   const stateDirectory = await mkdtemp(join(tmpdir(), 'rollcall-cloud-'))
   const providers = createProviders({ env: process.env, stateDirectory })
   try {
-    const provider = await providers.provider(name, Object.fromEntries(settings.map(pair)))
+    const { image, ...options }: Record<string, string> = Object.fromEntries(settings.map(pair))
+    const provider = await providers.provider(name, options)
     process.stdout.write(`${name}: sandboxes are made at ${await provider.place()}\n`)
-    return await runAll(createConformanceHarness(provider, { limits, ...cloud.spec }))
+    const ofCaller: Partial<SandboxSpec> = image === undefined ? {} : { image: { type: 'name', name: image } }
+    return await runAll(createConformanceHarness(provider, { limits, ...cloud.spec, ...ofCaller }))
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
     return 2

@@ -8,7 +8,10 @@ import type { CommandHost } from '../run-cli.ts'
 export function defineDoctor(program: Command, host: CommandHost): void {
   program
     .command('doctor')
-    .option('--provider <name>', `exit with 1 unless this provider can be used (default: any): ${examinedProviders.join(', ')}`)
+    .option(
+      '--provider <name>',
+      `exit with 1 unless this provider can be used (default: any): ${examinedProviders.join(', ')}`,
+    )
     .option('--json', 'one JSON object per finding')
     .description('Says what is here, what is missing and what to do about it. Starts and changes nothing.')
     .addHelpText('after', '\nExamples:\n  rollcall doctor\n  rollcall doctor --provider docker\n')

@@ -47,9 +47,13 @@ export class ExecStream extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    const over = [this.#endInput(), this.#output.cancel().catch(() => {})]
-    void Promise.all(over).finally(this.#letGo)
+    void this.#end()
     done(error)
+  }
+
+  async #end(): Promise<void> {
+    await Promise.all([this.#endInput(), this.#output.cancel().catch(() => {})])
+    this.#letGo()
   }
 
   async #writeAll(bytes: Buffer): Promise<void> {

@@ -1,3 +1,4 @@
+import type * as Sdk from 'modal'
 import type { App, ModalClient, ModalClientParams } from 'modal'
 import { RollcallError } from '../../protocol/failure.ts'
 import { isNotFound, modalError } from './modal-errors.ts'
@@ -122,7 +123,7 @@ async function requireSecret(client: ModalClient, name: string): Promise<void> {
   }
 }
 
-async function loadSdk(): Promise<typeof import('modal')> {
+async function loadSdk(): Promise<Pick<typeof Sdk, 'ModalClient'>> {
   try {
     const sdk = await import('modal')
     if (typeof sdk.ModalClient === 'function') return sdk

@@ -34,7 +34,13 @@ test('what Modal has is no problem', async () => {
 test('what it does not have is refused by name', async () => {
   const mounts = [{ source: '/data', target: '/data', readOnly: true }]
   const limits = { ...spec.limits, lifetimeMs: 25 * hourMs }
-  const change = { mounts, limits, workdir: '/.rollcall/x', secrets: ['not-a-name'], resources: { pids: 1, storageMiB: 1 } }
+  const change = {
+    mounts,
+    limits,
+    workdir: '/.rollcall/x',
+    secrets: ['not-a-name'],
+    resources: { pids: 1, storageMiB: 1 },
+  }
   expect(await fieldsOf(change)).toEqual([
     'resources.storageMiB',
     'resources.pids',

@@ -214,7 +214,9 @@ CMD echo "begun as $(id -un)" >/tmp/begun; exec sleep 60
   expect(succeeded(await run('id -un; cat all/data/deep/two.txt one.txt ready/made /opt/layer'))).toBe(
     'nobody\ntwo\none\none\nlayer\n',
   )
-  const listed = await run(`sh "$HOME_OF_IT/renamed.sh"; stat -c '%a %U' "$HOME_OF_IT/renamed.sh"; ls /opt/data /opt/work`)
+  const listed = await run(
+    `sh "$HOME_OF_IT/renamed.sh"; stat -c '%a %U' "$HOME_OF_IT/renamed.sh"; ls /opt/data /opt/work`,
+  )
   expect(succeeded(listed)).toBe(
     `it's a tool\n750 nobody\n/opt/data:\ndeep\none.txt\n\n/opt/work:\nall\none.txt\nready\ntool.sh\n`,
   )

@@ -20,6 +20,7 @@ export const modalCapabilities: Capabilities = {
   mounts: false,
   users: true,
   imageLayers: true,
+  endsIdle: true,
 }
 
 /** Beyond the time that an order may take to start: Modal may look for a GPU meanwhile, and the name is kept. */

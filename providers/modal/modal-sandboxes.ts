@@ -61,7 +61,11 @@ export class ModalSandboxes {
       await this.#limit(async () => {
         const { sandboxes, secrets } = this.#account.client
         const named = await Promise.all(settings.secrets.map((secret) => secrets.fromName(secret)))
-        const handle = await sandboxes.create(app, image.image, createParams(request, image, { settings, secrets: named }))
+        const handle = await sandboxes.create(
+          app,
+          image.image,
+          createParams(request, image, { settings, secrets: named }),
+        )
         handle.detach()
       })
     } catch (error) {
@@ -86,7 +90,10 @@ export class ModalSandboxes {
       if ((await this.find(name)) === undefined) return
       await wait(delayMs)
     }
-    throw new RollcallError('provider-unavailable', `Sandbox ${name} is still there ${removalTimeoutMs} ms after its end.`)
+    throw new RollcallError(
+      'provider-unavailable',
+      `Sandbox ${name} is still there ${removalTimeoutMs} ms after its end.`,
+    )
   }
 
   /** Those that run: Modal lists no others, and one that has ended costs nothing and holds nothing. */
@@ -191,7 +198,9 @@ export function found({ name, place, handle, ownership, exitCode }: KnownSandbox
     ownership,
     createdMs: place.createdMs,
   }
-  return exitCode === undefined ? { ...sandbox, state: 'running' } : { ...sandbox, state: 'dead', reason: why(exitCode) }
+  return exitCode === undefined
+    ? { ...sandbox, state: 'running' }
+    : { ...sandbox, state: 'dead', reason: why(exitCode) }
 }
 
 /** 124 is Modal's for its own timeout; the runner's supervisor ends with 0 when the lifetime is over, and only then. */

@@ -36,7 +36,10 @@ interface CreateMessage {
   readonly appId: string
   readonly definition: Definition
   readonly tags: readonly Tag[]
-  readonly secretSources?: readonly { readonly secretId?: string; readonly env?: { readonly contents: Record<string, string> } }[]
+  readonly secretSources?: readonly {
+    readonly secretId?: string
+    readonly env?: { readonly contents: Record<string, string> }
+  }[]
 }
 
 export interface ServerSandbox {
@@ -92,7 +95,8 @@ export class ControlPlane {
         metadata: { name: 'main', settings: { imageBuilderVersion: '2025.06', webhookSuffix: '' } },
       }),
       appGetOrCreate: (request: { appName: string; objectCreationType: number }) => this.#app(request),
-      secretGetOrCreate: (request: { deploymentName: string; envDict: Record<string, string> }) => this.#secret(request),
+      secretGetOrCreate: (request: { deploymentName: string; envDict: Record<string, string> }) =>
+        this.#secret(request),
       imageGetOrCreate: (request: ImageRequest) => ({ imageId: this.images.getOrCreate(request) }),
       imageJoinStreaming: (request: { imageId: string }) => this.#followBuild(request.imageId),
       imageGetByTag: ({ tag }: { tag: string }) => ({ imageId: this.images.byName(tag) ?? missing(`Image ${tag}`) }),
@@ -177,7 +181,8 @@ export class ControlPlane {
 
   async #make({ appId, definition, tags, secretSources }: CreateMessage, isOld: boolean): Promise<ServerSandbox> {
     const holder = this.sandboxes.find(
-      ({ machine, definition: { name } }) => machine.result === undefined && name !== undefined && name === definition.name,
+      ({ machine, definition: { name } }) =>
+        machine.result === undefined && name !== undefined && name === definition.name,
     )
     if (holder !== undefined) {
       throw new ServerError(Status.ALREADY_EXISTS, `Sandbox with name '${definition.name}' already exists`)
@@ -200,7 +205,9 @@ export class ControlPlane {
       binds: this.#binds,
     })
     // The shape of an id says which kind it is: one of the older has 22 letters and digits.
-    const id = `sb-${randomBytes(16).toString('hex').slice(0, isOld ? 22 : 26)}`
+    const id = `sb-${randomBytes(16)
+      .toString('hex')
+      .slice(0, isOld ? 22 : 26)}`
     const taskId = `ta-${randomBytes(11).toString('hex')}`
     const sandbox = { id, taskId, appId, definition, machine, createdAt: this.#lastCreated, isOld, tags }
     this.sandboxes.push(sandbox)
@@ -209,7 +216,9 @@ export class ControlPlane {
   }
 
   #fromName({ sandboxName, includeTerminated }: ByName, isOld: boolean): { sandboxId: string } {
-    const named = this.sandboxes.filter((one) => one.definition.name === sandboxName && one.isOld === isOld).toReversed()
+    const named = this.sandboxes
+      .filter((one) => one.definition.name === sandboxName && one.isOld === isOld)
+      .toReversed()
     const running = named.find(({ machine }) => machine.result === undefined)
     const sandbox = running ?? (includeTerminated ? named[0] : undefined)
     return { sandboxId: sandbox?.id ?? missing(`Sandbox ${sandboxName}`) }

@@ -45,19 +45,19 @@ export class Faults {
   }
 
   middleware(): ServerMiddleware {
-    const faults = this
+    const take = (method: string) => this.#take(method)
+    const errorOf = (fault: Fault, context: CallContext) => this.#error(fault, context)
     return async function* injectFaults(call, context) {
-      const method = call.method.path.split('/').at(-1) ?? ''
-      faults.calls.push(method)
-      const fault = faults.#take(method)
-      if (fault !== undefined && fault.losesAnswer !== true) throw faults.#error(fault, context)
+      const fault = take(call.method.path.split('/').at(-1) ?? '')
+      if (fault !== undefined && fault.losesAnswer !== true) throw errorOf(fault, context)
       const answer = yield* call.next(call.request, context)
-      if (fault !== undefined) throw faults.#error(fault, context)
+      if (fault !== undefined) throw errorOf(fault, context)
       return answer
     }
   }
 
   #take(method: string): Fault | undefined {
+    this.calls.push(method)
     const fault = this.#armed.find((armed) => armed.method === method && armed.left > 0)
     if (fault === undefined) return undefined
     if (fault.wait > 0) {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type Docker from 'dockerode'
 import { createServer, ServerError, Status } from 'nice-grpc'
-import type { CallContext, CompatServiceDefinition, ServiceImplementation } from 'nice-grpc'
+import type { CallContext, CompatServiceDefinition } from 'nice-grpc'
 import { ControlPlane } from './control-plane.ts'
 import { Faults } from './faults.ts'
 import { resultStatus } from './machine.ts'
@@ -54,7 +54,7 @@ export async function startModalServer(docker: Docker, binds: readonly string[] 
 }
 
 /** A server must have every method of a service: those that nothing here needs say so. */
-function whole(definition: CompatServiceDefinition, methods: Methods): ServiceImplementation<CompatServiceDefinition> {
+function whole(definition: CompatServiceDefinition, methods: Methods): Methods {
   const unimplemented = (name: string) => async () => {
     throw new ServerError(Status.UNIMPLEMENTED, `the test server has no ${name}`)
   }

@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 
 /** So much may wait to be read before the command is held up, and so much is kept of what has been read. */
 const windowBytes = 2 * 1024 * 1024

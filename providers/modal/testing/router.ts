@@ -44,7 +44,7 @@ export function routerMethods(plane: ControlPlane): Record<string, (request: nev
       authorized(context)
       const exec = await known(request)
       const log = request.fileDescriptor === 1 ? exec.stderr : exec.stdout
-      for await (const data of log.read(Number(request.offset), context.signal)) yield { data }
+      for await (const data of log.read(request.offset, context.signal)) yield { data }
     },
     taskExecStdinWrite: async (
       request: ExecMessage & { offset: number; data: Uint8Array; eof: boolean },
@@ -52,7 +52,7 @@ export function routerMethods(plane: ControlPlane): Record<string, (request: nev
     ) => {
       authorized(context)
       const exec = await known(request)
-      const offset = Number(request.offset)
+      const { offset } = request
       if (offset > exec.received) throw new ServerError(Status.INVALID_ARGUMENT, `offset ${offset} leaves a gap`)
       const fresh = request.data.subarray(exec.received - offset)
       exec.received += fresh.length

@@ -60,7 +60,11 @@ export class ServerImages {
       await buildImage(this.#docker, { context, tag: this.reference(imageId), onProgress: () => {} })
       return { status: resultStatus.success, exitcode: 0, exception: '' }
     } catch (error) {
-      return { status: resultStatus.failure, exitcode: 1, exception: error instanceof Error ? error.message : String(error) }
+      return {
+        status: resultStatus.failure,
+        exitcode: 1,
+        exception: error instanceof Error ? error.message : String(error),
+      }
     }
   }
 
