@@ -95,14 +95,20 @@ export class ModalAccount {
     }
   }
 
-  async #assertUsable(): Promise<void> {
-    const { app, secrets, registrySecret } = this.settings
+  /** One small question, whatever the answer. */
+  async ping(): Promise<void> {
+    const { app } = this.settings
     await this.ask(`look for the app ${app}`, async ({ apps }) => {
       // It is made with the first sandbox.
       await apps.fromName(app).catch((error: unknown) => {
         if (!isNotFound(error)) throw error
       })
     })
+  }
+
+  async #assertUsable(): Promise<void> {
+    const { secrets, registrySecret } = this.settings
+    await this.ping()
     for (const name of [...secrets, ...(registrySecret === undefined ? [] : [registrySecret])]) {
       await this.ask(`look for the secret ${name}`, (client) => requireSecret(client, name))
     }

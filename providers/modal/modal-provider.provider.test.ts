@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { Status } from 'nice-grpc'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { cacheDirectory } from '../../protocol/directories.ts'
+import { Nodes } from '../../compute/index.ts'
 import { ensureTestImages } from '../../scripts/test-images.ts'
 import { temporaryFolder } from '../../testing/temporary-folder.ts'
 import { createConformanceHarness } from '../conformance/conformance-context.ts'
@@ -238,4 +239,12 @@ test('an image is used by the name it was published under', async () => {
   server.plane.images.publish('mine:v1', imageId)
   const { run } = await open({ image: { type: 'name', name: 'modal://mine:v1' } })
   expect(succeeded(await run('cat /kept'))).toBe('kept\n')
+})
+
+test('a node of this type answers with its round trip, and offers the GPU that it was added with', async () => {
+  const nodes = new Nodes({ env: modalEnvironment(server), stateDirectory: join(folder, 'nodes') })
+  const { report } = await nodes.add({ name: 'cloud', type: 'modal', settings: { gpu: 'A100' } })
+  expect(report).toMatchObject({ os: 'unknown', gpus: [{ name: 'A100' }], roundTripMs: expect.any(Number) })
+  const refused = new Nodes({ env: {}, stateDirectory: join(folder, 'nodes') })
+  await expect(refused.add({ name: 'none', type: 'modal' })).rejects.toMatchObject({ code: 'provider-auth' })
 })
