@@ -20,6 +20,11 @@ export function shardWorkflowId(job: string, shard: number): string {
   return `${job}.shard-${shard}`
 }
 
+/** A pool's workflow id. Job ids hold no dot, so that it is no job's. */
+export function poolWorkflowId(pool: string, profile: string): string {
+  return `pool.${pool}.${profile}`
+}
+
 /** The queue of a job whose own worker serves it. */
 export function jobTaskQueue(job: string): string {
   return `rollcall-${job}`
