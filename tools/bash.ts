@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import { z } from 'zod'
 import { shortenOutput } from './shorten.ts'
-import { defineTool, endOf, execDefaults } from './tool.ts'
+import { defineTool, endOf, execDefaults, invalid } from './tool.ts'
 
 /** Enough for the characters that an agent sees, whatever their encoding. */
 const captureBytes = 65_536
@@ -19,12 +19,16 @@ export const bashTool = defineTool({
   }),
   run: async ({ command, cwd, env, timeout_ms }, context) => {
     const timeoutMs = timeout_ms ?? context.timeoutMs
+    const directory = posix.resolve(context.workdir, cwd ?? '.')
+    if (context.root !== undefined && !`${directory}/`.startsWith(posix.normalize(`${context.root}/`))) {
+      return invalid(`cwd is ${JSON.stringify(cwd)}: expected a directory below ${context.root}`)
+    }
     const result = await context.runner.exec(
       {
         ...execDefaults(context, 0),
         script: command,
         shell: 'bash',
-        cwd: posix.resolve(context.workdir, cwd ?? '.'),
+        cwd: directory,
         env: { ...context.env, ...env },
         timeoutMs,
         captureBytes,
