@@ -21,7 +21,7 @@ import type { JobTaskset } from './job-options.ts'
 import { scheduleConfig, storedConfig } from './schedule-options.ts'
 import type { ScheduleOptions } from './schedule-options.ts'
 import { ensureSearchAttributes } from './search-attributes.ts'
-import { spawnWorker, workerLogPath } from './spawn-worker.ts'
+import { ensureSharedWorker } from './shared-worker.ts'
 
 /** A schedule as `list` and `show` tell it. */
 export interface ScheduleState {
@@ -217,7 +217,7 @@ async function prepared(
     const missing = await ensureSearchAttributes(temporal.connection, temporal.namespace)
     const input = { schedule: config.schedule, config: key, storeUrl: store.url, searchable: missing.length === 0 }
     const saved = await save({ temporal, schedule: temporalSchedule(config, input) }, store)
-    await ensureSharedWorker({ temporal, environment, onProgress })
+    await ensureSharedWorker({ temporal, environment, onProgress, what: 'schedules' })
     return saved
   } catch (error) {
     await temporal.close()
@@ -241,24 +241,6 @@ function temporalSchedule(config: ScheduleConfig, input: NightlyInput) {
       staticSummary: `nightly benchmark of ${config.workerPath ?? config.options.taskset}`,
     },
   }
-}
-
-/** On the embedded server nobody else may serve: then a shared worker is started, which ends with the server. */
-async function ensureSharedWorker(at: {
-  temporal: TemporalConnection
-  environment: ClientEnvironment
-  onProgress: (line: string) => void
-}): Promise<void> {
-  const { temporal, environment, onProgress } = at
-  if (await isPolled(temporal, sharedTaskQueue)) return
-  if (!temporal.embedded) {
-    onProgress('No worker serves schedules yet: start `rollcall worker` where the sandboxes are to be')
-    return
-  }
-  const { pid } = spawnWorker(environment)
-  onProgress(
-    `Started a worker (pid ${pid}, log ${workerLogPath(environment, 'shared')}): it runs until the server is stopped`,
-  )
 }
 
 function nameTaken(name: string): RollcallError {

@@ -83,14 +83,14 @@ export const profileSchema = z
         refuse(['runtime', 'env', name], 'plain text: values of the host go into runtime.secrets')
     }
   })
+  .transform((profile) => ({ ...profile, slotUser: slotUserOf(profile) }))
 
 /** A profile with all its defaults. */
 export type Profile = z.infer<typeof profileSchema>
 /** A profile as code writes it. */
 export type ProfileInput = z.input<typeof profileSchema>
 
-/** Who works in the slots of a profile. */
-export function slotUserOf(profile: Pick<Profile, 'slotsPerSandbox' | 'slotUser'>): 'own' | 'sandbox' {
+function slotUserOf(profile: { slotsPerSandbox: number; slotUser?: 'own' | 'sandbox' | undefined }): 'own' | 'sandbox' {
   return profile.slotUser ?? (profile.slotsPerSandbox > 1 ? 'own' : 'sandbox')
 }
 
@@ -185,8 +185,9 @@ export type LeaseEnd = 'released' | 'expired' | 'sandbox-lost' | 'unknown'
 
 export interface ReleaseRequest {
   readonly holder: string
-  /** Absent: only leaves the queue. */
+  /** Absent: leaves the queue, and ends a lease only that lives as long as `workflow`. */
   readonly id?: string
+  readonly workflow?: string
   /** Whether the files go at once; else they stay for the same holder until somebody else needs the slot. */
   readonly reset: boolean
   /** The sandbox did not answer: the pool looks after it at once, and does not give it to anybody before. */
