@@ -78,6 +78,8 @@ fi
 
 /** Scripts for paths below `RC_ROOT`; `RC_PATH` is relative to it. Each leaves the script in the file's directory. */
 export const confined = {
+  /** For a script of its own: `walk`, `settle`, `inside` and `outside` are there, and it is in the root, `$top`. */
+  beginning: walking,
   /** `f` is the file's name. */
   toRead: `${walking}walk "$RC_PATH" ''
 settle ''

@@ -118,6 +118,9 @@ export interface ReadRequest {
   readonly root?: string
   readonly user?: string
   readonly timeoutMs?: number
+  /** Default: all that is read. */
+  readonly captureBytes?: number
+  /** Gets one byte more than `maxBytes` where there is more. */
   readonly stdoutSink?: Writable
   readonly stderrSink?: Writable
 }
@@ -132,7 +135,7 @@ export type ReadOutcome = { readonly result: ExecResult } & (
 
 /** The first `maxBytes` bytes of a regular file. */
 export async function readFile(runner: Runner, file: ReadRequest, options: Detachable = {}): Promise<ReadOutcome> {
-  const { path, maxBytes, followLinks = true, timeoutMs = smallFileTimeoutMs, root, ...rest } = file
+  const { path: _, maxBytes, followLinks = true, timeoutMs = smallFileTimeoutMs, root, ...rest } = file
   const place = placeOf(file)
   if (place === undefined) return { type: 'outside', result: notRun }
   const script = `${root === undefined ? 'f=$RC_PATH' : confined.toRead}
@@ -144,13 +147,13 @@ ${followLinks ? '' : '[ ! -L "$f" ] || exit 47'}
 [ -r "$f" ] || exit 46
 ${root === undefined ? '' : confined.open}
 exec head -c ${maxBytes + 1} ${root === undefined ? '<"$f"' : '<&3'}`
-  const request = { ...rest, script, env: place, timeoutMs, captureBytes: maxBytes + 1 }
+  const request = { captureBytes: maxBytes + 1, ...rest, script, env: place, timeoutMs }
   const result = await runner.exec(request, options)
   const problem = fileProblem(result)
   if (problem !== undefined) return { type: problem, result }
   if (!isDone(result)) return { type: 'failed', result }
-  const { head } = result.stdout
-  return { type: 'read', content: head.subarray(0, maxBytes), truncated: head.length > maxBytes, result }
+  const { head, bytes } = result.stdout
+  return { type: 'read', content: head.subarray(0, maxBytes), truncated: bytes > maxBytes, result }
 }
 
 export interface WriteRequest {
@@ -244,11 +247,12 @@ export function isDone({ outcome }: ExecResult): boolean {
   return outcome.type === 'exited' && outcome.code === 0
 }
 
-function fileProblem({ outcome }: ExecResult): FileProblem | undefined {
+export function fileProblem({ outcome }: ExecResult): FileProblem | undefined {
   return outcome.type === 'exited' ? problemCodes[outcome.code] : undefined
 }
 
-async function assertTar(runner: Runner): Promise<void> {
+/** @throws RollcallError `runtime-unsupported` */
+export async function assertTar(runner: Runner): Promise<void> {
   if ((await runner.hello()).tar) return
   throw new RollcallError(
     'runtime-unsupported',
