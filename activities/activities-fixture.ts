@@ -38,6 +38,7 @@ export async function jobOfOneTask(
     secrets: (names) => Object.fromEntries(Object.entries(more.secrets ?? {}).filter(([name]) => names.includes(name))),
     namespace: 'test',
     room: { give: async () => {}, taken: () => {} },
+    closedWorkflows: async () => [],
     reach: async () => ({ place: await provider.place(), queue: 'none' }),
     attachmentIdleMs: 60_000,
     cacheDirectory: `${folder}/cache`,

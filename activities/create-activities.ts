@@ -13,6 +13,7 @@ import { maskingRunner } from './masking-runner.ts'
 import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
+import { poolActivities } from './pool-activities.ts'
 import { prepareStep } from './prepare-step.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
@@ -37,6 +38,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
   const { handover, namespace, versions } = services
 
   const inSandbox = sandboxUser(contextOf, attachments)
+  const pools = poolActivities(services)
 
   const activities: Activities = {
     planJob: (input) =>
@@ -83,8 +85,13 @@ export function createActivities(services: ActivityServices): { activities: Acti
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
 
     ...scheduledActivities(services),
+    ...pools.activities,
   }
-  return { activities, close: () => attachments.close() }
+  const close = (): void => {
+    attachments.close()
+    pools.close()
+  }
+  return { activities, close }
 }
 
 /** What an error tells ends in histories and results: no values of secrets. */

@@ -24,6 +24,8 @@ export interface ActivityServices {
   }
   /** Where a provider's sandboxes are; from now on, and after a restart, this worker serves that place's reach queue. */
   reach(provider: JobOptions['provider']): Promise<Placement>
+  /** Which of these workflows, described without run id, are closed or unknown to the server. */
+  closedWorkflows(ids: readonly string[]): Promise<readonly string[]>
   /** UUID of the Temporal namespace: tells apart the sandboxes of two servers on one Engine. */
   readonly namespace: string
   /**

@@ -20,6 +20,7 @@ import type { Providers } from './providers.ts'
 import { reachedProviders } from './reached-providers.ts'
 import type { ProviderSettings } from './reached-providers.ts'
 import { Room } from './room.ts'
+import { closedWorkflows } from './workflow-state.ts'
 import { serveProviders } from './serve-providers.ts'
 import { ServedQueues } from './served-queues.ts'
 import { sweepRegularly } from './sweep-regularly.ts'
@@ -187,6 +188,7 @@ async function services(at: {
     namespace,
     room: new Room({ limit, namespace, now: Date.now }),
     reach: at.reach,
+    closedWorkflows: (ids) => closedWorkflows(at.client, ids),
     attachmentIdleMs: at.options.job === undefined ? attachmentIdleMs.shared : attachmentIdleMs.own,
     cacheDirectory,
     handover: at.handover,

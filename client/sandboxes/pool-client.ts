@@ -40,10 +40,14 @@ export class PoolClient {
     this.#acquireTimeoutMs = at.acquireTimeoutMs
     const messages = new PoolMessages(at)
     this.#messages = messages
+    // Who cannot say so loses the place in the queue a little later.
+    const leaving = new Batches<ReleaseRequest, ReleaseAnswer>(
+      async (requests) =>
+        (await messages.updateOnce(releaseSlotsUpdate, [requests])) ?? requests.map(() => 'not-held' as const),
+    )
     this.#queue = new SlotQueue({
       messages,
-      // Who cannot say so loses the place in the queue a little later.
-      leave: (holder) => void messages.updateOnce(releaseSlotsUpdate, [[{ holder, reset: false }]]),
+      leave: (holder) => void leaving.add({ holder, reset: false }),
     })
     this.#releases = new Batches((requests) => messages.update(releaseSlotsUpdate, [requests]))
     this.#renewals = new Batches((leases) => messages.update(renewLeasesUpdate, [leases]))
@@ -108,6 +112,11 @@ export class PoolClient {
       if (!isPoolGone(error)) throw error
     }
     await this.#messages.ended()
+  }
+
+  /** Returns when nothing of it is on its way: then its connection may be closed. Ends no lease. */
+  async close(): Promise<void> {
+    await this.#messages.idle()
   }
 
   async #defaultTimeoutMs(): Promise<number> {

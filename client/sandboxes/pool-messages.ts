@@ -25,6 +25,7 @@ const passingCodes: readonly number[] = [
 export class PoolMessages {
   readonly #handle: WorkflowHandle
   readonly #id: string
+  readonly #inFlight = new Set<Promise<unknown>>()
 
   constructor(at: { client: Client; id: string }) {
     this.#id = at.id
@@ -48,7 +49,12 @@ export class PoolMessages {
     definition: UpdateDefinition<Result, Args>,
     args: Args,
   ): Promise<Result | undefined> {
-    return await this.#handle.executeUpdate(definition, { args }).catch(() => undefined)
+    return await this.#counted(() => this.#handle.executeUpdate(definition, { args })).catch(() => undefined)
+  }
+
+  /** Returns when nothing is on its way: before that the connection must not be closed. */
+  async idle(): Promise<void> {
+    while (this.#inFlight.size > 0) await Promise.allSettled(this.#inFlight)
   }
 
   async query<Result>(definition: QueryDefinition<Result>): Promise<Result> {
@@ -68,11 +74,21 @@ export class PoolMessages {
   async #tried<Result>(call: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
     for (let waitMs = againAfterMs.first; ; waitMs = Math.min(2 * waitMs, againAfterMs.most)) {
       try {
-        return await call()
+        return await this.#counted(call)
       } catch (error) {
         if (!isPassing(error)) throw this.#asFailure(error)
         await delay(waitMs * (0.5 + Math.random()), undefined, signal === undefined ? {} : { signal })
       }
+    }
+  }
+
+  async #counted<Result>(call: () => Promise<Result>): Promise<Result> {
+    const calling = call()
+    this.#inFlight.add(calling)
+    try {
+      return await calling
+    } finally {
+      this.#inFlight.delete(calling)
     }
   }
 

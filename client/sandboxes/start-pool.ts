@@ -76,7 +76,9 @@ function assertSameProfile({ pool, profile: running }: PoolStatus, asked: Profil
     .filter((name) => name !== 'minSandboxes' && name !== 'maxSandboxes')
     .filter((name) => !isDeepStrictEqual(running[name], plain(asked[name])))
   if (differing.length === 0) return
-  const fields = differing.map((name) => `${name} was ${JSON.stringify(running[name])} and is now ${JSON.stringify(asked[name])}`)
+  const fields = differing.map(
+    (name) => `${name} was ${JSON.stringify(running[name])} and is now ${JSON.stringify(asked[name])}`,
+  )
   throw new RollcallError(
     'configuration-invalid',
     `${pool} runs with another profile: ${fields.join('; ')}. Stop it (rollcall pool stop), or give this one another pool name`,
