@@ -114,8 +114,8 @@ async function zipEntry(
   entry: Entry,
   contentOf: (name: Buffer) => Promise<Buffer>,
 ): Promise<ZipEntry | undefined> {
-  const { name, type, mode = 0o644, mtime, size = 0, linkname } = entry.header
-  const common = { name: bytesOf(name), modified: mtime ?? new Date(0) }
+  const { name, type, mode, mtime, size, linkname } = entry.header
+  const common = { name: bytesOf(name), modified: mtime }
   const link = Buffer.from(linkname ?? '', 'latin1')
   switch (type) {
     case 'file':
