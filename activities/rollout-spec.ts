@@ -60,9 +60,12 @@ export function poolProblems({ task, options }: RuntimeOrder): Problem[] {
   const { name, slotsPerSandbox, maxLifetimeMs, runtime } = profile
   const leastMs = neededMs({ task, options }) + makingMs
   const { network, networkAsked, workdir, mounts, env } = task.runtime
+  const image = task.profile === undefined ? otherImage(task, profile) : undefined
   const differing = Object.keys(env).filter((key) => runtime.env?.[key] !== env[key])
   const own = `what profile ${name} says`
+  const itself = `that of profile ${name}; a task that is to run in it all the same names the profile itself`
   const found: (readonly [boolean, Problem])[] = [
+    [image !== undefined, { field: 'environment.image', value: image ?? '', expected: itself }],
     [
       slotsPerSandbox > 1,
       {
@@ -100,4 +103,10 @@ export function poolProblems({ task, options }: RuntimeOrder): Problem[] {
     [differing.length > 0, { field: `environment.env.${differing[0] ?? ''}`, expected: own }],
   ]
   return found.flatMap(([isFound, problem]) => (isFound ? [problem] : []))
+}
+
+/** What a task is made from that no sandbox of the profile is: graded elsewhere, it would look like a wrong answer. */
+function otherImage({ runtime: { image } }: Pick<Task, 'runtime'>, { runtime }: Profile): string | undefined {
+  if (image.type === 'dockerfile') return 'a Dockerfile'
+  return image.type === 'name' && image.name !== runtime.image ? image.name : undefined
 }

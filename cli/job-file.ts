@@ -50,7 +50,10 @@ export const jobFileSchema = z
       pool: z
         .strictObject({
           profile: text,
-          profiles: z.union([text, z.record(z.string(), z.looseObject({}))], 'the path of a file, or a table of profiles'),
+          profiles: z.union(
+            [text, z.record(z.string(), z.looseObject({}))],
+            'the path of a file, or a table of profiles',
+          ),
           name: text,
         })
         .partial(),

@@ -242,7 +242,7 @@ export interface PoolStatus {
   readonly pool: string
   readonly profile: Profile
   /** `draining`: stops when the last lease has ended. */
-  readonly state: 'running' | 'draining' | 'stopping'
+  readonly state: 'running' | 'draining' | 'stopping' | 'ended'
   readonly minSandboxes: number
   readonly maxSandboxes: number
   readonly sandboxes: readonly PooledSandboxStatus[]
