@@ -14,9 +14,11 @@ import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
 import { poolActivities } from './pool-activities.ts'
+import { releasePooled } from './pooled-sandbox.ts'
 import { prepareStep } from './prepare-step.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
+import { profileOf } from './rollout-spec.ts'
 import { runActivity, runMakingActivity, runWholeActivity } from './run-activity.ts'
 import type { ActivityScope } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
@@ -54,7 +56,9 @@ export function createActivities(services: ActivityServices): { activities: Acti
       }),
 
     placeRollout: (input) =>
-      runWholeActivity(async () => placeRollout(input, { context: await contextOf(input), services })),
+      runWholeActivity(async ({ signal }) =>
+        placeRollout(input, { context: await contextOf(input), services, signal }),
+      ),
 
     openRollout: (input) =>
       runMakingActivity(handover, async ({ signal, note }) => {
@@ -79,7 +83,16 @@ export function createActivities(services: ActivityServices): { activities: Acti
       }),
 
     releaseSandbox: (input) =>
-      runWholeActivity(async () => releaseSandbox(input, { context: await contextOf(input), namespace, attachments })),
+      runWholeActivity(async () => {
+        const context = await contextOf(input)
+        const task = await context.task(parseRolloutName(input.rollout).task)
+        const profile = profileOf(task, context.options)
+        if (profile === undefined) return await releaseSandbox(input, { context, namespace, attachments })
+        await releasePooled(input, { context, task, profile, services })
+        if (input.verifiers?.length) {
+          await releaseSandbox({ ...input, incarnations: [] }, { context, namespace, attachments })
+        }
+      }),
 
     summarizeJob: (input) =>
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
@@ -135,7 +148,7 @@ function partActivities(
 
     gradeRollout: (input) =>
       inRollout(input, async (rollout, { note }) => {
-        const { capabilities } = await rollout.context.provider()
+        const { capabilities } = await rollout.context.providerOf(input.lease)
         return await gradeRollout(input, { ...rollout, capabilities, onWait: tellWaits(note) })
       }),
   }
@@ -165,7 +178,7 @@ function sandboxUser(contextOf: ReturnType<typeof createJobContexts>, attachment
     work: (runner: Runner) => Promise<Result>,
     notes?: Parameters<typeof notingRunner>[1],
   ): Promise<Result> => {
-    const provider = await (await contextOf(ref)).provider()
+    const provider = await (await contextOf(ref)).providerOf(ref.lease)
     const noted = notes === undefined ? work : (runner: Runner) => work(notingRunner(runner, notes))
     return await attachments.use({ provider, lease: ref.lease }, noted)
   }

@@ -4,6 +4,7 @@ import { defineCancel } from './commands/cancel.ts'
 import { defineCompare } from './commands/compare.ts'
 import { defineDoctor } from './commands/doctor.ts'
 import { definePause, defineResume } from './commands/pause.ts'
+import { definePool } from './commands/pool.ts'
 import { defineRegrade } from './commands/regrade.ts'
 import { defineReport } from './commands/report.ts'
 import { defineRerun } from './commands/rerun.ts'
@@ -50,6 +51,7 @@ const commands: readonly DefineCommand[] = [
   defineDoctor,
   defineSchedule,
   defineHistory,
+  definePool,
   defineWorker,
   defineServer,
 ]

@@ -13,6 +13,9 @@ export interface RawRunOptions {
   readonly providerArg?: readonly string[]
   readonly localNetwork?: boolean
   readonly unsafeLocal?: boolean
+  readonly pool?: string
+  readonly profiles?: string
+  readonly poolName?: string
   readonly attempts?: string
   readonly concurrency?: string
   readonly job?: string
@@ -65,6 +68,7 @@ export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile 
   return {
     ...(below.agents === undefined ? {} : { agents: [...below.agents] as NonNullable<JobFile['agents']> }),
     ...parseGivenProvider(raw, below.provider ?? runDefaults.provider),
+    ...parsePool(raw),
     ...given('attempts', raw.attempts, (value) => parse.parseCount('--attempts', value, { max: 1000 })),
     ...given('concurrency', raw.concurrency, (value) => parse.parseCount('--concurrency', value, { max: 10_000 })),
     ...given('imageMap', raw.imageMap, parseImageMap),
@@ -80,6 +84,15 @@ export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile 
     ...given('detach', raw.detach, (value) => value),
     ...given('json', raw.json, (value) => value),
   }
+}
+
+function parsePool({ pool: profile, profiles, poolName: name }: RawRunOptions): Pick<JobFile, 'pool'> {
+  const pool = {
+    ...given('profile', profile, (value) => value),
+    ...given('profiles', profiles, (value) => value),
+    ...given('name', name, (value) => value),
+  }
+  return Object.keys(pool).length === 0 ? {} : { pool }
 }
 
 function parseAllowed(allowed: 'all' | readonly string[]): NonNullable<JobFile['allowEnv']> {

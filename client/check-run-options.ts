@@ -6,6 +6,7 @@ import type { AgentOption, RunOptions } from './run-options.ts'
 const topLevel = {
   agent: true,
   provider: true,
+  pool: true,
   attempts: true,
   concurrency: true,
   job: true,
@@ -44,6 +45,7 @@ export function checkRunOptions(run: RunOptions): void {
     ...unknownKeys('', run, topLevel),
     ...agents.flatMap(agentProblems),
     ...unknownKeys('provider', run.provider, { name: true, options: true, runtime: true }),
+    ...unknownKeys('pool', run.pool, { profile: true, profiles: true, name: true }),
     ...unknownKeys('sandboxLoss', run.sandboxLoss, sandboxLoss),
     ...runtimeProblems('runtime', run.runtime),
     ...runtimeProblems('provider.runtime', typeof run.provider === 'object' ? run.provider.runtime : undefined),

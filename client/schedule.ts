@@ -203,7 +203,10 @@ async function prepared(
   save: (prepared: Prepared, store: Store) => Promise<Schedule>,
 ): Promise<Schedule> {
   const { environment = environmentOfProcess(), onProgress = () => {} } = options
-  const { options: job, bundles } = await prepareJobOptions(taskset, options, environment.workingDirectory)
+  const { options: job, bundles } = await prepareJobOptions(taskset, options, environment)
+  if (job.pools !== undefined) {
+    throw new RollcallError('configuration-invalid', 'A schedule takes no sandboxes out of pools yet: leave --pool out')
+  }
   const config = scheduleConfig(options, job)
   await proveUsable(environment)
   const store = openStore(environment.storeUrl)

@@ -13,6 +13,8 @@ export interface Lease {
   readonly sandbox: string
   readonly incarnation: number
   readonly spec: string
+  /** Settings of its provider, where the sandbox is of a pool. Absent: the job's. */
+  readonly options?: Readonly<Record<string, string>>
 }
 
 /** Where a sandbox is to be made: chosen, and kept by the history, before anything is created there. */

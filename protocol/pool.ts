@@ -143,12 +143,17 @@ export interface SlotLease {
 }
 
 export interface SlotRequest {
-  /** Chosen by who asks, at most 200 characters; the same holder gets the same lease, or its place in the queue, again. */
+  /** Chosen by who asks, at most 400 characters; the same holder gets the same lease, or its place in the queue, again. */
   readonly holder: string
   /** How long the lease lives without being renewed. Default 60 s. Not with `workflow`. */
   readonly leaseMs?: number
   /** The lease lives as long as this workflow runs, instead. */
   readonly workflow?: string
+  /**
+   * The holder takes the sandbox as a whole, as any of its users, so that it is replaced afterwards. Only with one slot per
+   * sandbox.
+   */
+  readonly whole?: boolean
   /** Only a sandbox that lives at least this much longer will do. Default 0. */
   readonly neededMs?: number
 }
@@ -237,7 +242,7 @@ export interface PoolStatus {
   readonly pool: string
   readonly profile: Profile
   /** `draining`: stops when the last lease has ended. */
-  readonly state: 'running' | 'draining' | 'stopping'
+  readonly state: 'running' | 'draining' | 'stopping' | 'ended'
   readonly minSandboxes: number
   readonly maxSandboxes: number
   readonly sandboxes: readonly PooledSandboxStatus[]

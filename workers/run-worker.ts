@@ -15,6 +15,7 @@ import { openStore } from '../store/open-store.ts'
 import { timing } from '../workflows/timing.ts'
 import type { WorkerConfig } from './config.ts'
 import { untilJobIsOver } from './job-watch.ts'
+import { poolSlots } from './pool-slots.ts'
 import { createProviders, providerNames } from './providers.ts'
 import type { Providers } from './providers.ts'
 import { reachedProviders } from './reached-providers.ts'
@@ -188,6 +189,7 @@ async function services(at: {
     namespace,
     room: new Room({ limit, namespace, now: Date.now }),
     reach: at.reach,
+    pools: poolSlots(at.client),
     closedWorkflows: (ids) => closedWorkflows(at.client, ids),
     attachmentIdleMs: at.options.job === undefined ? attachmentIdleMs.shared : attachmentIdleMs.own,
     cacheDirectory,

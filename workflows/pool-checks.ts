@@ -1,11 +1,11 @@
 import type { Failure } from '../protocol/failure.ts'
-import type { AcquireRequest, Profile, ResizeRequest } from '../protocol/pool.ts'
+import type { AcquireRequest, Profile, ResizeRequest, SlotRequest } from '../protocol/pool.ts'
 import type { PoolState } from './pool-state.ts'
 import { poolTiming } from './pool-timing.ts'
 
 /** What a pool does not take, before anything is changed. What they throw is the update's failure. */
 
-const longestHolder = 200
+const longestHolder = 400
 const mostSlots = 200
 const shortestLeaseMs = 1_000
 const longestLeaseMs = 24 * 3_600_000
@@ -38,11 +38,16 @@ export function refusalOf(at: {
   state: PoolState
   profile: Profile
   nowMs: number
-  neededMs: number
+  request: SlotRequest
 }): Failure | undefined {
-  const { state, profile, nowMs, neededMs } = at
+  const { state, profile, nowMs, request } = at
+  const { neededMs = 0, whole = false } = request
   if (state.stopping !== undefined)
     return { code: 'acquire-timeout', message: 'The pool stops and gives out no more slots.' }
+  if (whole && profile.slotsPerSandbox > 1) {
+    const message = `Profile ${profile.name} has ${profile.slotsPerSandbox} slots per sandbox: a whole one is asked for`
+    return { code: 'configuration-invalid', message }
+  }
   if (neededMs > 0 && neededMs + makingMs > profile.maxLifetimeMs) {
     return {
       code: 'configuration-invalid',

@@ -12,10 +12,10 @@ export function grant(
   { state, nowMs, newId }: Deciding,
 ): void {
   const { slot, request } = at
-  const { holder, workflow, leaseMs = poolTiming.leaseMs } = request
+  const { holder, workflow, whole = false, leaseMs = poolTiming.leaseMs } = request
   const life = workflow === undefined ? { expiresAtMs: nowMs + leaseMs } : { workflow }
   slot.phase += 1
-  slot.lease = { id: newId(), holder, hasFiles: slot.kept !== undefined, leaseMs, ...life }
+  slot.lease = { id: newId(), holder, hasFiles: slot.kept !== undefined, leaseMs, ...life, ...(whole ? { whole } : {}) }
   delete slot.kept
   state.counts.granted += 1
 }
@@ -28,6 +28,10 @@ export function endLease(
 ): void {
   delete slot.lease
   slot.isDirty = true
+  if (lease.whole === true && sandbox.state === 'ready') {
+    sandbox.state = 'draining'
+    sandbox.because ??= 'it was used as a whole'
+  }
   if (how.keeps) {
     slot.kept = { holder: lease.holder, sinceMs: how.nowMs }
     delete slot.isDirty

@@ -70,6 +70,8 @@ export interface HeldLease {
   /** Absent: as long as `workflow` runs. */
   expiresAtMs?: number
   readonly workflow?: string
+  /** What its holder did cannot be undone by resetting the slot. */
+  readonly whole?: true
 }
 
 export interface Waiter {

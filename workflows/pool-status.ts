@@ -11,7 +11,7 @@ export function poolStatus(state: PoolState, at: { pool: string; profile: Profil
   const endings = { draining: 'draining', purging: 'stopping' } as const
   return {
     ...at,
-    state: stopping === undefined ? 'running' : endings[stopping],
+    state: stopping === undefined ? 'running' : sandboxes.length === 0 ? 'ended' : endings[stopping],
     minSandboxes,
     maxSandboxes,
     sandboxes,

@@ -177,8 +177,8 @@ class Pool {
   }
 
   /** Why it is no use to wait, for who has no lease yet. */
-  #refusal({ neededMs = 0 }: SlotRequest): Failure | undefined {
-    return refusalOf({ ...this.#deciding(), neededMs })
+  #refusal(request: SlotRequest): Failure | undefined {
+    return refusalOf({ ...this.#deciding(), request })
   }
 
   async #renew(leases: readonly LeaseRef[]): Promise<RenewAnswer[]> {

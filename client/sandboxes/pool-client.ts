@@ -19,6 +19,8 @@ export interface AcquireOptions extends Omit<SlotRequest, 'holder'> {
   readonly timeoutMs?: number
   /** Stops waiting, and leaves the queue. */
   readonly signal?: AbortSignal
+  /** The signal leaves the place in the queue to whoever asks next for the same holder, within 10 s. Default false. */
+  readonly keepsPlace?: boolean
 }
 
 /**
@@ -60,11 +62,12 @@ export class PoolClient {
    *   no sandbox of the profile can be made; `configuration-invalid` when the pool does not run; the signal's reason
    */
   async acquire(holder: string, options: AcquireOptions = {}): Promise<SlotLease> {
-    const { timeoutMs, signal, ...request } = options
+    const { timeoutMs, signal, keepsPlace = false, ...request } = options
     return await this.#queue.acquire({
       request: { holder, ...request },
       timeoutMs: timeoutMs ?? (await this.#defaultTimeoutMs()),
       ...(signal === undefined ? {} : { signal }),
+      keepsPlace,
     })
   }
 
@@ -86,7 +89,7 @@ export class PoolClient {
   }
 
   /** Ends the lease of a holder that lives as long as a workflow, where its id was never heard. Twice is fine. */
-  async releaseHolder(holder: string, at: { workflow: string }): Promise<ReleaseAnswer> {
+  async releaseHolder(holder: string, at: { workflow: string; suspect?: boolean }): Promise<ReleaseAnswer> {
     return await this.#releases.add({ holder, ...at, reset: true })
   }
 

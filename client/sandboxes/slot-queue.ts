@@ -37,8 +37,13 @@ export class SlotQueue {
     this.#leave = at.leave
   }
 
-  async acquire(at: { request: SlotRequest; timeoutMs: number; signal?: AbortSignal }): Promise<SlotLease> {
-    const { request, timeoutMs, signal } = at
+  async acquire(at: {
+    request: SlotRequest
+    timeoutMs: number
+    signal?: AbortSignal
+    keepsPlace: boolean
+  }): Promise<SlotLease> {
+    const { request, timeoutMs, signal, keepsPlace } = at
     signal?.throwIfAborted()
     const { promise, resolve } = Promise.withResolvers<Parameters<Wanted['settle']>[0]>()
     const wanted: Wanted = { request, settle: resolve }
@@ -52,7 +57,7 @@ export class SlotQueue {
       return leaseIn(settled)
     } finally {
       timer.abort()
-      this.#remove(wanted)
+      this.#remove(wanted, keepsPlace && signal?.aborted === true)
     }
   }
 
@@ -65,14 +70,14 @@ export class SlotQueue {
   }
 
   /** The last of a holder's who gives up leaves the queue. */
-  #remove(wanted: Wanted): void {
+  #remove(wanted: Wanted, keepsPlace: boolean): void {
     const { holder } = wanted.request
     const left = (this.#wanted.get(holder) ?? []).filter((other) => other !== wanted)
     if (left.length > 0) return void this.#wanted.set(holder, left)
     if (!this.#wanted.delete(holder)) return
     this.#fresh.delete(holder)
     if (this.#wanted.size === 0) this.#unwanted.abort()
-    this.#leave(holder)
+    if (!keepsPlace) this.#leave(holder)
   }
 
   async #askFresh(): Promise<void> {
