@@ -1,11 +1,18 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Output } from '../../cli/context.ts'
+import { runCli } from '../../cli/run-cli.ts'
 import { cacheDirectory } from '../../protocol/directories.ts'
 import { connectToDocker, dockerConnection } from '../../providers/docker/docker-connection.ts'
 import { ensureTestImages } from '../../scripts/test-images.ts'
+import { prepareAndTrain } from '../../examples/sandboxes/multi-profile.ts'
+import { countInSlots } from '../../examples/sandboxes/single-profile.ts'
 import { openHome, type DurabilityHome } from '../../testing/durability-home.ts'
 import { Sandboxes } from '../entry-sandboxes.ts'
 import type { ProfileDefinition } from './profiles.ts'
@@ -166,7 +173,7 @@ describe.each(['local', 'docker'])('on %s', (profile) => {
     await sandboxes.release(back, { resetWorkspace: true })
   })
 
-  test('a client that is killed comes back to its slot, its files and its running command; else its lease expires', async () => {
+  test('a client that is killed comes back to its slot, its files and its running command; one that does not loses them', async () => {
     const holder = 'trajectory-1'
     const command = 'echo begun >>log; until [ -e go ]; do sleep 0.02; done; echo done >>log; cat log'
     const client = spawnClient([profile, holder, command, JSON.stringify(imageMap)])
@@ -190,12 +197,17 @@ describe.each(['local', 'docker'])('on %s', (profile) => {
       ])
       expect(attached[0]?.output).toBe('begun\ndone\n')
       // Nobody renews any more: somebody else has the slot in the end, and finds nothing in it.
-      await back.close()
-      const other = await open({ provider: profile, profiles: { one: { maxSandboxes: 1 } }, pool: `dying-${profile}` })
-      const next = await other.acquire('somebody-else', { profile: 'one', timeoutMs: 60_000 })
-      const [left] = await other.executeBatch([bash(next, 'ls -A')])
-      expect(left?.output).toBe('')
-      await other.stop({ purge: true })
+      if (profile === 'local') {
+        await back.close()
+        const options = { provider: profile, profiles: { one: { maxSandboxes: 1 } }, pool: `dying-${profile}` }
+        await using other = await open(options)
+        const next = await other.acquire('somebody-else', { profile: 'one', timeoutMs: 60_000 })
+        expect(next.id).not.toBe(id)
+        expect((await other.executeBatch([bash(next, 'ls -A')]))[0]?.output).toBe('')
+        await other.stop({ purge: true })
+      } else {
+        await back.stop({ purge: true })
+      }
     } finally {
       client.kill()
       await back.close()
@@ -240,6 +252,70 @@ test('absolute paths are for those who allow them; a profile that is not there i
     await anywhere.stop({ purge: true })
   }
 })
+
+test('Atropos’ usage: one profile, and several', async () => {
+  const options = { environment: home.environment, imageMap }
+  const [single, multi] = await Promise.all([
+    countInSlots({ ...options, pool: 'single' }),
+    prepareAndTrain({ ...options, pool: 'multi' }),
+  ])
+  expect(single).toEqual(['1', '2', '3'])
+  expect(multi).toEqual({
+    prepared: '100',
+    stage: 'training',
+    trained: 'exited',
+    sum: '5050',
+    model: '1 entry in a zip',
+    profiles: 'default large',
+  })
+})
+
+test('the command line holds a slot from one command to the next', async () => {
+  const folder = home.folder
+  await writeFile(join(folder, 'profiles.yaml'), 'profiles: { default: { provider: local } }')
+  await writeFile(join(folder, 'in.bin'), Buffer.from([0, 255, 10]))
+  const acquired = await cli('acquire', 'me', '--profiles', 'profiles.yaml', '--json')
+  expect([acquired.code, JSON.parse(acquired.stdout)]).toMatchObject([0, { holder: 'me', profile: 'default' }])
+  expect(await cli('put', 'me', 'in.bin', 'd/in.bin')).toMatchObject({ code: 0 })
+  expect(await cli('exec', 'me', 'wc -c <d/in.bin; echo e >&2; exit 4')).toMatchObject({ code: 4, stdout: '3\n' })
+  expect((await cli('list', 'me', 'd', '--json')).stdout).toContain('"sizeBytes":3')
+  expect(await cli('get', 'me', 'd/in.bin', 'out.bin')).toMatchObject({ code: 0 })
+  expect(await readFile(join(folder, 'out.bin'))).toEqual(Buffer.from([0, 255, 10]))
+  expect(await cli('get', 'me', '../none', 'none')).toMatchObject({ code: 2, stderr: expect.stringContaining('leads out') })
+  expect(await readdir(folder)).not.toContain('none')
+  expect((await cli('status', '--json')).stdout).toContain('"leased":1')
+  expect((await cli('release', 'me', '--reset')).stdout).toBe('me: released\n')
+  expect((await cli('release', 'me')).stdout).toBe('me: not-held\n')
+  expect(await cli('exec', 'me', 'true')).toMatchObject({ code: 2, stderr: expect.stringContaining('sandbox acquire me') })
+})
+
+/** In this process: a dozen others would take longer than everything that they do. */
+async function cli(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const [stdout, stderr] = [captured(), captured()]
+  const { environment } = home
+  const { stdin } = process
+  const signals = { listen: () => () => {} }
+  const context = { environment, stdin, stdout: stdout.output, stderr: stderr.output, signals, now: Date.now }
+  const code = await runCli(['sandbox', ...args], context)
+  return { code, stdout: await stdout.end(), stderr: await stderr.end() }
+}
+
+function captured() {
+  const stream = new PassThrough()
+  const whole = text(stream)
+  const output: Output = {
+    write: (line) => void stream.write(line),
+    stream: stream as unknown as NodeJS.WriteStream,
+    isTTY: false,
+    color: false,
+    size: () => ({ columns: 80, rows: 24 }),
+  }
+  const end = (): Promise<string> => {
+    stream.end()
+    return whole
+  }
+  return { output, end }
+}
 
 function spawnClient(args: readonly string[]) {
   const script = join(import.meta.dirname, 'dying-client-fixture.ts')
