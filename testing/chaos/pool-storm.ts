@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { SandboxAttachments } from '../../activities/sandboxes.ts'
-import { connectTemporal } from '../../client/connect.ts'
+import { connectTemporal, namespaceUuid } from '../../client/connect.ts'
 import type { TemporalConnection } from '../../client/connect.ts'
 import { PoolClient } from '../../client/sandboxes/pool-client.ts'
 import { startPool } from '../../client/sandboxes/start-pool.ts'
 import { serverStatus } from '../../client/server/server.ts'
 import type { Profile, SlotLease } from '../../protocol/pool.ts'
-import type { Provider } from '../../providers/contract/provider.ts'
+import type { FoundSandbox, Ownership, Provider } from '../../providers/contract/provider.ts'
 import type { DurabilityHome } from '../durability-home.ts'
 import { WorkerPool } from '../worker-pool.ts'
 import { signalProcess } from './processes.ts'
@@ -64,6 +64,7 @@ export class PoolStorm {
   #mostRunning = 0
   #calls = 0
   #isOver = false
+  #ours: Partial<Ownership> = { workflow: 'none' }
 
   constructor(options: PoolStormOptions) {
     this.#options = options
@@ -82,11 +83,12 @@ export class PoolStorm {
     const temporal = await connectTemporal({ ...home.environment, onProgress: () => {} })
     await Promise.all([this.#workers.start(), this.#workers.start()])
     const pool = await startPool({ temporal, environment: home.environment, profile })
-    const watching = this.#watch(pool.id)
+    this.#ours = { workflow: pool.id, namespace: await namespaceUuid(temporal.client) }
+    const watching = this.#watch()
     try {
       await this.#live(pool, temporal)
       await pool.stop({ purge: true })
-      const left = await this.#options.provider.list({ workflow: pool.id })
+      const left = await this.#sandboxes()
       for (const { name } of left) this.#broken.push(`${name} is left`)
     } finally {
       this.#isOver = true
@@ -96,27 +98,27 @@ export class PoolStorm {
       await pool.close()
       await temporal.close()
     }
-    const { injected, rounds, lost, mostRunning, broken } = { ...this.#report() }
-    return { injected, rounds, lost, mostRunning, broken }
-  }
-
-  #report(): PoolStormReport {
     const [injected, broken] = [this.#injected, this.#broken]
     return { injected, rounds: this.#rounds, lost: this.#lost, mostRunning: this.#mostRunning, broken }
+  }
+
+  /** Another server on the same Engine may have a pool of the same name. */
+  #sandboxes(): Promise<FoundSandbox[]> {
+    return this.#options.provider.list(this.#ours)
   }
 
   async #live(pool: PoolClient, temporal: TemporalConnection): Promise<void> {
     const { holders, rounds } = this.#options
     const ends = Promise.withResolvers<void>()
     const keeper = this.#keep(pool, ends.promise)
+    keeper.catch(() => undefined)
     const comers = Array.from({ length: holders }, async (_, index) => {
       // A client of its own: what one has in flight is not what another waits for.
       const client = new PoolClient({ client: temporal.client, id: pool.id })
       for (let round = 0; round < rounds; round += 1) await this.#round(client, `h${index}`)
       await client.close()
     })
-    await this.#inject(pool)
-    await Promise.all(comers)
+    await Promise.all([this.#inject(pool), ...comers])
     ends.resolve()
     await keeper
   }
@@ -126,7 +128,7 @@ export class PoolStorm {
     let isOver = false
     void ends.then(() => (isOver = true))
     const lease = await pool.acquire('keeper', { leaseMs, timeoutMs: 120_000 })
-    await this.#in(lease, 'echo keeper >owner; (while :; do echo x >>alive; sleep 0.2; done) >/dev/null 2>&1 &')
+    await this.#inKept(lease, 'echo keeper >owner; (while :; do echo x >>alive; sleep 0.2; done) >/dev/null 2>&1 &')
     while (!isOver) {
       await delay(1_000)
       const [answer] = await pool.renew([lease])
@@ -138,12 +140,20 @@ export class PoolStorm {
       if (again.id !== lease.id && !this.#killed.has(lease.sandbox)) this.#broken.push('the keeper got another lease')
       if (again.id !== lease.id) return
     }
-    const said = await this.#in(lease, 'cat owner; wc -l <alive; sleep 0.6; wc -l <alive').catch(() => undefined)
+    const said = await this.#inKept(lease, 'cat owner; wc -l <alive; sleep 0.6; wc -l <alive')
     const [owner, before, after] = said?.split('\n') ?? []
     if (this.#killed.has(lease.sandbox)) return
     if (owner !== 'keeper') this.#broken.push(`the keeper's file says ${owner}`)
     if (!(Number(after) > Number(before))) this.#broken.push("the keeper's process does not run")
     await pool.release(lease)
+  }
+
+  /** What it came to, unless the sandbox was killed. */
+  async #inKept(lease: SlotLease, script: string): Promise<string | undefined> {
+    return await this.#in(lease, script).catch((error: unknown) => {
+      if (!this.#killed.has(lease.sandbox)) this.#broken.push(`keeper: ${String(error)}`)
+      return undefined
+    })
   }
 
   async #round(pool: PoolClient, holder: string): Promise<void> {
@@ -208,7 +218,7 @@ export class PoolStorm {
       case 'server-paused':
         return await this.#pauseServer()
       case 'sandbox-killed':
-        return await this.#killSandbox(pool.id)
+        return await this.#killSandbox()
       case 'holder-killed':
         return await this.#abandon(pool)
     }
@@ -234,8 +244,8 @@ export class PoolStorm {
     return pid
   }
 
-  async #killSandbox(workflow: string): Promise<string | undefined> {
-    const running = (await this.#options.provider.list({ workflow })).filter(({ state }) => state === 'running')
+  async #killSandbox(): Promise<string | undefined> {
+    const running = (await this.#sandboxes()).filter(({ state }) => state === 'running')
     const victim = running.at(Math.floor(this.#random.next() * running.length))
     if (victim === undefined) return undefined
     this.#killed.add(victim.name)
@@ -251,10 +261,10 @@ export class PoolStorm {
   }
 
   /** How many sandboxes there are, again and again. */
-  async #watch(workflow: string): Promise<void> {
-    const { provider, profile } = this.#options
+  async #watch(): Promise<void> {
+    const { profile } = this.#options
     while (!this.#isOver) {
-      const running = (await provider.list({ workflow })).filter(({ state }) => state === 'running')
+      const running = (await this.#sandboxes()).filter(({ state }) => state === 'running')
       this.#mostRunning = Math.max(this.#mostRunning, running.length)
       if (running.length > profile.maxSandboxes) this.#broken.push(`${running.length} sandboxes at once`)
       await delay(200)
