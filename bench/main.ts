@@ -17,6 +17,7 @@ import { bashInBatch } from './measures/bash-in-batch.ts'
 import { callsInFlight } from './measures/calls-in-flight.ts'
 import { manyTurns } from './measures/many-turns.ts'
 import { oneCallTurnsMeasure } from './measures/one-call-turns.ts'
+import { pools } from './measures/pools.ts'
 import { recovery } from './measures/recovery.ts'
 import { slotCalls } from './measures/slot-calls.ts'
 import { warmRollouts } from './measures/warm-rollouts.ts'
@@ -31,6 +32,7 @@ const measures: readonly Measure[] = [
   warmRollouts,
   wholeProcess,
   manyTurns,
+  pools,
   recovery,
 ]
 const failedExitCode = 1
