@@ -11,6 +11,8 @@ import { jobKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { fetchTask } from '../tasks/task-copy.ts'
 import type { Task } from '../tasks/task.ts'
+import { loadTools } from '../tools/own-tools.ts'
+import type { Tool } from '../tools/tool.ts'
 import { hostValues } from './host-values.ts'
 import type { HostValues } from './host-values.ts'
 import { rolloutSpec } from './rollout-spec.ts'
@@ -34,6 +36,7 @@ export class JobContext {
   readonly #services: ActivityServices
   readonly #tasks = new Map<string, Promise<Task>>()
   readonly #agents = new Map<string, Promise<Agent>>()
+  readonly #tools = new Map<string, Promise<readonly Tool[]>>()
 
   constructor(at: { job: string; store: Store; options: JobOptions; services: ActivityServices }) {
     this.job = at.job
@@ -66,13 +69,22 @@ export class JobContext {
   }
 
   agent(label: string): Promise<Agent> {
-    return once(this.#agents, label, () =>
-      this.#services.loadAgent(this.agentSpec(label), async (key) => {
-        const bundle = await this.store.get(key)
-        if (bundle === undefined) throw new RollcallError('agent-invalid', `The bundle ${key} is not in the store`)
-        return bundle
-      }),
-    )
+    return once(this.#agents, label, () => this.#services.loadAgent(this.agentSpec(label), (key) => this.#bundle(key)))
+  }
+
+  /** Tools of the job's own. @throws RollcallError `configuration-invalid` */
+  tools(): Promise<readonly Tool[]> {
+    const from = { readBundle: (key: string) => this.#bundle(key), cacheDirectory: this.cacheDirectory }
+    return once(this.#tools, 'tools', async () => {
+      const loaded = await Promise.all((this.options.tools ?? []).map((module) => loadTools(module, from)))
+      return loaded.flat()
+    })
+  }
+
+  async #bundle(key: string): Promise<Buffer> {
+    const bundle = await this.store.get(key)
+    if (bundle === undefined) throw new RollcallError('agent-invalid', `The bundle ${key} is not in the store`)
+    return bundle
   }
 
   judge(model: string): Promise<JudgeModel> {

@@ -19,6 +19,7 @@ import { agentUser, verifierSpec } from './part-spec.ts'
 import { poolProblems, profileOf, rolloutSpec } from './rollout-spec.ts'
 import type { ActivityServices } from './services.ts'
 import { agentSetupTimeoutMs, healthcheckMs } from './task-limits.ts'
+import { toolSet } from '../tools/tool-set.ts'
 import { putJsonOnce } from '../store/stored-json.ts'
 
 /**
@@ -31,6 +32,8 @@ export async function planJob(
 ): Promise<PlanResult> {
   await assertSharedStore(context, input.proofKey)
   const specs = await resolveSpecs(context)
+  // Tools that do not load, or are called alike, fail here.
+  toolSet(await context.tools())
   await assertPossible(context, specs)
   assertHostValues(specs, { options: context.options, services })
   // A model without its key fails here, before anything starts.

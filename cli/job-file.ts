@@ -3,7 +3,7 @@ import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { RollcallError } from '../protocol/failure.ts'
 import { integrityClasses } from '../protocol/grade.ts'
-import { agentSpecSchema, jobOptionsSchema, timeoutMultipliersSchema } from '../protocol/job.ts'
+import { agentSpecSchema, jobOptionsSchema, timeoutMultipliersSchema, toolModuleSchema } from '../protocol/job.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { jobIdPattern } from '../protocol/names.ts'
 import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
@@ -62,6 +62,7 @@ export const jobFileSchema = z
       job: text.regex(jobIdPattern, 'letters, digits, - and _, at most 100, beginning with a letter or digit'),
       jobsDir: text,
       runtime: runtimeConfigSchema,
+      tools: z.array(z.union([z.string(), toolModuleSchema], 'a file')).min(1, 'at least one file'),
       imageMap: pairs,
       maxTurns: count,
       maxTokens: count,
@@ -158,5 +159,6 @@ export function jobFileOf(options: JobOptions): JobFile {
     ...(limits.maxTokens === undefined ? {} : { maxTokens: limits.maxTokens }),
     agentTimeoutMs: limits.agentTimeoutMs,
     ...(allowEnv === undefined ? {} : { allowEnv }),
+    ...(options.tools === undefined ? {} : { tools: options.tools }),
   }
 }

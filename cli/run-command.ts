@@ -73,6 +73,7 @@ function addRuntimeOptions(command: Command): void {
 
 function addLimitOptions(command: Command): void {
   command
+    .addOption(repeatable('--tools <file>', 'a file that exports tools of your own, for the agents'))
     .option('--max-turns <n>', 'turns per rollout (default 200)')
     .option('--max-tokens <n>', 'input and output tokens per rollout, where the agent reports them')
     .option('--agent-timeout <time>', 'for tasks that state none: 90s, 15m (default 1h)')

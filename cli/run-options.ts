@@ -20,6 +20,7 @@ export interface RawRunOptions {
   readonly concurrency?: string
   readonly job?: string
   readonly jobsDir?: string
+  readonly tools?: readonly string[]
   readonly imageMap?: readonly string[]
   readonly cpus?: string
   readonly memory?: string
@@ -71,6 +72,7 @@ export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile 
     ...parsePool(raw),
     ...given('attempts', raw.attempts, (value) => parse.parseCount('--attempts', value, { max: 1000 })),
     ...given('concurrency', raw.concurrency, (value) => parse.parseCount('--concurrency', value, { max: 10_000 })),
+    ...given('tools', raw.tools, (files) => [...files]),
     ...given('imageMap', raw.imageMap, parseImageMap),
     ...given('worker', raw.worker, (value) => (value ? ('own' as const) : ('shared' as const))),
     ...given('job', raw.job, parseJobId),

@@ -7,6 +7,7 @@ const topLevel = {
   agent: true,
   provider: true,
   pool: true,
+  tools: true,
   attempts: true,
   concurrency: true,
   job: true,

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import { parseAgent } from '../agents/parse-agent.ts'
+import { parseTools } from '../agents/parse-tools.ts'
 import type { ParsedAgent } from '../agents/parse-agent.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import { jobOptionsSchema } from '../protocol/job.ts'
@@ -63,6 +64,7 @@ export async function prepareJobOptions(
   const directory = environment.workingDirectory
   const agents = await Promise.all(agentOptions(run.agent).map((option) => parseAgentOption(option, directory)))
   assertUniqueLabels(agents)
+  const tools = await Promise.all((run.tools ?? []).map((file) => parseTools(file, directory)))
   const provider = typeof run.provider === 'object' ? run.provider : { name: run.provider ?? runDefaults.provider }
   const pools = await poolOptions(taskset, run, environment)
   const runtimes = runtimesOf(taskset, run)
@@ -80,6 +82,7 @@ export async function prepareJobOptions(
     },
     ...(taskset.runtime === undefined ? {} : { tasksetRuntime: taskset.runtime }),
     ...(allowEnv.length === 0 ? {} : { allowEnv }),
+    ...(tools.length === 0 ? {} : { tools: tools.map(({ module }) => module) }),
     ...(taskset.selection === undefined ? {} : { selection: taskset.selection }),
     runtime: run.runtime ?? {},
     imageMap: run.imageMap ?? {},
@@ -102,7 +105,7 @@ export async function prepareJobOptions(
     keep: run.keep ?? runDefaults.keep,
     ...(pools === undefined ? {} : { pools }),
   })
-  return { options, bundles: [...(taskset.bundles ?? []), ...agents.flatMap(({ bundle }) => bundle ?? [])] }
+  return { options, bundles: [...(taskset.bundles ?? []), ...[...agents, ...tools].flatMap(({ bundle }) => bundle ?? [])] }
 }
 
 function agentOptions(agent: RunOptions['agent'] = runDefaults.agent): readonly AgentOption[] {

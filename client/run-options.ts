@@ -39,6 +39,8 @@ export interface RunOptions {
     /** Keeps pools of the same profile apart. Default `default`. */
     readonly name?: string
   }
+  /** Files that export tools of your own (`defineTool`); those of an earlier job by their bundles. Default: none. */
+  readonly tools?: readonly (string | { readonly key: string; readonly source: string })[]
   /** Attempts per task and agent. Default 1. */
   readonly attempts?: number
   /** Rollouts at the same time. Default 4. */

@@ -16,6 +16,10 @@ export const agentSpecSchema = z.object({
   module: z.object({ key: z.string(), exportName: z.string(), source: z.string() }).optional(),
 })
 
+/** A bundled file with tools: its key in the store, and what it was called. */
+export const toolModuleSchema = z.object({ key: z.string(), source: z.string() })
+export type ToolModule = z.infer<typeof toolModuleSchema>
+
 /** Which tasks of a taskset a job is about, in which order. Kept for whoever asks why; the tasks are listed. */
 export const selectionSchema = z
   .strictObject({
@@ -57,6 +61,8 @@ export const jobOptionsSchema = z.object({
   runtime: runtimeConfigSchema,
   /** Names of the host's variables that tasks may have: `${VAR}`. Never their values. */
   allowEnv: z.array(z.string()).optional(),
+  /** Files with tools of the user's own. Absent: none. */
+  tools: z.array(toolModuleSchema).min(1).optional(),
   selection: selectionSchema.optional(),
   imageMap: jsonScalarRecord,
   attempts: z.number().int().min(1).max(1000),

@@ -7,7 +7,7 @@ import { posix } from 'node:path'
  */
 
 /** What the scripts answer when a path leads out, or when the directory itself is no directory any more. */
-export const confinementCodes = { outside: 48, rootMissing: 49 } as const
+export const confinementCodes = { outside: 58, rootMissing: 59 } as const
 
 /** Beyond this a chain of links counts as one without an end, as the kernel has it. */
 const mostLinks = 40

@@ -225,7 +225,8 @@ mv -f "$t" "$f"`
   return { ...rest, script, env: { ...place, RC_MODE: mode }, stdin: content, timeoutMs }
 }
 
-function placeOf({ path, root }: { path: SandboxPath; root?: string }): Record<string, string> | undefined {
+/** Variables that tell a script where a file is; undefined for a path that names something outside outright. */
+export function placeOf({ path, root }: { path: SandboxPath; root?: string }): Record<string, string> | undefined {
   if (root !== undefined) return belowRoot(root, path)
   return { RC_PATH: asOperand(typeof path === 'string' ? path : Buffer.from(path).toString()) }
 }
@@ -247,6 +248,7 @@ export function isDone({ outcome }: ExecResult): boolean {
   return outcome.type === 'exited' && outcome.code === 0
 }
 
+/** What is wrong with a path, where a script of this module has said so. */
 export function fileProblem({ outcome }: ExecResult): FileProblem | undefined {
   return outcome.type === 'exited' ? problemCodes[outcome.code] : undefined
 }

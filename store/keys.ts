@@ -41,6 +41,8 @@ export const turnResultKey = (at: RolloutPlace & { phase: number; turn: number }
 /** Full output of one exec. */
 export const outputKey = (at: RolloutPlace & { exec: string; stream: 'stdout' | 'stderr' }): string =>
   `${incarnationPrefix(at)}execs/${at.exec}.${at.stream}`
+/** An image that a tool has shown, by the id of the exec that read it. */
+export const imageKey = (at: RolloutPlace & { exec: string }): string => `${incarnationPrefix(at)}images/${at.exec}`
 /** Everything one grading attempt found: reward, integrity, evidence. */
 export const gradeKey = (at: RolloutPlace & { phase: number }): string =>
   `${incarnationPrefix(at)}p${at.phase}/grade.json`

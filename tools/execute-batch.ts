@@ -2,8 +2,8 @@ import type { Writable } from 'node:stream'
 import type { Call, CallResult } from '../agents/agent.ts'
 import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
-import { invalid, type ToolContext } from './tool.ts'
-import { tools } from './tools.ts'
+import { invalid, type Tool, type ToolContext } from './tool.ts'
+import { tools as builtInTools } from './tools.ts'
 
 export interface Batch {
   readonly calls: readonly Call[]
@@ -44,6 +44,10 @@ export interface BatchContext {
   readonly env?: Readonly<Record<string, string>>
   /** Aborting it detaches: commands run on. */
   readonly signal: AbortSignal
+  /** Default: Rollcall's own. */
+  readonly tools?: ReadonlyMap<string, Tool>
+  /** Keeps an image for whoever sees the result, and says where; `putOnce` by id. Absent: images are only told of. */
+  readonly keepImage?: ToolContext['keepImage']
   /** Told of every exec when its result is there. */
   readonly onExec?: (report: ExecReport) => void
   /** Where the full output of an exec goes; ended by the runner. */
@@ -72,6 +76,7 @@ export async function executeBatch(batch: Batch, context: BatchContext): Promise
 type ResolvedContext = BatchContext & { readonly workdir: string }
 
 async function runCall(call: Call, number: number, context: ResolvedContext): Promise<CallResult> {
+  const { tools = builtInTools } = context
   const tool = tools.get(call.tool)
   if (tool === undefined) {
     return named(
@@ -92,7 +97,9 @@ function toolContext(call: Call, number: number, context: ResolvedContext): Tool
     user: context.user,
     env: context.env ?? {},
     timeoutMs: call.timeoutMs ?? context.defaultTimeoutMs,
+    ...(call.timeoutMs !== undefined && { callTimeoutMs: call.timeoutMs }),
     signal: context.signal,
+    ...(context.keepImage !== undefined && { keepImage: context.keepImage }),
   }
 }
 
@@ -129,8 +136,10 @@ function recordingRunner(call: Call, { runner, spool, onExec }: ResolvedContext)
 }
 
 function commandOf(call: Call, request: ExecRequest): string {
-  if (call.tool === 'bash') return request.script
-  const { path } = call.args
+  const { path, command, code, session } = call.args
+  if (call.tool === 'bash' && (session === undefined || session === false)) return request.script
+  if (typeof command === 'string') return command
+  if (typeof code === 'string') return code
   return typeof path === 'string' ? `${call.tool} ${JSON.stringify(path)}` : call.tool
 }
 

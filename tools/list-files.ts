@@ -3,7 +3,7 @@ import type { ExecResult } from '../protocol/exec.ts'
 import { belowRoot, confined, confinementCodes } from '../runner/confined-path.ts'
 import { asOperand, isDone } from '../runner/files.ts'
 import { shorten } from './shorten.ts'
-import { defineTool, endOf, execDefaults, failed, succeeded } from './tool.ts'
+import { builtInTool, endOf, execDefaults, failed, succeeded } from './tool.ts'
 
 const mostEntries = 1_000
 const captureBytes = 256 * 1024
@@ -12,7 +12,7 @@ const captureBytes = 256 * 1024
 const script = `find . -mindepth 1 -maxdepth "$RC_DEPTH" \\( -type d -exec printf '%s/\\0' {} + \\) -o \\
   \\( -type l -exec printf '%s@\\0' {} + \\) -o -exec printf '%s\\0' {} +`
 
-export const listFilesTool = defineTool({
+export const listFilesTool = builtInTool({
   name: 'list_files',
   description: 'Lists a directory, hidden files included. Directories end in /, links in @; odd names are quoted.',
   arguments: z.strictObject({

@@ -9,7 +9,7 @@ import type { Slot } from './slot.ts'
 /** One call of a tool in one slot. */
 export interface ToolRequest {
   readonly slot: Slot
-  /** `bash`, `read_file`, `write_file`, `edit_file`, `list_files`, or one of `tools`. */
+  /** `bash`, `python`, `read_file`, `write_file`, `edit_file`, `list_files`, `view_image`, or one of `tools`. */
   readonly tool: string
   readonly args?: Readonly<Record<string, JsonValue>>
   /** Kept in the sandbox. Default: the profile's `execTimeoutMs`. */
@@ -40,6 +40,8 @@ export interface ToolOutcome {
   /** Of `bash`: the bytes, first and last 64 KiB. */
   readonly stdout?: CapturedOutput
   readonly stderr?: CapturedOutput
+  /** What `view_image` and plots of `python` show. */
+  readonly images?: readonly { readonly bytes: Buffer; readonly mediaType: string }[]
   /** Of the command, by the sandbox's clock. Absent where there was none. */
   readonly durationMs?: number
   /** Why there is no answer. The command may run nevertheless; the same request with the same id attaches to it. */
@@ -87,6 +89,7 @@ async function runTool(at: {
   if (problem !== undefined) return answerOf(invalid(problem))
   const stop = stopAfter(2 * timeoutMs + awayMs, settings.signal)
   const seen: ExecResult[] = []
+  const images: { bytes: Buffer; mediaType: string }[] = []
   const context: ToolContext = {
     runner: watched(at.runner, (result) => seen.push(result)),
     execId: place.execId,
@@ -95,11 +98,16 @@ async function runTool(at: {
     user: lease.user?.name,
     env: settings.env,
     timeoutMs,
+    ...(request.timeoutMs === undefined ? {} : { callTimeoutMs: request.timeoutMs }),
     signal: stop.signal,
+    keepImage: async ({ bytes, mediaType }) => `image ${images.push({ bytes, mediaType })}`,
   }
   try {
     const result = await settings.tools.get(request.tool)?.run(request.args ?? {}, context)
-    return answerOf(result ?? invalid(`There is no tool ${request.tool}`), request.tool === 'bash' ? seen[0] : undefined)
+    if (result === undefined) return answerOf(invalid(`There is no tool ${request.tool}`))
+    const isCommand = request.tool === 'bash' && !request.args?.['session']
+    const answer = answerOf(result, isCommand ? seen[0] : undefined)
+    return images.length === 0 ? answer : { ...answer, images }
   } finally {
     stop.clear()
   }

@@ -1,7 +1,7 @@
 import { RollcallError } from '../../protocol/failure.ts'
 import type { PoolStatus, Profile, ReleaseAnswer } from '../../protocol/pool.ts'
 import { toolsOf } from './slot-tools.ts'
-import type { Tool } from '../../tools/tool.ts'
+import type { OwnTool, Tool } from '../../tools/tool.ts'
 import { connectTemporal, type TemporalConnection } from '../connect.ts'
 import { environmentOfProcess, proveUsable, type ClientEnvironment } from '../environment.ts'
 import { archiveArtifacts, type ArchiveArtifactsOptions } from './archive-artifacts.ts'
@@ -31,8 +31,8 @@ export interface SandboxesOptions extends Pick<ProfileSources, 'profiles' | 'pro
   readonly leaseMs?: number
   /** Paths of tools and artifacts may lead out of the workspace, as far as the slot's user may. Default false. */
   readonly allowAbsolutePaths?: boolean
-  /** Beside the built-in ones, by their names. */
-  readonly tools?: readonly Tool[]
+  /** Tools of your own (`defineTool`), beside the built-in ones. */
+  readonly tools?: readonly OwnTool[]
   /** Variables for commands of `bash`, beside those of the profile. */
   readonly env?: Readonly<Record<string, string>>
   /** Default: the process's own. */
