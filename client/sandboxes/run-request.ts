@@ -95,7 +95,7 @@ async function runTool(at: {
     execId: place.execId,
     workdir: lease.workspace,
     ...(settings.allowAbsolutePaths ? {} : { root: lease.workspace }),
-    user: lease.user?.name,
+    user: request.slot.user,
     env: settings.env,
     timeoutMs,
     ...(request.timeoutMs === undefined ? {} : { callTimeoutMs: request.timeoutMs }),

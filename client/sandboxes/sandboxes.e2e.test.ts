@@ -125,6 +125,8 @@ describe.each(['local', 'docker'])('on %s', (profile) => {
       ...['out/passwd', 'passwd', '../x', '/etc/passwd'].map((path) => ({ slot, tool: 'read_file', args: { path } })),
       ...['out/made', '../../made'].map((path) => ({ slot, tool: 'write_file', args: { path, content: '' } })),
       { slot, tool: 'list_files', args: { path: 'out' } },
+      { slot, tool: 'edit_file', args: { path: 'passwd', old_string: 'root', new_string: 'x' } },
+      { slot, tool: 'edit_file', args: { command: 'create', path: 'out/made', content: '' } },
       { slot, tool: 'bash', args: { command: 'true', cwd: '..' } },
     ])
     expect(outcomes.slice(0, 4).map(({ output }) => output)).toEqual([

@@ -279,9 +279,9 @@ export class DirectSandboxes {
   }
 
   async #inSlot<Result>(slot: Slot, work: (place: SlotPlace) => Promise<Result>): Promise<Result> {
-    const { workspace, lease } = slot
+    const { workspace } = slot
     const root = this.#options.allowAbsolutePaths ? '/' : workspace
-    const user = lease.user === undefined ? {} : { user: lease.user.name }
+    const user = slot.user === undefined ? {} : { user: slot.user }
     return await slot.use(undefined, (runner, { execId }) => work({ runner, workspace, root, execId, ...user }))
   }
 

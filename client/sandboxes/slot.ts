@@ -4,6 +4,9 @@ import type { Runner } from '../../runner/runner.ts'
 import { ExecNumbers, type ExecPlace } from './exec-numbers.ts'
 import type { SlotRunners } from './slot-runners.ts'
 
+/** How many answered calls the runner keeps at least, before it is told that it may forget them. */
+const callsPerMark = 16
+
 const endings: Readonly<Record<LeaseEnd, string>> = {
   released: 'it was released',
   expired: 'it was not renewed in time',
@@ -28,6 +31,7 @@ export class Slot {
   #queue: Promise<unknown> = Promise.resolve()
   #attached: Promise<{ runner: Runner; letGo: () => void }> | undefined
   #ended: LeaseEnd | undefined
+  #uses = 0
 
   constructor(lease: SlotLease, runners: SlotRunners) {
     this.id = lease.id
@@ -51,6 +55,11 @@ export class Slot {
     this.#ended ??= reason
     void this.#attached?.then(({ letGo }) => letGo()).catch(() => undefined)
     this.#attached = undefined
+  }
+
+  /** By number, which the runner need not look up for every command; absent: the sandbox's user. */
+  get user(): string | undefined {
+    return this.lease.user === undefined ? undefined : String(this.lease.user.uid)
   }
 
   /** @throws RollcallError `lease-lost` */
@@ -79,7 +88,9 @@ export class Slot {
     const runner = await this.#runner()
     this.assertHeld()
     const place = this.#numbers.next(requestId)
-    runner.acknowledge(this.#numbers.mark())
+    // The first of a lease lets the runner forget earlier ones; to forget after each call would cost as much as the call.
+    if (this.#uses % callsPerMark === 0) runner.acknowledge(this.#numbers.mark())
+    this.#uses += 1
     try {
       return await work(runner, place)
     } finally {
