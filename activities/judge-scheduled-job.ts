@@ -1,4 +1,5 @@
 import type { JudgeInput, JudgeResult } from '../protocol/activities.ts'
+import { lastGoodBaseline } from '../protocol/schedule.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
 import { readJobResults } from '../results/read-job.ts'
 import { describeVerdict, judge } from '../results/verdict.ts'
@@ -38,7 +39,8 @@ async function findBaseline(at: {
   store: Store
 }): Promise<JudgedJob | undefined> {
   const { config, scheduledAt, store } = at
-  const job = config.baseline === 'last-good' ? await lastGood(at.config.schedule, scheduledAt, store) : config.baseline
+  const { baseline } = config
+  const job = baseline === lastGoodBaseline ? await lastGood(config.schedule, scheduledAt, store) : baseline
   return job === undefined ? undefined : { job, results: await readJobResults(store, job) }
 }
 

@@ -4,7 +4,7 @@ import type { Profile } from '../protocol/pool.ts'
 /** What is done as root in a sandbox to make its slots and to reset them: POSIX sh, no programs but those of any image. */
 
 /** Where a user may leave files behind besides its own folder. */
-const sharedFolders = '/tmp /var/tmp /dev/shm /run/lock /var/lock /dev/mqueue'
+const sharedFolders = '/tmp/ /var/tmp/ /dev/shm/ /run/lock/ /var/lock/ /dev/mqueue/'
 
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`
@@ -46,22 +46,29 @@ function makeOpenSlot({ workspaceBase }: Profile): string {
  * processes at once (the kernel spares who asks), then removes its files from the folders that all share.
  */
 export function leaveSharedScript(slot: number): string {
-  const { uid } = slotUser(slot)
   return `kill -9 -1 2>/dev/null
-for folder in ${sharedFolders}; do
-  [ -d "$folder" ] && find "$folder/" -xdev -depth -user ${uid} -exec rm -rf -- {} + 2>/dev/null
-done
+find ${sharedFolders} -xdev -depth -user ${slotUser(slot).uid} -exec rm -rf -- {} + 2>/dev/null
 :`
 }
 
 /**
  * As root: no process of these slots lives, their workspaces are new, nothing of theirs is left in the shared folders; else
- * it fails and says what is left. Only root can put another file in the place of a workspace, so nothing is followed.
+ * it fails and says what is left. Only root can put another file in the place of a workspace, so nothing is followed. As
+ * few processes as can be: starting one takes longer than what it does.
  */
 export function emptySlotsScript(workspaceBase: string, slots: readonly number[]): string {
-  const folders = slots.map((slot) => emptySlot(workspaceBase, slot)).join('\n')
+  const folders = slots.map((slot) => quote(slotWorkspace(workspaceBase, slot)))
+  const users = slots.map((slot) => slotUser(slot).uid)
+  const owned = slots.map((_, index) => `chown ${users[index]}:${users[index]} ${folders[index]} || exit`)
   return `${processesScript(slots)}
-${folders}`
+rm -rf -- ${folders.join(' ')}
+for folder in ${folders.join(' ')}; do
+  [ ! -e "$folder" ] && [ ! -L "$folder" ] || { echo "$folder cannot be removed" >&2; exit 1; }
+done
+mkdir -m 700 ${folders.join(' ')} || exit
+${owned.join('\n')}
+left=$(find ${sharedFolders} -xdev '(' ${users.map((uid) => `-user ${uid}`).join(' -o ')} ')' 2>/dev/null | head -n 1)
+[ -z "$left" ] || { echo "$left was left by a slot" >&2; exit 1; }`
 }
 
 /** Who has been killed may take a moment; a process that only waits to be reaped is none. */
@@ -92,19 +99,5 @@ while :; do
   round=$((round + 1))
   [ $round -lt 100 ] || { echo "process $left of a slot does not end" >&2; exit 1; }
   sleep 0.02
-done`
-}
-
-function emptySlot(workspaceBase: string, slot: number): string {
-  const { uid } = slotUser(slot)
-  const folder = quote(slotWorkspace(workspaceBase, slot))
-  return `rm -rf -- ${folder}
-[ ! -e ${folder} ] && [ ! -L ${folder} ] || { echo "files of slot ${slot} cannot be removed" >&2; exit 1; }
-umask 022
-mkdir ${folder} && chown ${uid}:${uid} ${folder} && chmod 700 ${folder} || exit
-for folder in ${sharedFolders}; do
-  [ -d "$folder" ] || continue
-  left=$(find "$folder/" -xdev -user ${uid} 2>/dev/null | head -n 1)
-  [ -z "$left" ] || { echo "slot ${slot} has left $left" >&2; exit 1; }
 done`
 }

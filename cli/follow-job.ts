@@ -7,6 +7,7 @@ import { exitCodes } from './exit-codes.ts'
 import { jsonDisplay, liveDisplay, plainDisplay } from './progress-display.ts'
 import type { ProgressDisplay } from './progress-display.ts'
 import { printKeptSandboxes } from './kept-sandboxes.ts'
+import { wasCancelled } from '../results/summary.ts'
 import { exitCodeOf, printSummary } from './print-summary.ts'
 import { Interrupts } from './signals.ts'
 
@@ -89,7 +90,7 @@ async function followToEnd(options: FollowOptions, display: ProgressDisplay): Pr
     }
   }
   const [summary] = await Promise.all([job.result(), followEvents()])
-  return { summary, cancelled: cancelled || summary.cancelled > 0, exported }
+  return { summary, cancelled: cancelled || wasCancelled(summary), exported }
 }
 
 function hasRolloutEnded(event: JobEvent): event is JobEvent & { type: 'rollout' } {

@@ -46,6 +46,7 @@ export const jobFileSchema = z
       /** A path, or the tasks of an earlier job, which are in the store. */
       taskset: z.union([text, keptTasks], 'the path of a taskset'),
       agents: z.array(agent, 'a list of agents').min(1, 'at least one agent'),
+      node: text,
       provider,
       pool: z
         .strictObject({
@@ -89,6 +90,7 @@ export const jobFileSchema = z
       limit: count,
       detach: flag,
       json: flag,
+      failUnder: z.number('a number'),
     },
     'a table',
   )
@@ -110,16 +112,18 @@ export async function readJobFile(path: string): Promise<JobFile> {
 /** @throws RollcallError `configuration-invalid` */
 export async function readYamlFile(option: string, path: string): Promise<unknown> {
   try {
-    return parse(await readFile(path, 'utf8')) ?? {}
+    const content = await readFile(path, 'utf8')
+    return path.endsWith('.json') ? JSON.parse(content) : (parse(content) ?? {})
   } catch (error) {
     if (!(error instanceof Error)) throw error
-    const line = error instanceof YAMLParseError ? ` (line ${error.linePos?.[0].line ?? 1})` : ''
-    const reason = error.message.split('\n')[0]
-    throw new RollcallError(
-      'configuration-invalid',
-      `${option} is ${path}: expected readable YAML or JSON: ${reason}${line}`,
-    )
+    throw new RollcallError('configuration-invalid', `${option} is ${path}: expected ${expectedOf(error)}`)
   }
+}
+
+function expectedOf(error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOENT') return 'a file in YAML or JSON, and there is none'
+  const line = error instanceof YAMLParseError ? ` (line ${error.linePos?.[0].line ?? 1})` : ''
+  return `readable YAML or JSON: ${error.message.split('\n')[0]}${line}`
 }
 
 /** @throws RollcallError `configuration-invalid` naming every field that is wrong, a line each */

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -9,7 +9,7 @@ import { rolloutResult } from '../results/fixtures/rollout-result.ts'
 import { summarizeResults } from '../results/summary.ts'
 import { createFileStore } from '../store/file-store.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
-import { jobKey, summaryKey } from '../store/keys.ts'
+import { jobKey, planKey, resultKey, summaryKey } from '../store/keys.ts'
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url))
 
@@ -65,6 +65,10 @@ describe('bad input is one sentence on stderr, exit code 2 and nothing on stdout
     [['report', 'nope'], 'Job "nope" is not in the store'],
     [['report', 'a b'], 'Job id is "a b"'],
     [['report', 'nope', '-o', '/'], '-o is "/": expected a file such as /nope.html'],
+    [
+      ['schedule', 'create', 'x', tasks, '--cron', '@daily', '--baseline', 'nope'],
+      'baseline is "nope", a job that is not',
+    ],
     [['status', 'nope'], 'nope'],
     [['cancel', 'nope'], 'nope'],
     [['why', 'nope'], 'Rollout is "nope", which the store'],
@@ -177,6 +181,50 @@ describe('doctor', () => {
     expect(doctor.code).toBe(1)
     expect(findingsOf(doctor)).toContainEqual(expect.objectContaining({ name, state: 'missing' }))
   })
+})
+
+/** A job that has ended, with these results. */
+async function endedJob(job: string, results = [rolloutResult({ task: 'a', rewards: { reward: 1 } })]): Promise<void> {
+  const store = createFileStore(join(home, 'state/store'))
+  await store.putOnce(jobKey(job), Buffer.from(JSON.stringify(jobOptions())))
+  await store.putOnce(planKey(job), Buffer.from(JSON.stringify({ rollouts: results })))
+  for (const result of results) await store.putOnce(resultKey(job, result.name), Buffer.from(JSON.stringify(result)))
+  await store.putOnce(summaryKey(job), Buffer.from(JSON.stringify(summarizeResults({ job, results }))))
+}
+
+test('a job that was cancelled before it was planned is no success', async () => {
+  await endedJob('unplanned', [])
+  expect((await rollcall(['results', 'unplanned'])).code).toBe(130)
+  expect((await rollcall(['status'])).stdout).toContain('unplanned  cancelled before it was planned')
+})
+
+test.each(['--help', 'doctor', 'status', 'results full', 'report full -o -'])(
+  'a full disk is told: %s',
+  async (args) => {
+    await endedJob('full')
+    const full = await open('/dev/full', 'w')
+    const env = { PATH: process.env['PATH'], ROLLCALL_STATE_DIR: join(home, 'state') }
+    const child = spawn(process.execPath, [main, ...args.split(' ')], { env, stdio: ['ignore', full.fd, 'pipe'] })
+    const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
+    const [stderr, code] = await Promise.all([child.stderr === null ? '' : text(child.stderr), exited])
+    await full.close()
+    expect(stderr).toContain('no space left on device')
+    expect(stderr).not.toMatch(/\n\s+at /)
+    expect([1, 2]).toContain(code)
+  },
+)
+
+test('what is no plain file is written into, and never replaced', async () => {
+  await endedJob('written')
+  const target = join(home, 'target.html')
+  const [link, full] = [join(home, 'link.html'), join(home, 'full.html')]
+  await Promise.all([symlink(target, link), symlink('/dev/full', full)])
+  expect(await rollcall(['report', 'written', '-o', link])).toEqual({ code: 0, stdout: `${link}\n`, stderr: '' })
+  expect(await readFile(target, 'utf8')).toContain('<!doctype html>')
+  const refused = await rollcall(['report', 'written', '-o', full])
+  expect(refused).toMatchObject({ code: 2, stdout: '' })
+  expect(refused.stderr).toContain('expected a file that can be written: ENOSPC')
+  expect(await readlink(full)).toBe('/dev/full')
 })
 
 test('a reader that goes away is no crash', async () => {

@@ -18,7 +18,11 @@ if (major < 22 || (major === 22 && minor < 18)) {
 const { cacheDirectory } = await import('../protocol/directories.ts')
 module.enableCompileCache(join(cacheDirectory(process.env), 'compiled'))
 const { runCli } = await import('./run-cli.ts')
-const { processContext } = await import('./process-context.ts')
+const { processContext, watchOutput } = await import('./process-context.ts')
 
-// Not exitCode: open connections and timers of a command that is done must not hold the process.
-process.exit(await runCli(process.argv.slice(2), processContext(process)))
+const outputFailure = watchOutput(process.stdout)
+const exitCode = await runCli(process.argv.slice(2), processContext(process))
+const failure = await outputFailure()
+if (failure !== undefined) process.stderr.write(`What was printed is not whole: ${failure.message}\n`)
+// Not process.exitCode: open connections and timers of a command that is done must not hold the process.
+process.exit(failure === undefined ? exitCode : exitCode || 2)

@@ -19,17 +19,15 @@ export function processContext(process: NodeJS.Process): CommandContext {
 }
 
 /**
- * A reader that has gone (`rollcall results x | head -1`) ends the output, not the command: a job may depend on it. Nor
- * do messages that cannot be written.
+ * Output that cannot be written ends the output, not the command: a job may depend on it. Whether all of it was written
+ * is for `watchOutput` to tell.
  */
 function processOutput(
   stream: NodeJS.WriteStream,
   descriptor: number,
   env: Record<string, string | undefined>,
 ): Output {
-  stream.on('error', (error: Error & { code?: string }) => {
-    if (descriptor !== 2 && error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error
-  })
+  stream.on('error', () => {})
   const isTTY = isatty(descriptor)
   return {
     stream,
@@ -39,6 +37,21 @@ function processOutput(
       if (stream.writable) stream.write(text)
     },
     size: () => ({ columns: stream.columns || 80, rows: stream.rows || 24 }),
+  }
+}
+
+/**
+ * Watches a stream from now on. What comes back tells, when all has been tried, why not everything was written: a full
+ * disk, for instance. A reader that has gone (`| head -1`) is no reason.
+ */
+export function watchOutput(stream: NodeJS.WriteStream): () => Promise<Error | undefined> {
+  let failure: Error | undefined
+  stream.on('error', (error: Error & { code?: string }) => {
+    if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') failure ??= error
+  })
+  return async () => {
+    await new Promise<void>((resolve) => stream.write('', () => setImmediate(resolve)))
+    return failure
   }
 }
 

@@ -3,6 +3,7 @@ import { escapeControls } from '../results/terminal-text.ts'
 import { defineCancel } from './commands/cancel.ts'
 import { defineCompare } from './commands/compare.ts'
 import { defineDoctor } from './commands/doctor.ts'
+import { defineNodes } from './commands/nodes.ts'
 import { definePause, defineResume } from './commands/pause.ts'
 import { definePool } from './commands/pool.ts'
 import { defineRegrade } from './commands/regrade.ts'
@@ -50,6 +51,7 @@ const commands: readonly DefineCommand[] = [
   defineSweep,
   defineValidate,
   defineDoctor,
+  defineNodes,
   defineSchedule,
   defineHistory,
   definePool,

@@ -20,6 +20,7 @@ export interface RunFlags extends RawRunOptions {
 /** Every option that says what a job is, on a command. */
 export function addRunOptions(command: Command, agents: AgentCollector): void {
   addProviderOptions(command)
+  command.option('--node <name>', 'where, by the name of a node or by what it must have: gpus>=1,vram>=40')
   addAgentOptions(command, agents)
   addSizeOptions(command)
   addSelectionOptions(command)

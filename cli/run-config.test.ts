@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
 import { harborJobConfig } from '../results/harbor-result.ts'
 import { temporaryFolder } from '../testing/temporary-folder.ts'
+import { parseRunOptions } from './run-options.ts'
 import { effectiveConfig, printedConfig, readConfig, runOptionsOf, selectionOf } from './run-config.ts'
 
 async function fileOf(content: string, name = 'job.yaml'): Promise<string> {
@@ -79,6 +80,28 @@ shuffle: true
     expect(parse(printed)).toMatchObject({ ...flags, seed: 0, concurrency: 4, provider: 'docker', agents: ['oracle'] })
     const again = await readConfig(await fileOf(printed))
     expect(printedConfig(await effectiveConfig({ file: again, flags: {} }))).toBe(printed)
+  })
+
+  test('the least mean of a run can stand in a file, and the command line goes over it', async () => {
+    const file = await readConfig(await fileOf('failUnder: 0.9\n'))
+    expect(await effectiveConfig({ file, flags: parseRunOptions({}) })).toMatchObject({ failUnder: 0.9 })
+    const flags = parseRunOptions({ failUnder: '0.5' })
+    expect(await effectiveConfig({ file, flags })).toMatchObject({ failUnder: 0.5 })
+  })
+
+  test.each([
+    ['provider: { name: local, runtime: { image: 5 } }\n', 'provider.runtime.image is 5: expected text'],
+    ['agents: [{ agent: model, modle: x }]\n', 'agents[0].modle is "x": expected no such key'],
+    ['agents: [5]\n', 'agents[0] is 5: expected an agent by name'],
+  ])('of tables within the file, too, the field is named: %s', async (content, message) => {
+    await expect(readConfig(await fileOf(content))).rejects.toThrow(message)
+  })
+
+  test('a file that is not there, and JSON that is none, say so', async () => {
+    await expect(readConfig('/no/such/file.yaml')).rejects.toThrow('and there is none')
+    await expect(readConfig(await fileOf('{"taskset": }', 'job.json'))).rejects.toThrow(
+      'expected readable YAML or JSON',
+    )
   })
 
   test('a job’s own config.json is such a file: the same tasks and agents, and another id', async () => {

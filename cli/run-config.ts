@@ -32,7 +32,7 @@ export async function effectiveConfig({ file, runtimeFile, flags }: RunSources):
   const between = runtimeFile === undefined ? {} : await readRuntimeFile(runtimeFile)
   const runtime = [file.runtime ?? {}, between, flags.runtime ?? {}].reduce(layRuntime, {})
   const merged: JobFile = {
-    ...file,
+    ...placeless(file, flags),
     ...flags,
     ...(Object.keys(runtime).length === 0 ? {} : { runtime }),
     ...mergedProvider(file.provider, flags.provider),
@@ -49,6 +49,14 @@ export async function effectiveConfig({ file, runtimeFile, flags }: RunSources):
     throw badOption('--seed', String(merged.seed), '--shuffle with it: it says in which order tasks are shuffled')
   }
   return merged
+}
+
+/** A node or a provider of the command line goes over either of the file. */
+function placeless(file: JobFile, flags: JobFile): JobFile {
+  const { node: _, provider, ...rest } = file
+  if (flags.node !== undefined) return rest
+  if (flags.provider !== undefined) return { ...rest, ...(provider === undefined ? {} : { provider }) }
+  return file
 }
 
 async function readRuntimeFile(path: string): Promise<RuntimeConfig> {
@@ -88,6 +96,7 @@ export function printedConfig(config: JobFile): string {
     ...(config.shuffle === true ? { seed: config.seed ?? 0 } : {}),
     worker: config.worker ?? worker,
   }
+  if (config.node !== undefined) effective['provider'] = undefined
   const keys = Object.keys(jobFileSchema.shape).filter((key) => effective[key] !== undefined)
   return stringify(Object.fromEntries(keys.map((key) => [key, effective[key]])))
 }
@@ -114,8 +123,8 @@ function wherePaths(where: NonNullable<JobFile['where']>): Record<string, string
 
 /** What `Taskset.run` takes. */
 export function runOptionsOf(config: JobFile): RunOptions {
-  const { taskset: _1, jobsDir: _2, detach: _3, json: _4, agents, ...rest } = config
-  const { include: _5, exclude: _6, where: _7, shuffle: _8, seed: _9, limit: _10, ...options } = rest
+  const { taskset: _1, jobsDir: _2, detach: _3, json: _4, failUnder: _5, agents, ...rest } = config
+  const { include: _6, exclude: _7, where: _8, shuffle: _9, seed: _10, limit: _11, ...options } = rest
   return defined({ ...options, agent: agents })
 }
 

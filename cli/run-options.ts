@@ -9,6 +9,7 @@ import * as parse from './parse-values.ts'
 
 /** Options of `rollcall run` as they are given on the command line; what is not given is absent. */
 export interface RawRunOptions {
+  readonly node?: string
   readonly provider?: string
   readonly providerArg?: readonly string[]
   readonly localNetwork?: boolean
@@ -49,6 +50,7 @@ export interface RawRunOptions {
   readonly seed?: string
   readonly detach?: boolean
   readonly json?: boolean
+  readonly failUnder?: string
   /** Commander's form of `--no-worker`. */
   readonly worker?: boolean
 }
@@ -68,6 +70,7 @@ export interface Below {
 export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile {
   return {
     ...(below.agents === undefined ? {} : { agents: [...below.agents] as NonNullable<JobFile['agents']> }),
+    ...given('node', raw.node, (value) => value),
     ...parseGivenProvider(raw, below.provider ?? runDefaults.provider),
     ...parsePool(raw),
     ...given('attempts', raw.attempts, (value) => parse.parseCount('--attempts', value, { max: 1000 })),
@@ -85,6 +88,7 @@ export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile 
     ...given('allowEnv', raw.yes === true ? ('all' as const) : raw.allowEnv, (value) => parseAllowed(value)),
     ...given('detach', raw.detach, (value) => value),
     ...given('json', raw.json, (value) => value),
+    ...given('failUnder', raw.failUnder, (value) => parse.parseReward('--fail-under', value)),
   }
 }
 

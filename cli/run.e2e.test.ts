@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -195,11 +195,16 @@ test('a reader that goes away does not end the job or change the exit code', asy
   expect(await exported('unread/summary.json')).toMatchObject({ graded: 1 })
 })
 
-test('validate --run finds the examples’ simplest task sound and a silent one not', async () => {
+test('validate --run tells what is sound, what is silent, and what has no solution', async () => {
   const sound = await rollcall(['validate', hello, '--run', '--provider', 'local'])
   expect(sound).toMatchObject({ code: 0, stdout: expect.stringContaining('1 of 1 task is sound') })
-  const unsound = await rollcall(['validate', join(home, 'silent'), '--run', '--provider', 'local'])
+  await cp(join(home, 'silent'), join(home, 'unsound/silent'), { recursive: true })
+  await cp(join(home, 'silent'), join(home, 'unsound/unsolved'), { recursive: true })
+  await rm(join(home, 'unsound/unsolved/solution'), { recursive: true })
+  const unsound = await rollcall(['validate', join(home, 'unsound'), '--run', '--provider', 'local'])
   expect(unsound).toMatchObject({ code: 1, stdout: expect.stringContaining('oracle failed with reward-missing') })
+  expect(unsound.stdout).toContain('unsolved: not sound: it has no solution')
+  expect(unsound.stdout).toContain('0 of 2 tasks are sound')
 })
 
 test('what only planning can find out is exit code 2 and one sentence', async () => {

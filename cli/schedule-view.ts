@@ -5,8 +5,8 @@ import { formatReward } from '../results/summary.ts'
 /** How many jobs and times `schedule show` lists. */
 const shownJobs = 5
 const shownTimes = 3
-/** How many changed tasks are named. */
-const shownTasks = 10
+/** How many changed tasks are named: a row has to fit into a terminal. */
+const shownTasks = 3
 
 export function scheduleTable(states: readonly ScheduleState[]): string {
   if (states.length === 0) return 'No schedules.\n'

@@ -2,6 +2,8 @@ import type { JobSummary, SummaryRollout } from '../protocol/grade.ts'
 import { counted } from '../protocol/names.ts'
 import { formatReward, mainReward } from '../results/summary.ts'
 import { escapeControls } from '../results/terminal-text.ts'
+import { hasSolution } from '../tasks/task-parts.ts'
+import type { Task } from '../tasks/task.ts'
 
 export interface TaskSoundness {
   readonly task: string
@@ -15,6 +17,13 @@ const expectedRewards = { oracle: 1, nop: 0 } as const
 export function judgeSoundness(summary: JobSummary): TaskSoundness[] {
   const tasks = Map.groupBy(summary.rollouts, (rollout) => rollout.task)
   return [...tasks].map(([task, rollouts]) => ({ task, problems: problemsOf(rollouts) }))
+}
+
+/** Tasks that cannot be shown to be sound, since the oracle has nothing to play. */
+export function unsolvedTasks(tasks: readonly Task[]): TaskSoundness[] {
+  const problem =
+    'it has no solution (solution/solve.sh or solution/turns.yaml, for each of its steps), and was not run'
+  return tasks.filter((task) => !hasSolution(task)).map(({ name }) => ({ task: name, problems: [problem] }))
 }
 
 /** Every task with what it is; the sentence that counts comes last, where it is seen. */

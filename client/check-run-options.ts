@@ -5,6 +5,7 @@ import type { AgentOption, RunOptions } from './run-options.ts'
 
 const topLevel = {
   agent: true,
+  node: true,
   provider: true,
   pool: true,
   tools: true,

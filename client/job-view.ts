@@ -2,7 +2,7 @@ import type { Client, WorkflowHandle } from '@temporalio/client'
 import type { JobStatus } from '../protocol/events.ts'
 import type { JobSummary } from '../protocol/grade.ts'
 import { findJobOptions, readPlan, readResults } from '../results/read-job.ts'
-import { mainReward, summarizeResults } from '../results/summary.ts'
+import { mainReward, summarizeResults, wasCancelled } from '../results/summary.ts'
 import type { Store } from '../store/store.ts'
 import { endedQuery, segmentQuery, statusQuery } from '../workflows/messages.ts'
 import type { JobWorkflowStatus, SegmentStatus } from '../workflows/messages.ts'
@@ -92,8 +92,7 @@ export function statusOfSummary(summary: JobSummary, concurrency: number): JobSt
   const rewards = summary.rollouts.map(({ rewards: each }) => (each === undefined ? undefined : mainReward(each)))
   return {
     job: summary.job,
-    // Only a cancelled job leaves cancelled rollouts.
-    state: summary.cancelled > 0 ? 'cancelled' : 'completed',
+    state: wasCancelled(summary) ? 'cancelled' : 'completed',
     total: summary.rollouts.length,
     graded: summary.graded,
     failed: summary.failed,

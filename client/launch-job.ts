@@ -10,7 +10,7 @@ import type { ClientEnvironment } from './environment.ts'
 import { Job, liveJob } from './job.ts'
 import type { PreparedOptions } from './job-options.ts'
 import { JobWorker } from './job-worker.ts'
-import { startPool } from './sandboxes/start-pool.ts'
+import { startPools } from './sandboxes/start-pool.ts'
 import { assertSameOptions, startJob } from './start-job.ts'
 
 export interface JobLaunch {
@@ -43,7 +43,7 @@ export async function launchJob(launch: JobLaunch): Promise<Job> {
     if (known === undefined) await worker?.start()
     temporal = await connectTemporal({ ...environment, onProgress })
     if (known !== undefined) await worker?.ensure(temporal)
-    await startPools(launch, temporal)
+    await startPoolsOf(launch, temporal)
     const { attached } = await startJob({ ...launch, ...prepared, store, temporal })
     return liveJob({ id, store, temporal, worker, environment, onProgress, attached })
   } catch (error) {
@@ -54,14 +54,15 @@ export async function launchJob(launch: JobLaunch): Promise<Job> {
 }
 
 /** Before the job, so that what cannot be is said before anything starts. */
-async function startPools(
+async function startPoolsOf(
   { prepared, environment, onProgress }: JobLaunch,
   temporal: TemporalConnection,
 ): Promise<void> {
   const { pools } = prepared.options
-  for (const profile of Object.values(pools?.profiles ?? {})) {
-    await startPool({ temporal, environment, onProgress, profile, ...(pools && { pool: pools.name }) })
-  }
+  if (pools === undefined) return
+  const profiles = Object.values(pools.profiles)
+  const started = await startPools({ temporal, environment, onProgress, profiles, pool: pools.name })
+  for (const pool of started) await pool.close()
 }
 
 /** @throws RollcallError `configuration-invalid` */

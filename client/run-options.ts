@@ -20,6 +20,11 @@ export type AgentOption =
 export interface RunOptions {
   /** Default `oracle`. */
   readonly agent?: AgentOption | readonly AgentOption[]
+  /**
+   * Where, by the name of a node (`rollcall nodes`) or by what it must have (`gpus>=1,vram>=40`). Default: the default node,
+   * where there is one. Not together with `provider`.
+   */
+  readonly node?: string
   /** Default `docker`. `runtime`: what its sandboxes are where nobody says otherwise. */
   readonly provider?:
     | string

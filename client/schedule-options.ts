@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { RollcallError } from '../protocol/failure.ts'
 import { jobIdPattern } from '../protocol/names.ts'
-import { scheduleConfigSchema, scheduleNamePattern } from '../protocol/schedule.ts'
+import { lastGoodBaseline, scheduleConfigSchema, scheduleNamePattern } from '../protocol/schedule.ts'
 import type { ScheduleConfig } from '../protocol/schedule.ts'
 import { scheduleConfigKey } from '../store/keys.ts'
 import type { RunOptions } from './run-options.ts'
@@ -39,7 +39,7 @@ const defaults = {
   catchupWindowMs: 3_600_000,
   jitterMs: 0,
   maxFailedShare: 0.1,
-  baseline: 'last-good',
+  baseline: lastGoodBaseline,
 }
 /** Temporal's own minimum. */
 const leastCatchupWindowMs = 10_000

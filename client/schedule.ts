@@ -2,8 +2,9 @@ import { ScheduleAlreadyRunning, ScheduleNotFoundError, ScheduleOverlapPolicy } 
 import type { ScheduleDescription, ScheduleHandle } from '@temporalio/client'
 import { RollcallError } from '../protocol/failure.ts'
 import { counted, scheduledJobId, sharedTaskQueue } from '../protocol/names.ts'
-import { scheduleConfigSchema } from '../protocol/schedule.ts'
+import { lastGoodBaseline, scheduleConfigSchema } from '../protocol/schedule.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
+import { findJobOptions } from '../results/read-job.ts'
 import { readVerdicts } from '../results/schedule-history.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
@@ -17,6 +18,7 @@ import type { ClientEnvironment } from './environment.ts'
 import { grpcCodeOf, grpcCodes } from './grpc-codes.ts'
 import { isPolled } from './job-worker.ts'
 import { prepareJobOptions } from './job-options.ts'
+import { atNode } from './node-choice.ts'
 import type { JobTaskset } from './job-options.ts'
 import { scheduleConfig, storedConfig } from './schedule-options.ts'
 import type { ScheduleOptions } from './schedule-options.ts'
@@ -203,13 +205,15 @@ async function prepared(
   save: (prepared: Prepared, store: Store) => Promise<Schedule>,
 ): Promise<Schedule> {
   const { environment = environmentOfProcess(), onProgress = () => {} } = options
-  const { options: job, bundles } = await prepareJobOptions(taskset, options, environment)
+  const run = await atNode(options, environment)
+  const { options: job, bundles } = await prepareJobOptions(taskset, run, environment)
   if (job.pools !== undefined) {
     throw new RollcallError('configuration-invalid', 'A schedule takes no sandboxes out of pools yet: leave --pool out')
   }
   const config = scheduleConfig(options, job)
   await proveUsable(environment)
   const store = openStore(environment.storeUrl)
+  await assertBaseline(store, config)
   const temporal = await connectTemporal({ ...environment, onProgress })
   try {
     onProgress(`uploading ${counted(taskset.tasks.length, 'task')}`)
@@ -219,13 +223,24 @@ async function prepared(
     await store.putOnce(key, bytes)
     const missing = await ensureSearchAttributes(temporal.connection, temporal.namespace)
     const input = { schedule: config.schedule, config: key, storeUrl: store.url, searchable: missing.length === 0 }
-    const saved = await save({ temporal, schedule: temporalSchedule(config, input) }, store)
+    const saved = await save({ temporal, schedule: temporalSchedule(config, input) }, store).catch((error: unknown) => {
+      throw error instanceof ScheduleAlreadyRunning ? nameTaken(options.name) : refused(error, config)
+    })
     await ensureSharedWorker({ temporal, environment, onProgress, what: 'schedules' })
     return saved
   } catch (error) {
     await temporal.close()
-    throw error instanceof ScheduleAlreadyRunning ? nameTaken(options.name) : refused(error, config)
+    throw error
   }
+}
+
+async function assertBaseline(store: Store, { baseline }: ScheduleConfig): Promise<void> {
+  if (baseline === lastGoodBaseline || (await findJobOptions(store, baseline)) !== undefined) return
+  throw new RollcallError(
+    'configuration-invalid',
+    `The schedule's baseline is ${JSON.stringify(baseline)}, a job that is not in the store ${store.url}: ` +
+      `expected ${lastGoodBaseline} or the id of a job; \`rollcall status\` lists them`,
+  )
 }
 
 function temporalSchedule(config: ScheduleConfig, input: NightlyInput) {
@@ -253,7 +268,8 @@ function nameTaken(name: string): RollcallError {
 
 /** What only the server can tell of a cron expression or a time zone. */
 function refused(error: unknown, { cron, timeZone }: ScheduleConfig): unknown {
-  if (grpcCodeOf(error) !== grpcCodes.invalidArgument) return error
+  // The SDK makes a TypeError of what the server says about a spec.
+  if (!(error instanceof TypeError) && grpcCodeOf(error) !== grpcCodes.invalidArgument) return error
   const reason = error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : ''
   const message = `The schedule's cron is ${JSON.stringify(cron)} in ${timeZone}, which the server refuses: ${reason}`
   return new RollcallError('configuration-invalid', message)

@@ -27,7 +27,11 @@ describe('tasksets of a program', () => {
     const taskset = await Taskset.from(rows, { name: 'mine', runtime: { user: 'u' }, environment })
     const chosen = taskset.filter(({ metadata }) => metadata['level'] !== 1).select({ where: { level: ['2'] } })
     expect(chosen.tasks.map(({ name }) => name)).toEqual(['c'])
-    const { options } = await prepareJobOptions(chosen, { provider: { name: 'local', runtime: { user: 'p' } } }, { env: {}, workingDirectory: folder })
+    const { options } = await prepareJobOptions(
+      chosen,
+      { provider: { name: 'local', runtime: { user: 'p' } } },
+      { env: {}, workingDirectory: folder },
+    )
     expect(options).toMatchObject({
       taskset: 'mine',
       tasksetRuntime: { user: 'u' },
@@ -69,7 +73,9 @@ describe('tasksets of a program', () => {
     const asking = [defineTask({ ...rows[0], name: 'a', instruction: 'x', checkEnv: { A: '${TOKEN:-x}' } })]
     const taskset = await Taskset.from(asking, { environment })
     expect(taskset.askedVariables()).toEqual([{ name: 'TOKEN', by: ['a'], hasFallback: true }])
-    await expect(prepareJobOptions(taskset, {}, { env: {}, workingDirectory: folder })).rejects.toMatchObject({ code: 'configuration-invalid' })
+    await expect(prepareJobOptions(taskset, {}, { env: {}, workingDirectory: folder })).rejects.toMatchObject({
+      code: 'configuration-invalid',
+    })
     const { options } = await prepareJobOptions(taskset, { allowEnv: 'all' }, { env: {}, workingDirectory: folder })
     expect(options.allowEnv).toEqual(['TOKEN'])
   })

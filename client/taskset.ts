@@ -20,6 +20,7 @@ import { askedVariables, describeAsked } from './host-consent.ts'
 import type { AskedVariable } from './host-consent.ts'
 import type { Job } from './job.ts'
 import { prepareJobOptions, runtimesOf } from './job-options.ts'
+import { atNode } from './node-choice.ts'
 import { assertJobId, launchJob } from './launch-job.ts'
 import type { RunOptions } from './run-options.ts'
 import { Schedule } from './schedule.ts'
@@ -132,11 +133,12 @@ export class Taskset {
    * on without this process.
    * @throws RollcallError `configuration-invalid`, `agent-invalid`, `job-conflict` naming the difference, `job-lost`
    */
-  async run(run: RunOptions = {}): Promise<Job> {
-    checkRunOptions(run)
+  async run(given: RunOptions = {}): Promise<Job> {
+    checkRunOptions(given)
+    const environment = given.environment ?? environmentOfProcess()
+    const run = await atNode(given, environment)
     const id = run.job ?? defaultJobId(this.name, new Date())
     assertJobId(id)
-    const environment = run.environment ?? environmentOfProcess()
     const prepared = await prepareJobOptions(this, run, environment)
     const onProgress = run.onProgress ?? (() => {})
     const asked = this.askedVariables(run)

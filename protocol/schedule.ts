@@ -6,6 +6,9 @@ import { jobOptionsSchema } from './job.ts'
 /** What a schedule's name must look like: with a time behind it, it becomes a job id. */
 export const scheduleNamePattern = /^[a-z0-9][a-z0-9_-]{0,59}$/i
 
+/** The baseline that is the latest earlier job that was comparable and not worse. */
+export const lastGoodBaseline = 'last-good'
+
 /** What every job of a schedule is made from; content-addressed, so that an update never changes a job's past. */
 export const scheduleConfigSchema = z.object({
   version: z.literal(1),
@@ -22,7 +25,7 @@ export const scheduleConfigSchema = z.object({
   options: jobOptionsSchema,
   /** A directory on the workers, read at each start instead of the uploaded copies. */
   workerPath: z.string().optional(),
-  /** `last-good`: the latest earlier job that was comparable and not worse. Else the id of a job. */
+  /** `lastGoodBaseline` or the id of a job. */
   baseline: z.string(),
   /** A mean below it is said with the verdict. */
   failUnder: z.number().optional(),

@@ -1,3 +1,4 @@
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
@@ -68,6 +69,22 @@ test('a jobs directory of Harbor: a timeout that was graded counts, an exception
       failure: { code: 'EnvironmentStartTimeoutError', actor: 'unknown' },
       checksum,
     },
+  ])
+})
+
+test('a reward that Harbor has written as null, for one that was not finite, is none', async () => {
+  const { store } = await storedJob()
+  const folder = await temporaryFolder('harbor-nan')
+  const trial = {
+    task_name: 'nan',
+    agent_info: { name: 'x' },
+    verifier_result: { rewards: { reward: null, other: 1 } },
+  }
+  await mkdir(join(folder, 'nan__a'))
+  await writeFile(join(folder, 'nan__a/config.json'), '{"trial_name":"nan__a"}')
+  await writeFile(join(folder, 'nan__a/result.json'), JSON.stringify(trial))
+  expect((await readComparedJob(store, folder)).rollouts).toEqual([
+    { task: 'nan', agent: 'x', failure: { code: 'no-reward', actor: 'unknown' } },
   ])
 })
 

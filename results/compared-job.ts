@@ -75,7 +75,11 @@ async function storedJob(store: Store, job: string): Promise<ComparedJob> {
   return { name: job, format: 'rollcall', finished, rollouts }
 }
 
-const rewardsSchema = z.record(z.string(), z.number())
+/** Harbor writes a reward that is not finite as null: such a trial has none. */
+const rewardsSchema = z.record(z.string(), z.number().nullable()).transform((rewards) => {
+  const finite = Object.entries(rewards).filter((entry): entry is [string, number] => entry[1] !== null)
+  return finite.length === Object.keys(rewards).length ? Object.fromEntries(finite) : undefined
+})
 
 /** What both formats have in a trial's result.json; unknown fields are passed over. */
 const trialSchema = z.object({

@@ -58,7 +58,10 @@ function signed(value: number): string {
 }
 
 function sideLine(letter: string, { name, mean, graded, failures, finished }: ComparedSide): string {
-  const failed = failures.map(({ code, actor, count }) => `${count} × ${escapeControls(code)} (${actor} must act)`)
+  const failed = failures.map(({ code, actor, count }) => {
+    const whose = actor === 'unknown' ? '' : ` (${actor} must act)`
+    return `${count} × ${escapeControls(code)}${whose}`
+  })
   const notes = [
     `mean ${formatReward(mean)} of ${graded} graded`,
     ...(failed.length === 0 ? [] : [`not counted: ${failed.join(', ')}`]),

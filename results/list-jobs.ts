@@ -25,7 +25,15 @@ async function listedJob(store: Store, job: string): Promise<ListedJob> {
   const summary = await readSummary(store, job)
   if (!summary) return { job, finished: false, planned: (await store.get(planKey(job))) !== undefined }
   const { mean, graded, failed, cancelled } = summary
-  return { job, finished: true, planned: true, ...(mean === undefined ? {} : { mean }), graded, failed, cancelled }
+  return {
+    job,
+    finished: true,
+    planned: summary.rollouts.length > 0,
+    ...(mean === undefined ? {} : { mean }),
+    graded,
+    failed,
+    cancelled,
+  }
 }
 
 /** A folder per job, and its `job.json` written when it was started: no need to read the names of all objects. */

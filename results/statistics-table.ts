@@ -35,9 +35,8 @@ function tagsTable(tags: readonly (readonly [string, GroupStatistics])[], bold: 
 }
 
 function groupTable(label: string, rows: readonly (readonly [string, GroupStatistics])[], bold: Bold): string {
-  const ks = shownKs(rows.flatMap(([, { passAtK }]) => passAtK.map(({ k }) => k)))
-  const rates = ks.flatMap((k) => [`pass@${k}`, ...(k === 1 ? [] : [`pass^${k}`])])
-  const head = [label, 'Tasks', 'Mean', '95 %', 'Median', 'Passed', ...rates].map(bold)
+  const ks = shownKs(rows.map(([, group]) => group))
+  const head = [label, 'Tasks', 'Mean', '95 %', 'Median', 'Passed', ...rateNames(ks)].map(bold)
   const table = new Table({
     head,
     colAligns: head.map((_, column) => (column === 0 ? 'left' : 'right')),
@@ -48,15 +47,27 @@ function groupTable(label: string, rows: readonly (readonly [string, GroupStatis
 }
 
 function cells(group: GroupStatistics, ks: readonly number[]): string[] {
-  const { interval, passAtK, passHatK } = group
+  const { interval } = group
   return [
     String(group.tasks),
     formatReward(group.mean),
     interval === undefined ? '–' : `${formatReward(interval.low)} … ${formatReward(interval.high)}`,
     formatReward(group.median),
     `${group.passed}/${group.graded}`,
-    ...ks.flatMap((k) => [rateOf(passAtK, k), ...(k === 1 ? [] : [rateOf(passHatK, k)])]),
+    ...rateCells(group, ks),
   ]
+}
+
+/** Columns of pass@k and pass^k, which are the same for k = 1. */
+export function rateNames(ks: readonly number[]): string[] {
+  return ks.flatMap((k) => [`pass@${k}`, ...(k === 1 ? [] : [`pass^${k}`])])
+}
+
+export function rateCells(
+  { passAtK, passHatK }: Pick<GroupStatistics, 'passAtK' | 'passHatK'>,
+  ks: readonly number[],
+): string[] {
+  return ks.flatMap((k) => [rateOf(passAtK, k), ...(k === 1 ? [] : [rateOf(passHatK, k)])])
 }
 
 function rateOf(rates: readonly PassRate[], wanted: number): string {
@@ -64,8 +75,8 @@ function rateOf(rates: readonly PassRate[], wanted: number): string {
 }
 
 /** Powers of two and the largest: summary.json has them all. */
-function shownKs(ks: readonly number[]): number[] {
-  const most = ks.reduce((max, k) => Math.max(max, k), 0)
+export function shownKs(groups: readonly GroupStatistics[]): number[] {
+  const most = groups.flatMap(({ passAtK }) => passAtK).reduce((max, { k }) => Math.max(max, k), 0)
   const powers = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512].filter((k) => k < most)
   return most === 0 ? [] : [...powers, most]
 }

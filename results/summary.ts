@@ -18,6 +18,11 @@ export function formatReward(reward: number | undefined): string {
   return reward === undefined ? '–' : reward.toFixed(3)
 }
 
+/** Only a cancelled job leaves cancelled rollouts, or, where it was cancelled before it was planned, none at all. */
+export function wasCancelled({ cancelled, rollouts }: Pick<JobSummary, 'cancelled' | 'rollouts'>): boolean {
+  return cancelled > 0 || rollouts.length === 0
+}
+
 /**
  * The summary of a job: `summary.json` and the last line of `--json`. Pure, so the same results give the same summary
  * wherever it is made.

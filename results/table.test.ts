@@ -23,10 +23,16 @@ test('the table shows each task and the total, with failed rollouts outside the 
     rolloutResult({ task: 'a', attempt: 2, rewards: { reward: 0 } }),
     rolloutResult({ task: 'b', failure: lost }),
   ])
+  const rates = ['pass@1', 'pass@2', 'pass^2']
+  expect(row(table, 'Task')).toEqual(['Task', 'Attempts', 'Mean', 'Median', ...rates, 'Graded', 'Failed', 'Integrity'])
+  expect(row(table, 'a')).toEqual(['a', '2', '0.500', '0.500', '0.500', '1.000', '0.000', '2', '0', 'clean'])
+  expect(row(table, 'b')).toEqual(['b', '1', '–', '–', '–', '–', '–', '0', '1', ''])
+  expect(row(table, 'total')).toEqual(['total', '3', '0.500', '0.500', '0.500', '1.000', '0.000', '2', '1', 'clean'])
+})
+
+test('where every task has one attempt there is nothing to tell of several', () => {
+  const table = tableOf([rolloutResult({ task: 'a', rewards: { reward: 1 } })])
   expect(row(table, 'Task')).toEqual(['Task', 'Attempts', 'Mean', 'Graded', 'Failed', 'Integrity'])
-  expect(row(table, 'a')).toEqual(['a', '2', '0.500', '2', '0', 'clean'])
-  expect(row(table, 'b')).toEqual(['b', '1', '–', '0', '1', ''])
-  expect(row(table, 'total')).toEqual(['total', '3', '0.500', '2', '1', 'clean'])
 })
 
 test('a failed rollout is listed with its code, who must act and its message', () => {

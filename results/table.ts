@@ -3,10 +3,11 @@ import { createColors } from 'picocolors'
 import { failureKinds } from '../protocol/failure.ts'
 import { integrityClasses } from '../protocol/grade.ts'
 import { failureGroups, jobStatistics } from './job-statistics.ts'
-import { statisticsLines } from './statistics-table.ts'
+import { rateCells, rateNames, shownKs, statisticsLines } from './statistics-table.ts'
 import { formatReward, meanReward } from './summary.ts'
 import { escapeControls } from './terminal-text.ts'
 import type { JobSummary, SummaryRollout } from '../protocol/grade.ts'
+import type { GroupStatistics, JobStatistics } from '../protocol/statistics.ts'
 
 export interface TableOptions {
   /** ANSI colours. Default false. */
@@ -20,7 +21,7 @@ export function formatJobTable(summary: JobSummary, options: TableOptions = {}):
   const colors = createColors(options.color ?? false)
   const statistics = summary.statistics ?? jobStatistics(summary.rollouts)
   const parts = [
-    gradesTable(summary, colors.bold),
+    gradesTable(summary, statistics, colors.bold),
     integrityNote(summary),
     ...statisticsLines(statistics, colors.bold),
     ...failureLines(summary, options),
@@ -28,35 +29,62 @@ export function formatJobTable(summary: JobSummary, options: TableOptions = {}):
   return parts.filter((part) => part !== undefined).join('\n')
 }
 
-function gradesTable(summary: JobSummary, bold: (text: string) => string): string {
-  const severalAgents = new Set(summary.rollouts.map((rollout) => rollout.agent)).size > 1
-  const withCancelled = summary.cancelled > 0
-  const counts = ['Attempts', 'Mean', 'Graded', 'Failed', ...(withCancelled ? ['Cancelled'] : [])]
-  const head = ['Task', ...(severalAgents ? ['Agent'] : []), ...counts, 'Integrity'].map(bold)
-  const labels = severalAgents ? 2 : 1
+/** What the job has to tell beside means: agents where there are several, medians and rates where attempts are. */
+interface Columns {
+  readonly agents: boolean
+  readonly cancelled: boolean
+  /** k of pass@k and pass^k; empty where no task was graded twice. */
+  readonly ks: readonly number[]
+}
+
+function gradesTable(summary: JobSummary, statistics: JobStatistics, bold: (text: string) => string): string {
+  const ks = shownKs(statistics.byTask)
+  const columns: Columns = {
+    agents: new Set(summary.rollouts.map((rollout) => rollout.agent)).size > 1,
+    cancelled: summary.cancelled > 0,
+    ks: ks.length > 1 ? ks : [],
+  }
+  const labels = ['Task', ...(columns.agents ? ['Agent'] : [])]
+  const head = [...labels, ...numberNames(columns), 'Integrity'].map(bold)
   const table = new Table({
     head,
-    colAligns: head.map((_, column) => (column < labels || column === head.length - 1 ? 'left' : 'right')),
+    colAligns: head.map((_, column) => (column < labels.length || column === head.length - 1 ? 'left' : 'right')),
     style: { head: [], border: [], compact: true },
   })
-  for (const group of groupRollouts(summary.rollouts)) {
-    const agent = severalAgents ? [escapeControls(group.agent)] : []
-    table.push([escapeControls(group.task), ...agent, ...cells(group.rollouts, withCancelled)])
+  const byTask = new Map(statistics.byTask.map((group) => [groupKey(group), group]))
+  for (const { task, agent, rollouts } of groupRollouts(summary.rollouts)) {
+    const group = byTask.get(groupKey({ task, agent }))
+    table.push(
+      [task, ...(columns.agents ? [agent] : [])].map(escapeControls).concat(cells({ rollouts, group, columns })),
+    )
   }
-  const total = [...(severalAgents ? ['total', ''] : ['total']), ...cells(summary.rollouts, withCancelled)]
-  table.push(total.map(bold))
+  const total = cells({ rollouts: summary.rollouts, group: statistics.total, columns })
+  table.push(['total', ...(columns.agents ? [''] : []), ...total].map(bold))
   return table.toString()
 }
 
-function cells(rollouts: readonly SummaryRollout[], withCancelled: boolean): string[] {
+function numberNames({ cancelled, ks }: Columns): string[] {
+  const states = ['Graded', 'Failed', ...(cancelled ? ['Cancelled'] : [])]
+  return ['Attempts', 'Mean', ...(ks.length === 0 ? [] : ['Median', ...rateNames(ks)]), ...states]
+}
+
+function cells(at: {
+  rollouts: readonly SummaryRollout[]
+  group: GroupStatistics | undefined
+  columns: Columns
+}): string[] {
+  const { rollouts, group, columns } = at
   const count = (state: SummaryRollout['state']) => String(rollouts.filter((one) => one.state === state).length)
   const classes = integrityClasses.filter((name) => rollouts.some((rollout) => rollout.integrity === name))
+  const empty: Pick<GroupStatistics, 'passAtK' | 'passHatK'> = { passAtK: [], passHatK: [] }
+  const spread = [formatReward(group?.median), ...rateCells(group ?? empty, columns.ks)]
   return [
     String(rollouts.length),
     formatReward(meanReward(rollouts)),
+    ...(columns.ks.length === 0 ? [] : spread),
     count('graded'),
     count('failed'),
-    ...(withCancelled ? [count('cancelled')] : []),
+    ...(columns.cancelled ? [count('cancelled')] : []),
     classes.join(', '),
   ]
 }
@@ -67,10 +95,14 @@ interface Group {
   readonly rollouts: SummaryRollout[]
 }
 
+function groupKey({ task, agent }: { readonly task: string; readonly agent: string }): string {
+  return JSON.stringify([task, agent])
+}
+
 function groupRollouts(rollouts: readonly SummaryRollout[]): Group[] {
   const groups = new Map<string, Group>()
   for (const rollout of rollouts) {
-    const key = JSON.stringify([rollout.task, rollout.agent])
+    const key = groupKey(rollout)
     const group = groups.get(key) ?? { task: rollout.task, agent: rollout.agent, rollouts: [] }
     group.rollouts.push(rollout)
     groups.set(key, group)

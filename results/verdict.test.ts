@@ -113,3 +113,17 @@ test('several agents are compared agent by agent', () => {
   expect(verdict).toBe('better')
   expect(tasks[0]).toMatchObject({ task: 't0 (nop)', change: 'better' })
 })
+
+test('where one of two jobs has several agents, the one that both have is compared with itself', () => {
+  const both = [...job('a', ones(2)).results, ...job('a', zeros(2), { agent: 'nop' }).results]
+  const several = { job: 'a', results: both }
+  const single = job('b', [1, 0])
+  const steady = { ...config, options: agentOf('oracle') }
+  const added = { ...several, job: 'c' }
+  expect(judge({ config: steady, now: single, baseline: several })).toMatchObject({
+    verdict: 'worse',
+    difference: { tasks: 2, mean: -0.5 },
+    tasks: [{ task: 't1 (oracle)', change: 'worse' }, { change: 'removed' }, { change: 'removed' }],
+  })
+  expect(judge({ config: steady, now: added, baseline: single })).toMatchObject({ verdict: 'better' })
+})

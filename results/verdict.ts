@@ -61,9 +61,9 @@ function compare(at: {
   if (baseline === undefined) return notComparable('There is no earlier job to compare with.')
   const unusable = tooFew(baseline, config.maxFailedShare)
   if (unusable !== undefined) return notComparable(`The baseline ${baseline.job} cannot be used: ${unusable}`)
-  const changes = taskChanges(baseline.results, now.results)
-  const pairs = comparablePairs(baseline.results, now.results)
-  const difference = pairedDifference(pairs)
+  const sides = sidesOf(baseline.results, now.results)
+  const changes = taskChanges(sides)
+  const difference = pairedDifference(comparablePairs(sides))
   if (difference === undefined) {
     return notComparable('The two jobs have graded no task that is the same in both.', changes)
   }
@@ -101,9 +101,18 @@ interface TaskMean {
   readonly mean: number | undefined
 }
 
-/** By task and agent: a job of several agents is compared agent by agent. */
-function byTask(results: readonly RolloutResult[]): Map<string, TaskMean> {
-  const several = new Set(results.map(({ agent }) => agent)).size > 1
+interface Sides {
+  readonly earlier: ReadonlyMap<string, TaskMean>
+  readonly later: ReadonlyMap<string, TaskMean>
+}
+
+/** By task, and by agent as well where one of the jobs has several, so that each is compared with itself. */
+function sidesOf(before: readonly RolloutResult[], now: readonly RolloutResult[]): Sides {
+  const several = [before, now].some((results) => new Set(results.map(({ agent }) => agent)).size > 1)
+  return { earlier: byTask(before, several), later: byTask(now, several) }
+}
+
+function byTask(results: readonly RolloutResult[], several: boolean): Map<string, TaskMean> {
   const groups = Map.groupBy(results, ({ task, agent }) => (several ? `${task} (${agent})` : task))
   return new Map(
     [...groups].map(([task, rollouts]) => [
@@ -113,9 +122,8 @@ function byTask(results: readonly RolloutResult[]): Map<string, TaskMean> {
   )
 }
 
-function comparablePairs(before: readonly RolloutResult[], now: readonly RolloutResult[]) {
-  const earlier = byTask(before)
-  return [...byTask(now)].flatMap(([task, { checksum, mean }]) => {
+function comparablePairs({ earlier, later }: Sides) {
+  return [...later].flatMap(([task, { checksum, mean }]) => {
     const then = earlier.get(task)
     if (then?.checksum !== checksum || then.mean === undefined || mean === undefined) return []
     return [{ before: then.mean, now: mean }]
@@ -125,8 +133,7 @@ function comparablePairs(before: readonly RolloutResult[], now: readonly Rollout
 const order: Readonly<Record<TaskChange['change'], number>> = { worse: 0, better: 1, changed: 2, added: 3, removed: 4 }
 
 /** Tasks that did otherwise than before, the worse ones first. */
-function taskChanges(before: readonly RolloutResult[], now: readonly RolloutResult[]): TaskChange[] {
-  const [earlier, later] = [byTask(before), byTask(now)]
+function taskChanges({ earlier, later }: Sides): TaskChange[] {
   const changes = [...new Set([...earlier.keys(), ...later.keys()])].flatMap((task) => {
     const change = changeOf(earlier.get(task), later.get(task))
     if (change === undefined) return []

@@ -4,6 +4,7 @@ import { failureKinds } from '../protocol/failure.ts'
 import { dockerCapabilities } from '../providers/docker/docker-provider.ts'
 import { fakeCapabilities } from '../providers/fake/fake-provider.ts'
 import { localCapabilities } from '../providers/local/local-provider.ts'
+import { sshCapabilities } from '../providers/ssh/ssh-provider.ts'
 import type { Capabilities } from '../providers/contract/provider.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -17,20 +18,27 @@ export async function generatedDocs(): Promise<{ path: string; text: string }[]>
   return [{ path: join(root, 'docs/failures.md'), text: failuresPage() }, ...(await Promise.all(files))]
 }
 
-/** `local` is listed as it is without consent, and its network as it is with `--local-network`. */
-const providers: Readonly<Record<string, { capabilities: Capabilities; consented?: Capabilities }>> = {
+/** Listed as they are without consent, and their network as it is with. */
+interface Listed {
+  readonly capabilities: Capabilities
+  /** With its user's consent, and how that is given. */
+  readonly consented?: { readonly capabilities: Capabilities; readonly by: string }
+}
+
+const providers: Readonly<Record<string, Listed>> = {
   local: {
     capabilities: localCapabilities({ allowNetwork: false }),
-    consented: localCapabilities({ allowNetwork: true }),
+    consented: { capabilities: localCapabilities({ allowNetwork: true }), by: '--local-network' },
   },
   docker: { capabilities: dockerCapabilities },
+  ssh: {
+    capabilities: sshCapabilities({ allowNetwork: false }),
+    consented: { capabilities: sshCapabilities({ allowNetwork: true }), by: '--provider-arg network=true' },
+  },
   'fake (tests)': { capabilities: fakeCapabilities },
 }
 
-const rows: readonly [
-  title: string,
-  cell: (provider: { capabilities: Capabilities; consented?: Capabilities }) => string,
-][] = [
+const rows: readonly [title: string, cell: (provider: Listed) => string][] = [
   ['sandboxes outlive their worker', ({ capabilities }) => yesNo(capabilities.durable)],
   ['Dockerfile', ({ capabilities }) => dockerfiles[capabilities.dockerfile]],
   ['network', networkCell],
@@ -43,10 +51,10 @@ const rows: readonly [
 
 const dockerfiles = { full: 'all of it', subset: 'no RUN', none: 'no' } as const
 
-function networkCell({ capabilities, consented }: { capabilities: Capabilities; consented?: Capabilities }): string {
+function networkCell({ capabilities, consented }: Listed): string {
   const modes = capabilities.networkModes.join(', ')
-  const more = (consented?.networkModes ?? []).filter((mode) => !capabilities.networkModes.includes(mode))
-  return more.length === 0 ? modes : `${modes}; ${more.join(', ')} with \`--local-network\``
+  const more = (consented?.capabilities.networkModes ?? []).filter((mode) => !capabilities.networkModes.includes(mode))
+  return more.length === 0 ? modes : `${modes}; ${more.join(', ')} with \`${consented?.by}\``
 }
 
 function yesNo(value: boolean): string {

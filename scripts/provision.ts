@@ -13,7 +13,7 @@ import { ensureTestImages } from './test-images.ts'
 import { ensureVersitygw } from './versitygw.ts'
 
 /** What a test can need beyond Node. */
-export type Need = 'temporal' | 'docker' | 'bubblewrap' | 's3' | 'chromium'
+export type Need = 'temporal' | 'docker' | 'bubblewrap' | 's3' | 'chromium' | 'sshd'
 
 /** For each need, undefined when it is met, else one sentence that says why it is not. */
 export type Provisioned = Readonly<Record<Need, string | undefined>>
@@ -24,6 +24,8 @@ const programs = {
   debootstrap: 'debootstrap',
   bwrap: 'bubblewrap',
   busybox: 'busybox-static',
+  sshd: 'openssh-server',
+  'ssh-keygen': 'openssh-client',
   dash: 'dash',
   setsid: 'util-linux',
 } as const
@@ -36,7 +38,8 @@ export async function provision(): Promise<Provisioned> {
   const bubblewrap = await failureOf(proveBubblewrap)
   const s3 = await failureOf(provisionS3)
   const chromium = await failureOf(provisionChromium)
-  const result = { temporal, docker, bubblewrap, s3, chromium }
+  const sshd = (await isOnPath('sshd')) ? undefined : 'as root on Debian: apt-get install openssh-server'
+  const result = { temporal, docker, bubblewrap, s3, chromium, sshd }
   for (const [need, why] of Object.entries(result)) say(`${need}: ${why === undefined ? 'ready' : `missing, ${why}`}`)
   return result
 }

@@ -1,7 +1,14 @@
 import { expect, test } from 'vitest'
 import { findTestFiles, needsOf, planTests, projectOf } from './test-plan.ts'
 
-const ready = { temporal: undefined, docker: undefined, bubblewrap: undefined, s3: undefined, chromium: undefined }
+const ready = {
+  temporal: undefined,
+  docker: undefined,
+  bubblewrap: undefined,
+  s3: undefined,
+  chromium: undefined,
+  sshd: undefined,
+}
 
 test.each([
   ['store/file-store.test.ts', 'unit', []],

@@ -43,6 +43,7 @@ function providersOf(file: string): Need[] {
   if (file.includes('chromium')) return ['chromium']
   // A store is no provider: a whole job with one has its sandboxes beside.
   if (/\bs3\b/.test(file)) return projectOf(file) === 'e2e' ? ['s3', 'bubblewrap'] : ['s3']
+  if (/\bssh\b/.test(file)) return ['sshd', 'bubblewrap']
   if (file.includes('docker')) return ['docker']
   return file.includes('local') ? ['bubblewrap'] : ['docker', 'bubblewrap']
 }

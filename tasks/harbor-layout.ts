@@ -20,8 +20,9 @@ export async function readInstructions(root: string, file: HarborTaskFile | unde
     const { text, problems } = await readInstruction(root, 'instruction.md')
     return { task: text, steps: new Map(), problems }
   }
-  const read = await Promise.all(steps.map(({ name }) => readInstruction(root, `steps/${name}/instruction.md`)))
-  const texts = steps.map(({ name }, index) => [name, read[index]?.text ?? ''] as const)
+  const names = [...new Set(steps.map(({ name }) => name))]
+  const read = await Promise.all(names.map((name) => readInstruction(root, `steps/${name}/instruction.md`)))
+  const texts = names.map((name, index) => [name, read[index]?.text ?? ''] as const)
   return { task: '', steps: new Map(texts), problems: read.flatMap(({ problems }) => problems) }
 }
 

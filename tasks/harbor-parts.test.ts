@@ -92,7 +92,11 @@ describe('steps', () => {
       twoSteps,
       'steps[0].min_reward is "1": expected a number, or a table',
     ],
-    ['[[steps]]\nname = "one"\nmin_reward = { a = nan }', twoSteps, 'steps[0].min_reward is '],
+    [
+      '[[steps]]\nname = "one"\nmin_reward = { a = nan }',
+      twoSteps,
+      'steps[0].min_reward.a is NaN: expected a finite number',
+    ],
     ['[[steps]]\nname = "one"\nreward = 1', twoSteps, 'steps[0].reward is 1: expected no such key; known here: name'],
     [
       '[[steps]]\nname = "one"\n[steps.agent]\nnetwork_mode = "no-network"',

@@ -148,7 +148,9 @@ const packageIdentity = z.strictObject(
     name: text.optional(),
     version: text.optional(),
     description: text.optional(),
-    authors: z.array(z.strictObject({ name: text.optional(), email: text.optional() }), 'a list of tables').optional(),
+    authors: z
+      .array(z.strictObject({ name: text.optional(), email: text.optional() }, 'a table'), 'a list of tables')
+      .optional(),
     keywords: texts.optional(),
   },
   'a table',

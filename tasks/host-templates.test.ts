@@ -25,6 +25,7 @@ describe('templates in env tables', () => {
 
   test('what looks like a template and is none is found', () => {
     expect(malformedTemplates('${A} ${A-b} ${1X} ${A:?gone}')).toEqual(['${A-b}', '${1X}', '${A:?gone}'])
+    expect(malformedTemplates('${A:-${B}}')).toEqual(['${A:-${B}'])
   })
 
   test('plain values are kept apart from those of the host', () => {

@@ -1,6 +1,6 @@
 /** `${VAR}` and `${VAR:-default}` in env tables of tasks: values out of the host's environment, with consent. */
 
-const template = /\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g
+const template = /\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:(?!\$\{)[^}])*))?\}/g
 const anyTemplate = /\$\{[^}]*\}/g
 
 type Env = Readonly<Record<string, string>>

@@ -20,10 +20,20 @@ export function unreadValue(error: NodeJS.ErrnoException): { value?: string } {
 
 /** All issues of a failed parse as problems: every message of the schema is an expectation. */
 export function problemsOfIssues(parsed: { error: z.ZodError; input: unknown; schema: z.ZodType }): Problem[] {
-  return parsed.error.issues.flatMap((issue) => {
+  return parsed.error.issues.flatMap(nearestIssues).flatMap((issue) => {
     if (issue.code === 'unrecognized_keys') return unknownKeys(issue.path, issue.keys, parsed)
     return [problemOfIssue(issue, parsed.input)]
   })
+}
+
+/** Of a table that is none of several kinds: what is wrong with it as the kind that it comes nearest to. */
+function nearestIssues(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue]
+  const isOfTable = ({ code, path }: z.core.$ZodIssue) => path.length > 0 || code === 'unrecognized_keys'
+  const kinds = issue.errors.filter((issues) => issues.length > 0 && issues.every(isOfTable))
+  const [nearest] = kinds.toSorted((a, b) => a.length - b.length)
+  if (nearest === undefined) return [issue]
+  return nearest.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })).flatMap(nearestIssues)
 }
 
 function problemOfIssue(issue: z.core.$ZodIssue, input: unknown): Problem {

@@ -42,6 +42,13 @@ export function testFolders(task: Pick<Task, 'files'>, { folder }: Pick<TaskPart
   return folders.filter((one) => hasFolder(task, one))
 }
 
+/** Whether the oracle has something to play in every part. */
+export function hasSolution(task: Task): boolean {
+  return partsOf(task).every(({ folder }) =>
+    ['solution/solve.sh', 'solution/turns.yaml'].some((path) => task.files.includes(`${folder}${path}`)),
+  )
+}
+
 /** Whether the task brings files in a folder. */
 export function hasFolder(task: Pick<Task, 'files'>, folder: string): boolean {
   return task.files.some((path) => path.startsWith(`${folder}/`))

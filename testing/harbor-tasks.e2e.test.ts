@@ -20,7 +20,10 @@ import type { DurabilityHome } from './durability-home.ts'
 const everywhere = fileURLToPath(new URL('./tasks', import.meta.url))
 const inContainers = fileURLToPath(new URL('./docker-tasks', import.meta.url))
 
-const folders = { local: [everywhere], docker: [everywhere, inContainers] } as const
+/** Rows and a task of Terminal-Bench 2's form, whose image is named and not built. */
+const ofImages = fileURLToPath(new URL('./image-tasks', import.meta.url))
+
+const folders = { local: [everywhere], docker: [everywhere, inContainers, ofImages] } as const
 type ProviderName = keyof typeof folders
 
 let home: DurabilityHome
@@ -51,9 +54,9 @@ async function runAll(run: {
   const job = await taskset.run({
     job: `${provider}-${taskset.name}`,
     agent: ['oracle', 'nop'],
-    provider,
+    provider: path === ofImages ? { name: provider, options: { limits: 'ignore' } } : provider,
     imageMap,
-    ignoreDockerImage: true,
+    ignoreDockerImage: path !== ofImages,
     concurrency: 6,
     environment: home.environment,
   })
@@ -147,6 +150,14 @@ describe.each(['local', 'docker'] as const)('%s', (provider) => {
     expect(resultOf(provider, 'surroundings.oracle')?.integrity).toBe('live')
   })
 })
+
+test.each(['image-alone', 'image-and-workdir', 'image-without-bash', 'terminal-bench'])(
+  '%s, whose image is not built: oracle 1, nop 0',
+  (task) => {
+    expect(resultOf('docker', `${task}.oracle`)).toMatchObject({ state: 'graded', rewards: { reward: 1 } })
+    expect(resultOf('docker', `${task}.nop`)).toMatchObject({ state: 'graded', rewards: { reward: 0 } })
+  },
+)
 
 test('each step’s agent has its own user; one that was root before is not bound any more', () => {
   expect(resultOf('docker', 'users.oracle')).toMatchObject({

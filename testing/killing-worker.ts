@@ -7,10 +7,20 @@ import { Killer, killingProvider, killingStore, killPointSchema } from './kill-p
 
 /**
  * Entry of a worker that kills itself at the points of a file: `killing-worker.ts {"killPoints": PATH, "stateDirectory",
- * "cacheDirectory", "storeUrl"}`. Serves the shared queue.
+ * "cacheDirectory", "storeUrl"}`. Serves the shared queue, and those of "providers", by default local and docker.
  */
-const { killPoints, ...config } = z
-  .object({ killPoints: z.string(), stateDirectory: z.string(), cacheDirectory: z.string(), storeUrl: z.string() })
+const {
+  killPoints,
+  providers: providerNames,
+  ...config
+} = z
+  .object({
+    killPoints: z.string(),
+    stateDirectory: z.string(),
+    cacheDirectory: z.string(),
+    storeUrl: z.string(),
+    providers: z.array(z.string()).default(['local', 'docker']),
+  })
   .parse(JSON.parse(process.argv[2] ?? ''))
 const killer = new Killer(z.array(killPointSchema).parse(JSON.parse(readFileSync(killPoints, 'utf8'))))
 
@@ -28,7 +38,7 @@ process.once('SIGTERM', () => stop.abort())
 await runWorker({
   ...config,
   env: process.env,
-  providerNames: ['local', 'docker'],
+  providerNames,
   stop: stop.signal,
   log: (line) => console.error(`${new Date().toISOString()} ${process.pid} ${line}`),
   openStore: (url) => killingStore(openStore(url), killer),

@@ -66,6 +66,8 @@ async function triggered(nth: number): Promise<ScheduleVerdict | undefined> {
 test('jobs of a schedule are compared with the last good one, and a changed task is no regression', async () => {
   expect(await save('create', 'oracle')).toMatchObject({ code: 0, stdout: expect.stringContaining('Next: ') })
   expect(await save('create', 'oracle')).toMatchObject({ code: 2, stderr: expect.stringContaining('exists') })
+  const refused = await rollcall(['schedule', 'create', 'other', join(home, 'tasks'), '--cron', '61 3 * * *'])
+  expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('"61 3 * * *" in UTC, which the server') })
 
   const first = await triggered(1)
   expect(first).toMatchObject({ verdict: 'not-comparable', mean: 1, graded: 6, isBaseline: true })

@@ -1,19 +1,31 @@
 import { RollcallError } from '../protocol/failure.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import type { WorkerConfig } from './config.ts'
+import { sshPlace, sshSettings } from '../providers/ssh/ssh-settings.ts'
 
 type Options = Readonly<Record<string, string>>
 type Config = Pick<WorkerConfig, 'env' | 'stateDirectory'>
 type Factory = (options: Options, config: Config) => Promise<Provider>
 
+interface Entry {
+  readonly settings: readonly string[]
+  /** It is nowhere until its settings say where. */
+  readonly needsSettings?: boolean
+  readonly create: Factory
+}
+
 /** Every provider by name, with the settings it takes. An adapter is loaded only when it is used. */
-const providers: Readonly<Record<string, { settings: readonly string[]; create: Factory }>> = {
+const providers: Readonly<Record<string, Entry>> = {
   local: { settings: ['network', 'unsafe', 'limits'], create: createLocal },
-  docker: { settings: ['socket'], create: createDocker },
+  docker: { settings: ['socket', 'limits'], create: createDocker },
+  ssh: { settings: sshSettings, needsSettings: true, create: createSsh },
   fake: { settings: ['faults', 'limits'], create: createFake },
 }
 
 export const providerNames = Object.keys(providers)
+
+/** Those that are somewhere without being told: what a worker serves and sweeps by itself. */
+export const providersHere = providerNames.filter((name) => providers[name]?.needsSettings !== true)
 
 /** One provider per name and settings, however many ask. */
 export interface Providers {
@@ -61,14 +73,27 @@ async function createLocal(options: Options, { stateDirectory }: Config): Promis
     stateDirectory,
     allowNetwork: flag(options, 'network'),
     unsafe: flag(options, 'unsafe'),
-    ignoreLimits: choice(options, 'limits', ['enforce', 'ignore']) === 'ignore',
+    ignoreLimits: ignoresLimits(options),
   })
 }
 
 async function createDocker(options: Options, { stateDirectory, env }: Config): Promise<Provider> {
   const { createDockerProvider } = await import('../providers/docker/docker-provider.ts')
   const { dockerConnection } = await import('../providers/docker/docker-connection.ts')
-  return createDockerProvider({ connection: dockerConnection(options['socket'] ?? env['DOCKER_HOST']), stateDirectory })
+  return createDockerProvider({
+    connection: dockerConnection(options['socket'] ?? env['DOCKER_HOST']),
+    stateDirectory,
+    ignoreLimits: ignoresLimits(options),
+  })
+}
+
+async function createSsh(options: Options, { stateDirectory, env }: Config): Promise<Provider> {
+  const { createSshProvider } = await import('../providers/ssh/ssh-provider.ts')
+  return createSshProvider({
+    ...(await sshPlace(options, { stateDirectory, env })),
+    allowNetwork: flag(options, 'network'),
+    ignoreLimits: ignoresLimits(options),
+  })
 }
 
 async function createFake(options: Options, { stateDirectory }: Config): Promise<Provider> {
@@ -77,9 +102,13 @@ async function createFake(options: Options, { stateDirectory }: Config): Promise
   const faults = options['faults']
   return createFakeProvider({
     stateDirectory,
-    ignoreLimits: choice(options, 'limits', ['enforce', 'ignore']) === 'ignore',
+    ignoreLimits: ignoresLimits(options),
     ...(faults === undefined ? {} : { script: faultScriptFile(faults) }),
   })
+}
+
+function ignoresLimits(options: Options): boolean {
+  return choice(options, 'limits', ['enforce', 'ignore']) === 'ignore'
 }
 
 function flag(options: Options, name: string): boolean {

@@ -16,7 +16,7 @@ import { timing } from '../workflows/timing.ts'
 import type { WorkerConfig } from './config.ts'
 import { untilJobIsOver } from './job-watch.ts'
 import { poolSlots } from './pool-slots.ts'
-import { createProviders, providerNames } from './providers.ts'
+import { createProviders, providersHere } from './providers.ts'
 import type { Providers } from './providers.ts'
 import { reachedProviders } from './reached-providers.ts'
 import type { ProviderSettings } from './reached-providers.ts'
@@ -133,7 +133,7 @@ async function serve({ options, endpoint, connection, client, providers }: Servi
       maxCachedWorkflows,
     })
     if (options.job === undefined) {
-      const { log, providerNames: names = providerNames } = options
+      const { log, providerNames: names = providersHere } = options
       const serve = (queue: string): Promise<void> => queues.serve(queue)
       await serveProviders({ names, reached: await reached.known(), providers, log, stop: over.signal, serve, reach })
       log('ready')

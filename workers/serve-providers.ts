@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { providerTaskQueue } from '../protocol/names.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
+import { providersHere } from './providers.ts'
 import type { Providers } from './providers.ts'
 import type { ProviderSettings } from './reached-providers.ts'
 
@@ -60,6 +61,8 @@ async function serveUsable(serving: Serving, waiting: readonly Waiting[]): Promi
 }
 
 async function serveOne(serving: Serving, { name, options, takesMore }: Waiting): Promise<void> {
+  // It is where each job says, which the job's own check looks at.
+  if (takesMore && !providersHere.includes(name)) return await serving.serve(providerTaskQueue(name))
   if (takesMore) await assertUsable(await serving.providers.provider(name, options))
   // The place first: who is placed here must find somebody who reaches it.
   await serving.reach({ name, options })

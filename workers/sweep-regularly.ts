@@ -4,7 +4,7 @@ import { jobOptionsSchema } from '../protocol/job.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import { jobKey, planKey } from '../store/keys.ts'
 import { openStore } from '../store/open-store.ts'
-import { providerNames } from './providers.ts'
+import { providersHere } from './providers.ts'
 import type { Providers } from './providers.ts'
 import { sweepPlace } from './sweep.ts'
 
@@ -63,7 +63,7 @@ async function sweepAll(sweep: RegularSweep): Promise<Round> {
 }
 
 async function providersOf({ job, providerNames: names, storeUrl, providers }: RegularSweep): Promise<Provider[]> {
-  if (job === undefined) return await Promise.all((names ?? providerNames).map((name) => providers.provider(name, {})))
+  if (job === undefined) return await Promise.all((names ?? providersHere).map((name) => providers.provider(name, {})))
   const store = openStore(storeUrl)
   const [bytes, plan] = await Promise.all([store.get(jobKey(job)), store.get(planKey(job))])
   // Before its plan is made nobody has found out whether the provider exists and takes these settings.

@@ -31,7 +31,11 @@ async function cancel(job: Job, { wait }: { wait: boolean }, context: CommandCon
   context.stderr.write(`Cancelling job ${job.id}: waiting for its sandboxes to be removed.\n`)
   const summary = await leaveOnInterrupt(() => job.result(), context)
   if (summary === undefined) return exitCodes.interrupted
-  const { graded, failed, cancelled } = summary
+  const { graded, failed, cancelled, rollouts } = summary
+  if (rollouts.length === 0) {
+    context.stdout.write(`Job ${job.id} has ended before it was planned: nothing was started.\n`)
+    return exitCodes.ok
+  }
   context.stdout.write(`Job ${job.id} has ended: ${graded} graded, ${failed} failed, ${cancelled} cancelled.\n`)
   return exitCodes.ok
 }

@@ -36,17 +36,17 @@ async function report(id: string, { output, passReward }: ReportFlags, context: 
   const options = passReward === undefined ? {} : { passReward: parseReward('--pass-reward', passReward) }
   const path = output === '-' ? undefined : resolve(output ?? `${job}.html`)
   if (path !== undefined) await refuseFolder(path, job)
-  const [{ openStore }, { jobReport }, { replaceFile }] = await Promise.all([
+  const [{ openStore }, { jobReport }, { writeOutput }] = await Promise.all([
     import('../../store/open-store.ts'),
     import('../../results/report/job-report.ts'),
-    import('../../results/export-files.ts'),
+    import('../write-output.ts'),
   ])
   const made = await jobReport(openStore(context.environment.storeUrl), job, options)
   for (const note of notes(job, made)) context.stderr.write(`${note}\n`)
   if (path === undefined) {
     context.stdout.write(made.html)
   } else {
-    await replaceFile(path, made.html)
+    await writeOutput('-o', path, made.html)
     context.stdout.write(`${path}\n`)
   }
   return exitCodes.ok

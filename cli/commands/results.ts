@@ -3,6 +3,7 @@ import { RollcallError } from '../../protocol/failure.ts'
 import type { JobSummary } from '../../protocol/grade.ts'
 import type { ExportOptions } from '../../results/export-job.ts'
 import type { CommandContext } from '../context.ts'
+import { exitCodes } from '../exit-codes.ts'
 import { printKeptSandboxes } from '../kept-sandboxes.ts'
 import { parseReward } from '../parse-values.ts'
 import { exitCodeOf, printSummary } from '../print-summary.ts'
@@ -41,9 +42,10 @@ async function results(id: string, flags: ResultsFlags, context: CommandContext)
   const form = formOf(flags)
   const passReward = flags.passReward === undefined ? undefined : parseReward('--pass-reward', flags.passReward)
   const failUnder = flags.failUnder === undefined ? undefined : parseReward('--fail-under', flags.failUnder)
-  const [{ openStore }, { readGrades }] = await Promise.all([
+  const [{ openStore }, { readGrades }, { wasCancelled }] = await Promise.all([
     import('../../store/open-store.ts'),
     import('../../results/read-job.ts'),
+    import('../../results/summary.ts'),
   ])
   const store = openStore(context.environment.storeUrl)
   const job = parseJobId(id)
@@ -57,7 +59,8 @@ async function results(id: string, flags: ResultsFlags, context: CommandContext)
   if (form === 'csv') await writeCsv(summary, context)
   else if (form !== 'junit') await printSummary({ summary, json: form === 'json', folder }, context)
   if (finished) await printKeptSandboxes({ store, job }, context)
-  return exitCodeOf(summary, { failUnder, context })
+  const code = exitCodeOf(summary, { failUnder, context })
+  return finished && wasCancelled(summary) ? exitCodes.interrupted : code
 }
 
 /** What stdout gets. @throws RollcallError `configuration-invalid` for two forms at a time */
@@ -84,13 +87,13 @@ async function writeJunit(
   summary: JobSummary,
   { to, passReward, context }: { to: string; passReward: number | undefined; context: CommandContext },
 ): Promise<void> {
-  const [{ formatJunit }, { replaceFile }] = await Promise.all([
+  const [{ formatJunit }, { writeOutput }] = await Promise.all([
     import('../../results/junit.ts'),
-    import('../../results/export-files.ts'),
+    import('../write-output.ts'),
   ])
   const xml = formatJunit(summary, passReward)
   if (to === '-') context.stdout.write(xml)
-  else await replaceFile(to, xml)
+  else await writeOutput('--junit', to, xml)
 }
 
 async function exported(target: ExportOptions): Promise<string> {

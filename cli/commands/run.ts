@@ -5,7 +5,6 @@ import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { launchAndFollow } from '../launch-and-follow.ts'
 import type { JobFile } from '../job-file.ts'
-import { parseReward } from '../parse-values.ts'
 import { addRunOptions, configOf, givenFlags, loadRun } from '../run-command.ts'
 import type { RunFlags } from '../run-command.ts'
 import { defaultJobsDir, printedConfig } from '../run-config.ts'
@@ -13,7 +12,6 @@ import type { CommandHost } from '../run-cli.ts'
 
 interface RunCommandFlags extends RunFlags {
   readonly printConfig?: boolean
-  readonly failUnder?: string
 }
 
 export function defineRun(program: Command, host: CommandHost): void {
@@ -62,12 +60,11 @@ async function run(
   context: CommandContext,
 ): Promise<number> {
   const config = await configOf({ taskset, flags, agents })
-  const failUnder = flags.failUnder === undefined ? undefined : parseReward('--fail-under', flags.failUnder)
   if (flags.printConfig) {
     context.stdout.write(printedConfig(config))
     return exitCodes.ok
   }
-  const { jobsDir = defaultJobsDir, detach: isDetached = false, json = false } = config
+  const { jobsDir = defaultJobsDir, detach: isDetached = false, json = false, failUnder } = config
   const following = { jobsDir, json, detach: isDetached, failUnder }
   return await launchAndFollow(() => startRun(config, context), following, context)
 }

@@ -6,7 +6,7 @@ import { AgentCollector } from '../agent-options.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import type { JobFile } from '../job-file.ts'
-import { badOption, parseDurationMs, parseReward, parseShare } from '../parse-values.ts'
+import { badOption, parseDurationMs, parseShare } from '../parse-values.ts'
 import { addRunOptions, configOf, givenFlags, loadRun } from '../run-command.ts'
 import type { RunFlags } from '../run-command.ts'
 import type { CommandHost } from '../run-cli.ts'
@@ -16,7 +16,6 @@ interface CreateFlags extends RunFlags {
   readonly cron: string
   readonly timeZone?: string
   readonly baseline?: string
-  readonly failUnder?: string
   readonly maxFailed?: string
   readonly notifyFile?: string
   readonly notifyUrl?: string
@@ -90,14 +89,14 @@ function addTimeOptions(command: Command): void {
 /** Everything about a schedule that is not about its jobs. */
 type ScheduleTimes = Omit<ScheduleOptions, keyof RunOptions>
 
-function timesOf(name: string, { taskset }: JobFile, flags: CreateFlags): ScheduleTimes {
-  const { cron, timeZone, baseline, failUnder, maxFailed, notifyFile, notifyUrl, catchUp, jitter, workerPath } = flags
+function timesOf(name: string, { taskset, failUnder }: JobFile, flags: CreateFlags): ScheduleTimes {
+  const { cron, timeZone, baseline, maxFailed, notifyFile, notifyUrl, catchUp, jitter, workerPath } = flags
   return {
     name,
     cron,
     ...(timeZone === undefined ? {} : { timeZone }),
     ...(baseline === undefined ? {} : { baseline }),
-    ...(failUnder === undefined ? {} : { failUnder: parseReward('--fail-under', failUnder) }),
+    ...(failUnder === undefined ? {} : { failUnder }),
     ...(maxFailed === undefined ? {} : { maxFailedShare: parseShare('--max-failed', maxFailed) }),
     ...(notifyFile === undefined ? {} : { notifyFile }),
     ...(notifyUrl === undefined ? {} : { notifyUrl }),
@@ -155,7 +154,7 @@ function defineLooking(schedule: Command, host: CommandHost): void {
 function defineOperating(schedule: Command, host: CommandHost): void {
   const operations = [
     { verb: 'trigger', says: 'starts a job now, unless one of it runs', run: (opened: Schedule) => opened.trigger() },
-    { verb: 'pause', says: 'starts nothing until `resume`', run: (opened: Schedule) => opened.pause() },
+    { verb: 'pause', says: 'starts nothing by itself until `resume`', run: (opened: Schedule) => opened.pause() },
     { verb: 'resume', says: 'starts jobs again when they are due', run: (opened: Schedule) => opened.resume() },
     { verb: 'delete', says: 'is gone; its jobs and its history stay', run: (opened: Schedule) => opened.delete() },
   ]
@@ -211,11 +210,11 @@ async function history(name: string, { json = false, output }: HistoryFlags, con
   if (verdicts.length === 0) stderr.write(`No job of a schedule named ${JSON.stringify(name)} has ended yet.\n`)
   stdout.write(json ? verdicts.map((one) => `${JSON.stringify(one)}\n`).join('') : historyTable(verdicts))
   if (output === undefined) return
-  const [{ scheduleReport }, { replaceFile }] = await Promise.all([
+  const [{ scheduleReport }, { writeOutput }] = await Promise.all([
     import('../../results/report/schedule-report.ts'),
-    import('../../results/export-files.ts'),
+    import('../write-output.ts'),
   ])
-  await replaceFile(resolve(output), scheduleReport(name, verdicts))
+  await writeOutput('-o', resolve(output), scheduleReport(name, verdicts))
   stderr.write(`${resolve(output)}\n`)
 }
 

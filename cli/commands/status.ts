@@ -82,6 +82,7 @@ async function failuresOf(
 function jobLine(job: ListedJob, failure: string | undefined): string {
   if (failure !== undefined) return `${job.job}  ${job.planned ? 'failed' : 'refused'}: ${oneLine(failure)}`
   if (!job.finished) return `${job.job}  not finished: rollcall status ${job.job}`
+  if (!job.planned) return `${job.job}  cancelled before it was planned`
   const cancelled = job.cancelled ? `, ${job.cancelled} cancelled` : ''
   return `${job.job}  finished: ${job.graded ?? 0} graded, ${job.failed ?? 0} failed${cancelled}`
 }

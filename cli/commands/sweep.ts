@@ -86,10 +86,10 @@ async function chosenProviders(
   flags: SweepFlags,
   providers: { provider(name: string, options: Readonly<Record<string, string>>): Promise<Provider> },
 ): Promise<ChosenProvider[]> {
-  const { providerNames } = await import('../../workers/providers.ts')
+  const { providerNames, providersHere } = await import('../../workers/providers.ts')
   const options = parsePairs('--provider-arg', flags.providerArg)
   const isNamed = flags.provider !== undefined
-  const names = isNamed ? [parseChoice('--provider', flags.provider ?? '', providerNames)] : providerNames
+  const names = isNamed ? [parseChoice('--provider', flags.provider ?? '', providerNames)] : providersHere
   return await Promise.all(
     names.map(async (name) => ({ provider: await providers.provider(name, isNamed ? options : {}), isNamed })),
   )

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { ClientEnvironment, Job } from '../../client/index.ts'
+import type { ClientEnvironment } from '../../client/index.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { followJob } from '../follow-job.ts'
@@ -7,7 +7,9 @@ import { leaveOnInterrupt } from '../leave-on-interrupt.ts'
 import { parseCount, parsePairs } from '../parse-values.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { parseProvider } from '../run-options.ts'
-import { formatSoundness, judgeSoundness } from '../soundness.ts'
+import { hasSolution } from '../../tasks/task-parts.ts'
+import { formatSoundness, judgeSoundness, unsolvedTasks } from '../soundness.ts'
+import type { TaskSoundness } from '../soundness.ts'
 import { addProviderOptions, repeatable } from './command-options.ts'
 import type { ProviderFlags } from './command-options.ts'
 
@@ -66,20 +68,21 @@ async function validateByRunning(path: string, flags: ValidateFlags, context: Co
     environment: context.environment,
     onProgress: (line: string) => context.stderr.write(`${line}\n`),
   }
-  const starting = async () => (await load(path, flags, context.environment)).run(options)
-  const job = await leaveOnInterrupt(starting, context)
+  const taskset = await load(path, flags, context.environment)
+  const unsolved = unsolvedTasks(taskset.tasks)
+  if (unsolved.length === taskset.tasks.length) return printSoundness(unsolved, context)
+  const job = await leaveOnInterrupt(() => taskset.filter(hasSolution).run(options), context)
   if (job === undefined) return exitCodes.interrupted
   try {
-    return await followAndJudge(job, context)
+    const followed = await followJob({ job, json: false, onInterrupt: 'cancel' }, context)
+    if (followed === exitCodes.interrupted) return followed
+    return printSoundness([...judgeSoundness(await job.result()), ...unsolved], context)
   } finally {
     await job.close()
   }
 }
 
-async function followAndJudge(job: Job, context: CommandContext): Promise<number> {
-  const followed = await followJob({ job, json: false, onInterrupt: 'cancel' }, context)
-  if (followed === exitCodes.interrupted) return followed
-  const judged = judgeSoundness(await job.result())
-  context.stdout.write(`\n${formatSoundness(judged)}\n`)
+function printSoundness(judged: readonly TaskSoundness[], { stdout }: CommandContext): number {
+  stdout.write(`\n${formatSoundness(judged)}\n`)
   return judged.every((task) => task.problems.length === 0) ? exitCodes.ok : exitCodes.failed
 }

@@ -26,11 +26,26 @@ export interface PoolStart {
  * @throws RollcallError `configuration-invalid` when it runs with another profile, naming the fields that differ; its size
  *   may differ: that is changed by `resize`
  */
-export async function startPool(start: PoolStart): Promise<PoolClient> {
-  const { temporal, environment, profile, onProgress = () => {} } = start
+export async function startPool({ profile, ...start }: PoolStart): Promise<PoolClient> {
+  const [pool] = await startPools({ ...start, profiles: [profile] })
+  if (pool === undefined) throw new RollcallError('internal', 'A pool was started and is not there')
+  return pool
+}
+
+/** As `startPool`, for several profiles: at most one worker is started for all of them. In the order of the profiles. */
+export async function startPools({
+  profiles,
+  ...start
+}: Omit<PoolStart, 'profile'> & { readonly profiles: readonly Profile[] }): Promise<PoolClient[]> {
+  const { temporal, environment, onProgress = () => {} } = start
+  if (profiles.length > 0) await ensureSharedWorker({ temporal, environment, onProgress, what: 'pools' })
+  return await Promise.all(profiles.map((profile) => startOne({ ...start, profile })))
+}
+
+async function startOne(start: PoolStart): Promise<PoolClient> {
+  const { temporal, profile, onProgress = () => {} } = start
   const id = poolId(start.pool ?? 'default', profile.name)
   const client = new PoolClient({ client: temporal.client, id, acquireTimeoutMs: profile.acquireTimeoutMs })
-  await ensureSharedWorker({ temporal, environment, onProgress, what: 'pools' })
   while (!(await startWorkflow(id, start))) {
     const running = await client.status()
     if (running.state === 'running') {

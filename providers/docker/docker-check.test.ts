@@ -53,6 +53,13 @@ test('GPUs are taken where the Engine has a runtime for them, but not by type', 
   expect(problems.map((problem) => problem.field)).toEqual(['resources.gpus.types'])
 })
 
+test('tasks of Harbor that state their storage run without that limit where somebody consents', async () => {
+  const order = { ...spec, resources: { storageMiB: 10_240 } }
+  const [problem] = await checkSpec(order, engine)
+  expect(problem?.expected).toContain('--provider-arg limits=ignore')
+  expect(await checkSpec(order, { ...engine, ignoreLimits: true })).toEqual([])
+})
+
 test('all problems of an order are reported at once', async () => {
   const problems = await checkSpec({ ...spec, workdir: 'x', resources: { cpus: 9, storageMiB: 1 } }, engine)
   expect(problems.map((problem) => problem.field)).toEqual(['resources.cpus', 'resources.storageMiB', 'workdir'])

@@ -10,6 +10,8 @@ export interface EngineFacts {
   readonly cpus: number
   readonly memoryMiB: number
   readonly runtimes: readonly string[]
+  /** `--provider-arg limits=ignore`: tasks that state their storage run without that limit. Default false. */
+  readonly ignoreLimits?: boolean
 }
 
 /** Below this the Engine refuses, and the runner's journal alone is allowed 16 MiB. */
@@ -37,11 +39,13 @@ function checkResources(resources: Resources, engine: EngineFacts): Problem[] {
       unit: 'MiB, which is what this Engine has',
     }),
     outside('resources.pids', pids, { least: 16, most: 4_194_304, unit: 'processes' }),
-    storageMiB !== undefined && {
-      field: 'resources.storageMiB',
-      value: String(storageMiB),
-      expected: 'Nothing: the Engine’s overlay2 storage has no limit per container; leave the field out.',
-    },
+    storageMiB !== undefined &&
+      !engine.ignoreLimits && {
+        field: 'resources.storageMiB',
+        value: String(storageMiB),
+        expected:
+          'no limit, since the Engine’s overlay2 storage has none per container; run without it by --provider-arg limits=ignore.',
+      },
   ]
   return [...problems.filter((problem) => problem !== false && problem !== undefined), ...checkGpus(resources, engine)]
 }

@@ -16,6 +16,8 @@ export interface DockerProviderOptions {
   readonly stateDirectory: string
   /** How long the Engine may take to answer about one container before it is held up from inside. Default 10 s. */
   readonly answerTimeoutMs?: number
+  /** `--provider-arg limits=ignore`: tasks that state their storage run without that limit. Default false. */
+  readonly ignoreLimits?: boolean
 }
 
 export const dockerCapabilities: Capabilities = {
@@ -64,7 +66,7 @@ export function createDockerProvider(options: DockerProviderOptions): Provider {
     name: 'docker',
     capabilities: dockerCapabilities,
     place,
-    check: async (spec) => checkSpec(spec, await engineInfo()),
+    check: async (spec) => checkSpec(spec, { ...(await engineInfo()), ignoreLimits: options.ignoreLimits ?? false }),
     createOrAdopt,
     find: (name) => lifecycle.find(name),
     connect: (name) => attach(streams, lifecycle, name),

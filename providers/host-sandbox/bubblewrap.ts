@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { inside } from './paths.ts'
 import type { SandboxView } from './isolation.ts'
 import { writeWhole } from './write-whole.ts'
@@ -18,13 +17,6 @@ const capabilities = [
 ]
 
 const journalBytes = 64 * 1024 * 1024
-
-/**
- * Of /proc, what changes the whole machine, as the Engine closes it too. Root inside is the worker's user outside: where
- * that is the machine's root, the kernel lets it write settings (`core_pattern` starts programs outside), since their
- * files belong to it; bubblewrap itself leaves /proc/sys open.
- */
-const machineSettings = ['acpi', 'asound', 'bus', 'fs', 'irq', 'mtrr', 'scsi', 'sys', 'sysrq-trigger']
 
 /** What `--dev` takes from the host. */
 const devices = ['null', 'zero', 'full', 'random', 'urandom', 'tty']
@@ -58,10 +50,7 @@ export function bubblewrapArgv(bwrapPath: string, view: SandboxView): string[] {
     view.hostNetwork ? [] : ['--unshare-net'],
     ['--cap-drop', 'ALL', ...capabilities.flatMap((name) => ['--cap-add', name])],
     ['--bind', view.paths.root, '/', '--dev', '/dev', '--proc', '/proc'],
-    machineSettings
-      .map((name) => `/proc/${name}`)
-      .filter((path) => existsSync(path))
-      .flatMap((path) => ['--ro-bind', path, path]),
+    view.machineSettings.map((name) => `/proc/${name}`).flatMap((path) => ['--ro-bind', path, path]),
     view.binds.flatMap((bind) => [bind.readOnly ? '--ro-bind' : '--bind', bind.source, bind.target]),
     ['--perms', '0700', '--size', String(journalBytes), '--tmpfs', inside.journal],
     ['--clearenv', '--new-session', '--as-pid-1', '--chdir', '/', '--info-fd', '4', '--'],

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { HostSystem } from './host-system.ts'
 import { pathsOf } from './paths.ts'
 import { prepareRoot } from './prepare-root.ts'
 import { errorCode, type SandboxRecord } from './record.ts'
@@ -12,6 +13,7 @@ export interface Claim {
   /** Directory of all sandboxes. */
   readonly home: string
   readonly record: SandboxRecord
+  readonly host: HostSystem
   /** Puts the task's files into `/`. */
   readonly fill: (root: string) => Promise<void>
 }
@@ -22,17 +24,23 @@ export interface Claim {
  * nothing but a directory without a name.
  */
 export async function claim(order: Claim): Promise<'claimed' | 'taken'> {
-  const paths = pathsOf(join(order.home, `${temporaryPrefixes.making}${randomUUID()}`))
-  await mkdir(paths.directory, { recursive: true, mode: 0o700 })
+  const { directory } = pathsOf(join(order.home, `${temporaryPrefixes.making}${randomUUID()}`))
   try {
-    for (const directory of [paths.root, paths.output, paths.channels]) await mkdir(directory, { mode: 0o755 })
-    await prepareRoot(paths.root, order.record.name)
-    await order.fill(paths.root)
-    await writeFile(paths.record, `${JSON.stringify(order.record, null, 2)}\n`, { mode: 0o600 })
-    return await giveName(paths.directory, join(order.home, order.record.name))
+    await layOut(directory, order)
+    return await giveName(directory, join(order.home, order.record.name))
   } finally {
-    await rm(paths.directory, { recursive: true, force: true })
+    await rm(directory, { recursive: true, force: true })
   }
+}
+
+/** Makes the directory of a sandbox that has no name yet. */
+export async function layOut(directory: string, { record, host, fill }: Omit<Claim, 'home'>): Promise<void> {
+  const paths = pathsOf(directory)
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  for (const part of [paths.root, paths.output, paths.channels]) await mkdir(part, { mode: 0o755 })
+  await prepareRoot(paths.root, record.name, host)
+  await fill(paths.root)
+  await writeFile(paths.record, `${JSON.stringify(record)}\n`, { mode: 0o600 })
 }
 
 async function giveName(from: string, to: string): Promise<'claimed' | 'taken'> {

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { createFakeProvider } from '../fake/fake-provider.ts'
 import { claim } from './claim.ts'
+import { readHostSystem } from './host-system.ts'
 import { sandboxPaths } from './paths.ts'
 import { isAlive } from './process-identity.ts'
 import { readProcessIdentity } from './record.ts'
@@ -30,8 +31,9 @@ test('a sandbox whose creator died before it was started is finished by the next
   const request = makeRequest()
   const { name, ownership } = request
   const record = { version: 1, name, ownership, image: 'x', workdir: '/app', created: '' } as const
-  expect(await claim({ home, record, fill: () => Promise.resolve() })).toBe('claimed')
-  expect(await claim({ home, record, fill: () => Promise.resolve() })).toBe('taken')
+  const host = await readHostSystem()
+  expect(await claim({ home, record, host, fill: () => Promise.resolve() })).toBe('claimed')
+  expect(await claim({ home, record, host, fill: () => Promise.resolve() })).toBe('taken')
   await withSandbox(provider, request, async (shell) => {
     expect(await shell('pwd')).toBe('/app\n')
   })
@@ -62,7 +64,8 @@ test('a half-made sandbox of another owner is not finished', async () => {
   const { name } = request
   const ownership = { ...request.ownership, owner: 'somebody-else' }
   const record = { version: 1, name, ownership, image: 'x', workdir: '/app', created: '' } as const
-  await claim({ home, record, fill: () => Promise.resolve() })
+  const host = await readHostSystem()
+  await claim({ home, record, host, fill: () => Promise.resolve() })
   await expect(provider.createOrAdopt(request)).rejects.toMatchObject({
     code: 'sandbox-conflict',
     message: expect.stringMatching(/somebody-else.*\(test\.task\.agent\.1\).*not to/),

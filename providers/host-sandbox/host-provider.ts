@@ -12,12 +12,13 @@ import type {
   ShellUser,
 } from '../contract/provider.ts'
 import type { SandboxSpec } from '../contract/runtime.ts'
-import { applyDockerfile, makeDirectory } from './apply-dockerfile.ts'
 import { attach, isListening } from './attachment.ts'
 import { claim } from './claim.ts'
+import { readHostSystem } from './host-system.ts'
 import type { Isolation } from './isolation.ts'
 import { launch } from './launch.ts'
-import { imageSentence, orderBinds, readOrder, type ReadOrder } from './order.ts'
+import { checkedName, hasLabels, isSandboxName, lost, refuseOther } from './names-and-owners.ts'
+import { fillRoot, imageSentence, orderBinds, readOrder, type ReadOrder } from './order.ts'
 import { sandboxPaths, type SandboxPaths } from './paths.ts'
 import { readOrMakePlace } from './place.ts'
 import { isAlive, isOfThisBoot } from './process-identity.ts'
@@ -78,23 +79,19 @@ async function createOrAdopt(policy: HostPolicy, request: CreateRequest): Promis
 
 async function claimAndRead(policy: HostPolicy, request: CreateRequest, order: ReadOrder): Promise<SandboxRecord> {
   request.onProgress?.('laying out directories')
+  const host = await readHostSystem()
   const record: SandboxRecord = {
     version: 1,
     name: request.name,
     ownership: request.ownership,
-    image: await imageSentence(order, policy.notes(order.spec)),
+    image: imageSentence(order, host, policy.notes(order.spec)),
     workdir: order.workdir,
     created: new Date().toISOString(),
   }
-  await claim({ home: policy.home, record, fill: (root) => fill(order, root) })
+  await claim({ home: policy.home, record, host, fill: (root) => fillRoot(order, root) })
   const stored = await readRecord(sandboxPaths(policy.home, request.name))
   if (stored === undefined) throw lost(request.name, 'unknown')
   return stored
-}
-
-async function fill(order: ReadOrder, root: string): Promise<void> {
-  if (order.context !== undefined) await applyDockerfile(order.context, root)
-  await makeDirectory(root, order.workdir)
 }
 
 async function start(at: {
@@ -107,9 +104,11 @@ async function start(at: {
   const { limits } = request.spec
   const hostNetwork = policy.hostNetwork(request.spec)
   request.onProgress?.('starting')
+  const host = await readHostSystem()
+  const binds = orderBinds(order, { paths, hostNetwork, host })
   await launch({
     isolation: policy.isolation,
-    view: { name: request.name, paths, hostNetwork, binds: await orderBinds(order, { paths, hostNetwork }) },
+    view: { name: request.name, paths, hostNetwork, binds, machineSettings: host.machineSettings },
     environment: { ...order.environment, ...request.secrets },
     workdir: order.workdir,
     lifetimeMs: limits.lifetimeMs,
@@ -158,13 +157,8 @@ async function mayJustHaveEnded(paths: SandboxPaths): Promise<boolean> {
 async function list(home: string, labels: Partial<Ownership>): Promise<FoundSandbox[]> {
   await removeLeftovers(home)
   const names = await readdir(home).catch(() => [])
-  const all = await Promise.all(names.filter((name) => namePattern.test(name)).map((name) => find(home, name)))
-  return all.filter((sandbox) => sandbox !== undefined).filter(({ ownership }) => matches(ownership, labels))
-}
-
-function matches(ownership: Ownership, labels: Partial<Ownership>): boolean {
-  const known = new Map<string, unknown>(Object.entries(ownership))
-  return Object.entries(labels).every(([label, value]) => value === undefined || known.get(label) === value)
+  const all = await Promise.all(names.filter((name) => isSandboxName(name)).map((name) => find(home, name)))
+  return all.filter((sandbox) => sandbox !== undefined).filter(({ ownership }) => hasLabels(ownership, labels))
 }
 
 async function refuseProblems(policy: HostPolicy, spec: SandboxSpec): Promise<void> {
@@ -176,28 +170,6 @@ async function refuseProblems(policy: HostPolicy, spec: SandboxSpec): Promise<vo
   throw new RollcallError('runtime-unsupported', `The ${policy.name} provider cannot honour ${lines.join('; ')}`)
 }
 
-function refuseOther(record: SandboxRecord, asked: Ownership): void {
-  const { owner, spec, workflow } = record.ownership
-  if (owner === asked.owner && spec === asked.spec) return
-  const difference =
-    owner === asked.owner
-      ? `was made from specification ${spec}, not ${asked.spec}`
-      : `belongs to owner ${owner} (${workflow}), not to ${asked.owner} (${asked.workflow})`
-  throw new RollcallError('sandbox-conflict', `Sandbox ${record.name} ${difference}`)
-}
-
 function asSandbox(paths: SandboxPaths, record: SandboxRecord): Sandbox {
   return { name: record.name, id: paths.directory, image: record.image, workdir: record.workdir }
-}
-
-const namePattern = /^[a-z0-9][a-z0-9-]{0,62}$/
-
-/** Names become directories: nothing that climbs or hides may pass. */
-function checkedName(name: string): string {
-  if (namePattern.test(name)) return name
-  throw new RollcallError('internal', `Sandbox name ${JSON.stringify(name)} must be 1 to 63 characters of [a-z0-9-]`)
-}
-
-function lost(name: string, reason = 'gone'): RollcallError {
-  return new RollcallError('sandbox-lost', `Sandbox ${name} is dead (${reason})`)
 }

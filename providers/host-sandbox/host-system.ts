@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { lstat, readFile, readlink, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -9,14 +10,28 @@ export interface Bind {
   readonly readOnly: boolean
 }
 
+/** A machine as its sandboxes see it: this one, or a node that has been asked. */
+export interface HostSystem {
+  /** "Debian GNU/Linux 12 (bookworm)". */
+  readonly name: string
+  /** Its directories and settings, read-only. */
+  readonly binds: readonly Bind[]
+  /** Links to make in a sandbox's `/`: on a system with merged /usr, `/bin` to `usr/bin`. */
+  readonly links: readonly { readonly path: string; readonly to: string }[]
+  /** How names are looked up: only for sandboxes with the host's network. */
+  readonly resolver: readonly Bind[]
+  /** Those of `machineSettings` that there are. */
+  readonly machineSettings: readonly string[]
+}
+
 /** What stands directly under `/` and belongs to the host's system; symbolic links on a system with merged /usr. */
-const systemDirectories = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
+export const systemDirectories = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
 
 /**
  * Of the host's /etc, only what programs need and what holds no secret; the rest of /etc is the sandbox's own. Not here,
  * because they may hold passwords or tokens: shadow, ssh, sudoers, environment, profile.d, gitconfig, ssl/private.
  */
-const systemSettings = [
+export const systemSettings = [
   'alternatives',
   'ca-certificates',
   'ca-certificates.conf',
@@ -45,8 +60,15 @@ export const readOnlyPaths: readonly string[] = [
   ...systemSettings.map((name) => `/etc/${name}`),
 ]
 
-/** The host's system as a sandbox sees it: directories to bind, and links to make. */
-export async function hostSystem(): Promise<{ binds: Bind[]; links: { path: string; to: string }[] }> {
+/**
+ * Of /proc, what changes the whole machine, as the Engine closes it too. Root inside is the worker's user outside: where
+ * that is the machine's root, the kernel lets it write settings (`core_pattern` starts programs outside), since their
+ * files belong to it; bubblewrap itself leaves /proc/sys open.
+ */
+export const machineSettings = ['acpi', 'asound', 'bus', 'fs', 'irq', 'mtrr', 'scsi', 'sys', 'sysrq-trigger']
+
+/** This machine, as it is now. */
+export async function readHostSystem(): Promise<HostSystem> {
   const binds: Bind[] = []
   const links: { path: string; to: string }[] = []
   for (const path of systemDirectories.map((name) => `/${name}`)) {
@@ -55,7 +77,13 @@ export async function hostSystem(): Promise<{ binds: Bind[]; links: { path: stri
     else if (status?.isDirectory()) binds.push({ source: path, target: path, readOnly: true })
   }
   const settings = await Promise.all(systemSettings.map((name) => settingBind(join('/etc', name))))
-  return { binds: [...binds, ...settings.flat()], links }
+  return {
+    name: await hostSystemName(),
+    binds: [...binds, ...settings.flat()],
+    links,
+    resolver: await settingBind('/etc/resolv.conf'),
+    machineSettings: machineSettings.filter((name) => existsSync(`/proc/${name}`)),
+  }
 }
 
 /** Of a symbolic link (localtime, os-release), what it points to: the mount itself must not be one. */
@@ -64,14 +92,7 @@ async function settingBind(path: string): Promise<Bind[]> {
   return source === undefined ? [] : [{ source, target: path, readOnly: true }]
 }
 
-/** How names are looked up: only for sandboxes with the host's network. */
-export async function resolverBinds(): Promise<Bind[]> {
-  const source = await realpath('/etc/resolv.conf').catch(() => undefined)
-  return source === undefined ? [] : [{ source, target: '/etc/resolv.conf', readOnly: true }]
-}
-
-/** "Debian GNU/Linux 12 (bookworm)". */
-export async function hostSystemName(): Promise<string> {
+async function hostSystemName(): Promise<string> {
   const release = await readFile('/etc/os-release', 'utf8').catch(() => '')
   return /^PRETTY_NAME="?([^"\n]+)/m.exec(release)?.[1] ?? 'Linux'
 }

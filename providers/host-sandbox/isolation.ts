@@ -12,6 +12,8 @@ export interface SandboxView {
   readonly name: string
   readonly paths: SandboxPaths
   readonly binds: readonly Bind[]
+  /** Of /proc, what is to be read-only (host-system.ts). */
+  readonly machineSettings: readonly string[]
   /** False: no network but its own loopback. */
   readonly hostNetwork: boolean
 }

@@ -1,8 +1,9 @@
 import { posix } from 'node:path'
 import type { Problem } from '../contract/provider.ts'
 import type { SandboxSpec } from '../contract/runtime.ts'
+import { applyDockerfile, makeDirectory } from './apply-dockerfile.ts'
 import { readBuildContext, type BuildContext } from './build-context.ts'
-import { hostSystem, hostSystemName, readOnlyPaths, resolverBinds, type Bind } from './host-system.ts'
+import { readOnlyPaths, type Bind, type HostSystem } from './host-system.ts'
 import { process1Path } from './isolation.ts'
 import { inside, type SandboxPaths } from './paths.ts'
 
@@ -62,22 +63,31 @@ function environmentProblems(spec: SandboxSpec): Problem[] {
 }
 
 /** For the lock file: what stands in for the image, and what of the Dockerfile had no effect. */
-export async function imageSentence(order: ReadOrder, notes: readonly string[]): Promise<string> {
+export function imageSentence(order: ReadOrder, host: HostSystem, notes: readonly string[]): string {
   const { image } = order.spec
   const asked = image.type === 'name' ? image.name : order.context?.plan.from
-  const system = `the host's own system, ${await hostSystemName()}`
+  const system = `the host's own system, ${host.name}`
   const effects = order.context?.plan.withoutEffect ?? []
   const withoutEffect = effects.length > 0 ? [`without effect: ${effects.join(', ')}`] : []
   return [asked ? `${system}, in place of ${asked}` : system, ...withoutEffect, ...notes].join('; ')
 }
 
 /** What the sandbox sees of the host, in the order in which it is to be mounted. */
-export async function orderBinds(order: ReadOrder, at: { paths: SandboxPaths; hostNetwork: boolean }): Promise<Bind[]> {
+export function orderBinds(
+  order: ReadOrder,
+  at: { paths: SandboxPaths; hostNetwork: boolean; host: HostSystem },
+): Bind[] {
   return [
-    ...(await hostSystem()).binds,
-    ...(at.hostNetwork ? await resolverBinds() : []),
+    ...at.host.binds,
+    ...(at.hostNetwork ? at.host.resolver : []),
     { source: at.paths.channels, target: inside.channels, readOnly: true },
     { source: at.paths.output, target: inside.output, readOnly: false },
     ...order.spec.mounts,
   ]
+}
+
+/** Puts the files of a Dockerfile and the working directory into a root where nothing has run yet. */
+export async function fillRoot(order: ReadOrder, root: string): Promise<void> {
+  if (order.context !== undefined) await applyDockerfile(order.context, root)
+  await makeDirectory(root, order.workdir)
 }

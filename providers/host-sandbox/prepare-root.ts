@@ -1,6 +1,6 @@
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hostSystem } from './host-system.ts'
+import type { HostSystem } from './host-system.ts'
 import { inside } from './paths.ts'
 
 /** The sandbox's own directories. Tasks expect the first four, everything else expects the others. */
@@ -25,10 +25,9 @@ const ownDirectories: Readonly<Record<string, number>> = {
   [inside.output]: 0o700,
 }
 
-/** Lays out `/` of a sandbox in an empty directory: its own directories and settings, and links into the host's /usr. */
-export async function prepareRoot(root: string, name: string): Promise<void> {
+/** Lays out `/` of a sandbox in an empty directory: its own directories and settings, and links into the system's /usr. */
+export async function prepareRoot(root: string, name: string, { links }: HostSystem): Promise<void> {
   await Promise.all(Object.entries(ownDirectories).map(([path, mode]) => makeOwnDirectory(join(root, path), mode)))
-  const { links } = await hostSystem()
   await Promise.all(links.map((link) => symlink(link.to, join(root, link.path))))
   const files = Object.entries(settingsFiles(name))
   await Promise.all(files.map(([path, text]) => writeFile(join(root, path), text, { mode: 0o644 })))

@@ -32,7 +32,11 @@ export type SandboxRecord = z.infer<typeof sandboxRecordSchema>
 /** Undefined where there is no such sandbox. */
 export async function readRecord(paths: SandboxPaths): Promise<SandboxRecord | undefined> {
   const text = await readIfThere(paths.record)
-  return text === undefined ? undefined : sandboxRecordSchema.parse(JSON.parse(text))
+  return text === undefined ? undefined : parseRecord(text)
+}
+
+export function parseRecord(text: string): SandboxRecord {
+  return sandboxRecordSchema.parse(JSON.parse(text))
 }
 
 /** Undefined until it has been started. */

@@ -4,8 +4,10 @@ import type { SandboxSpec } from '../contract/runtime.ts'
 /** What a provider says of itself, and what its user has consented to do without. */
 export interface Consent {
   readonly provider: string
-  /** `--local-network`. */
+  /** Tasks that ask for the host's network get it. */
   readonly allowNetwork: boolean
+  /** How one consents to that: `--local-network`; absent where one cannot. */
+  readonly networkConsent?: string
   /** `--provider-arg limits=ignore`. */
   readonly ignoreLimits: boolean
 }
@@ -52,11 +54,12 @@ function networkProblems(spec: SandboxSpec, consent: Consent): Problem[] {
     ]
   }
   if (network.mode === 'none' || !spec.networkAsked || consent.allowNetwork) return []
+  const advice = consent.networkConsent === undefined ? '' : `consent with ${consent.networkConsent}, or `
   return [
     {
       field: 'network',
       value: 'public',
-      expected: `none, since a sandbox of the ${consent.provider} provider with network reaches all that listens on this host's loopback; consent with --local-network, or use --provider docker`,
+      expected: `none, since a sandbox of the ${consent.provider} provider with network reaches all that listens on its host's loopback; ${advice}use --provider docker`,
     },
   ]
 }

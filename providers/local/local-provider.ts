@@ -30,6 +30,7 @@ export function createLocalProvider(options: LocalProviderOptions): Provider {
   const consent = {
     provider: 'local',
     allowNetwork: options.allowNetwork ?? false,
+    networkConsent: '--local-network',
     ignoreLimits: options.ignoreLimits ?? false,
   }
   const asRoot = process.getuid?.() === 0
