@@ -16,7 +16,6 @@ import type { JudgeEvidence } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 import type { TaskJudge } from '../tasks/judge.ts'
-import { asApplicationFailure } from './run-activity.ts'
 
 /** An answer that is no verdict is kept, and the model is asked anew, so often in one grading attempt. */
 const mostAnswers = 3
@@ -163,7 +162,7 @@ class Asking {
         if (late.aborted) throw this.#tooLate()
         if (!(error instanceof RollcallError) || error.code !== 'model-unavailable') throw error
         const waitMs = error.retryAfterMs ?? Math.min(maxWaitMs, first * 2 ** waits)
-        if (Date.now() + waitMs >= this.#deadline) throw asApplicationFailure(error, 1, 1)
+        if (Date.now() + waitMs >= this.#deadline) throw final(error)
         const { code, message } = error
         onWait({ attempt: waits + 2, failure: { code, message }, atMs: Date.now() + waitMs })
         await delay(Math.min(longestTimerMs, waitMs), undefined, { signal })
@@ -171,10 +170,15 @@ class Asking {
     }
   }
 
-  /** Final, unlike other errors of that code: the grading's time is over for every worker. */
-  #tooLate() {
+  /** The grading's time is over for every worker. */
+  #tooLate(): RollcallError {
     const { judge, timeoutMs } = this.#run
     const message = `Judge ${judge.model} did not answer within the grading's ${timeoutMs} ms`
-    return asApplicationFailure(new RollcallError('model-unavailable', message), 1, 1)
+    return new RollcallError('model-unavailable', message, { isFinal: true })
   }
+}
+
+/** Another attempt of this activity would find the grading's time over just the same. */
+function final(error: RollcallError): RollcallError {
+  return new RollcallError(error.code, error.message, { cause: error, isFinal: true })
 }

@@ -24,6 +24,7 @@ import type { AttachOptions } from './run-options.ts'
 const progressRows = 60
 const lookEveryMs = 500
 
+/** Where a job stands, and what runs of it now. */
 export interface JobProgress {
   readonly status: JobStatus
   readonly running: readonly RunningRollout[]

@@ -1,11 +1,11 @@
 import Table from 'cli-table3'
 import { createColors } from 'picocolors'
-import type { ComparedSide, ComparedTask, Comparison, TaskChange } from './comparison.ts'
+import type { ComparedSide, ComparedTask, Comparison, Change } from './comparison.ts'
 import type { PairedDifference } from './paired-difference.ts'
 import { formatReward } from './summary.ts'
 import { escapeControls } from './terminal-text.ts'
 
-const said: Readonly<Record<TaskChange, string>> = {
+const said: Readonly<Record<Change, string>> = {
   worse: 'WORSE',
   changed: 'task changed',
   'not-graded': 'not graded',

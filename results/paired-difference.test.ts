@@ -29,6 +29,17 @@ test('with more than twenty changed tasks the t distribution is used, which is n
   const difference = pairedDifference(pairsOf(differences))
   expect(difference?.test).toBe('paired-t')
   expect(difference?.p).toBeCloseTo(signFlipTest(differences), 2)
+  const edge = pairedDifference(pairsOf(differences.map((one) => one - (difference?.low ?? 0))))
+  expect(edge?.p).toBeCloseTo(0.05, 8)
+})
+
+test('exactly twenty changed tasks are still counted, and so is any number of equal ones', () => {
+  expect(pairedDifference(pairsOf(Array.from({ length: 20 }, (_, index) => index + 1)))?.test).toBe('sign-flip')
+  expect(pairedDifference(pairsOf(Array<number>(21).fill(1)))).toMatchObject({ test: 'sign-flip', p: 2 / 2 ** 21 })
+})
+
+test('a sum that differs in its last bit alone is as far from 0', () => {
+  expect(signFlipTest([0.1, 0.2, 0.3])).toBe(2 / 8)
 })
 
 test('of nothing there is no difference, one task and equal differences give no interval', () => {

@@ -1,4 +1,4 @@
-import { ApplicationFailure } from '@temporalio/activity'
+import { ApplicationFailure, Context } from '@temporalio/activity'
 import type { Activities, RolloutPolicy } from '../protocol/activities.ts'
 import type { FailureCode } from '../protocol/failure.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
@@ -13,6 +13,13 @@ export const policy: RolloutPolicy = {
 /** A failure as an activity would report it. */
 export function failing(code: FailureCode, nonRetryable = true): never {
   throw ApplicationFailure.create({ type: code, message: `scripted ${code}`, nonRetryable })
+}
+
+/** An activity that lives until it is cancelled. */
+export async function untilCancelled(): Promise<never> {
+  const context = Context.current()
+  const ticking = setInterval(() => context.heartbeat(), 200)
+  return await context.cancelled.finally(() => clearInterval(ticking))
 }
 
 function plannedRollouts(count: number): PlannedRollout[] {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { ApplicationFailure } from '@temporalio/activity'
 import { expect, test } from 'vitest'
-import type { JudgeInput } from '../protocol/activities.ts'
+import type { VerdictInput } from '../protocol/activities.ts'
 import { sharedTaskQueue } from '../protocol/names.ts'
-import { scriptedActivities } from '../testing/scripted-activities.ts'
+import { scriptedActivities, untilCancelled } from '../testing/scripted-activities.ts'
 import { useTemporal } from '../testing/temporal.ts'
 import type { nightlyWorkflow } from './nightly.ts'
 
@@ -23,9 +23,11 @@ async function nightly(script: Parameters<typeof scriptedActivities>[0] = {}) {
       workflowId: `${schedule}-${due}`,
       args: [{ schedule, config: 'config', storeUrl: 'file:///none', searchable: false }],
     })
+  const cancel = () => temporal.environment().client.workflow.getHandle(`${schedule}-${due}`).cancel()
   return {
     schedule,
     calls,
+    cancel,
     run: () => provider.runUntil(worker.runUntil(run())),
     twice: () => provider.runUntil(worker.runUntil(async () => [await run(), await run()])),
   }
@@ -34,8 +36,8 @@ async function nightly(script: Parameters<typeof scriptedActivities>[0] = {}) {
 const once = { rollouts: 1, placeRollout: async () => ({ place: 'here', queue: sharedTaskQueue }) }
 
 test('the job is named by the time it was due, is judged, and the verdict is told', async () => {
-  const judged: JudgeInput[] = []
-  const judgeScheduledJob = async (input: JudgeInput) => {
+  const judged: VerdictInput[] = []
+  const judgeScheduledJob = async (input: VerdictInput) => {
     judged.push(input)
     return { verdict: 'better' as const, details: '**better**' }
   }
@@ -61,7 +63,7 @@ test('a start that is delivered twice makes one job', async () => {
 })
 
 test('a job that cannot be planned is judged all the same, with the reason', async () => {
-  const judged: JudgeInput[] = []
+  const judged: VerdictInput[] = []
   const { run } = await nightly({
     planJob: async () => {
       throw ApplicationFailure.create({
@@ -77,6 +79,26 @@ test('a job that cannot be planned is judged all the same, with the reason', asy
   })
   expect(await run()).toBe('not-comparable')
   expect(judged).toMatchObject([{ failure: 'Secrets KEY are missing' }])
+})
+
+test('a start that is cancelled is judged once, with that as the reason, and the verdict is told', async () => {
+  const reasons: unknown[] = []
+  const turns = Promise.withResolvers<undefined>()
+  const { calls, cancel, run } = await nightly({
+    ...once,
+    runTurns: async () => {
+      turns.resolve(undefined)
+      return await untilCancelled()
+    },
+    judgeScheduledJob: async ({ failure }) => {
+      reasons.push(failure)
+      return { verdict: 'not-comparable', details: '' }
+    },
+  })
+  const [verdict] = await Promise.all([run(), turns.promise.then(cancel)])
+  expect(verdict).toBe('not-comparable')
+  expect(reasons).toEqual(['The job was cancelled.'])
+  expect(calls.at(-1)).toBe('notifyVerdict')
 })
 
 test('who cannot be told does not undo the verdict', async () => {

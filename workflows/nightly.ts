@@ -8,7 +8,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow'
-import type { JobRef, JudgeResult, PreparedJob } from '../protocol/activities.ts'
+import type { JobRef, VerdictResult, PreparedJob } from '../protocol/activities.ts'
 import { scheduledJobId, searchAttributeNames, sharedTaskQueue } from '../protocol/names.ts'
 import type { ScheduledStart, Verdict } from '../protocol/schedule.ts'
 import { callActivity } from './activity-stubs.ts'
@@ -58,7 +58,7 @@ export async function nightlyWorkflow(input: NightlyInput): Promise<Verdict | 's
 }
 
 /** Who cannot be told does not undo a verdict. */
-async function notify(ref: JobRef & ScheduledStart, { verdict, details }: JudgeResult): Promise<void> {
+async function notify(ref: JobRef & ScheduledStart, { verdict, details }: VerdictResult): Promise<void> {
   try {
     await callActivity('notifyVerdict', { ...activityOptions.notifyVerdict, summary: verdict }, ref)
   } catch (error) {

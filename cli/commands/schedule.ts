@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { scheduleNamePattern } from '../../protocol/schedule.ts'
+import { scheduleNamePattern } from '../../protocol/names.ts'
 import type { RunOptions, Schedule, ScheduleOptions } from '../../client/index.ts'
 import { AgentCollector } from '../agent-options.ts'
 import type { CommandContext } from '../context.ts'
@@ -10,7 +10,6 @@ import { badOption, parseDurationMs, parseShare } from '../parse-values.ts'
 import { addRunOptions, configOf, givenFlags, loadRun } from '../run-command.ts'
 import type { RunFlags } from '../run-command.ts'
 import type { CommandHost } from '../run-cli.ts'
-import { historyTable, scheduleTable, showSchedule } from '../schedule-view.ts'
 
 interface CreateFlags extends RunFlags {
   readonly cron: string
@@ -113,7 +112,7 @@ async function save(
   const { environment, stdout, stderr } = context
   const { taskset, options } = await loadRun(config, context)
   const { job: _, worker: __, ...run } = options
-  const { Schedule: schedules } = await import('../../client/index.ts')
+  const { Schedule: schedules } = await import('../../client/schedule.ts')
   const onProgress = (line: string) => stderr.write(`${line}\n`)
   const schedule = await schedules[verb](taskset, { ...run, ...times, environment, onProgress })
   try {
@@ -133,7 +132,10 @@ function defineLooking(schedule: Command, host: CommandHost): void {
     .description('Lists the schedules of this namespace.')
     .action(async (flags: { json?: boolean }) => {
       const { environment, stdout } = host.context
-      const { Schedule: schedules } = await import('../../client/index.ts')
+      const [{ Schedule: schedules }, { scheduleTable }] = await Promise.all([
+        import('../../client/schedule.ts'),
+        import('../schedule-view.ts'),
+      ])
       const states = await schedules.list({ environment })
       stdout.write(flags.json ? states.map((state) => `${JSON.stringify(state)}\n`).join('') : scheduleTable(states))
     })
@@ -145,6 +147,7 @@ function defineLooking(schedule: Command, host: CommandHost): void {
     .action(async (name: string, { json = false }: { json?: boolean }) => {
       await withSchedule(name, host.context, async (opened) => {
         const [state, history] = await Promise.all([opened.state(), opened.history()])
+        const { showSchedule } = await import('../schedule-view.ts')
         const { stdout } = host.context
         stdout.write(json ? `${JSON.stringify({ ...state, history })}\n` : showSchedule(state, history))
       })
@@ -202,9 +205,10 @@ interface HistoryFlags {
 async function history(name: string, { json = false, output }: HistoryFlags, context: CommandContext): Promise<void> {
   if (!scheduleNamePattern.test(name)) throw badOption('Schedule', name, 'letters, digits, - and _, at most 60')
   const { environment, stdout, stderr } = context
-  const [{ openStore }, { readVerdicts }] = await Promise.all([
+  const [{ openStore }, { readVerdicts }, { historyTable }] = await Promise.all([
     import('../../store/open-store.ts'),
     import('../../results/schedule-history.ts'),
+    import('../schedule-view.ts'),
   ])
   const verdicts = await readVerdicts(openStore(environment.storeUrl), name)
   if (verdicts.length === 0) stderr.write(`No job of a schedule named ${JSON.stringify(name)} has ended yet.\n`)
@@ -229,7 +233,7 @@ async function withSchedule(
   { environment, stderr }: CommandContext,
   use: (schedule: Schedule) => Promise<void>,
 ): Promise<void> {
-  const { Schedule: schedules } = await import('../../client/index.ts')
+  const { Schedule: schedules } = await import('../../client/schedule.ts')
   const schedule = await schedules.open(name, { environment, onProgress: (line) => stderr.write(`${line}\n`) })
   try {
     await use(schedule)
