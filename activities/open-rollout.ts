@@ -61,7 +61,11 @@ export async function openRollout(input: OpenInput, dependencies: OpenDependenci
   const { lease, image, workdir } = await openSandbox(input, spec, dependencies)
   const users = await prepare(input, { lease, workdir }, dependencies)
   const opened = { lease, ...planOf(rollout.task, context.options) }
-  const opening: StoredOpening = { opened, image, runtime: effectiveRuntime(spec), workdir, ...users, execs: [] }
+  const provider = await context.providerOf(lease)
+  const system = input.verifier === undefined ? await takeSystemPicture(provider, lease.sandbox) : undefined
+  const runtime = effectiveRuntime(spec)
+  const picture = system === undefined ? {} : { system }
+  const opening: StoredOpening = { opened, image, runtime, workdir, ...users, execs: [], ...picture }
   return (await putJsonOnce(context.store, key, opening)).opened
 }
 
@@ -80,33 +84,10 @@ async function openSandbox(
   }
   const provider = await context.provider()
   const place = await provider.place()
-<<<<<<< HEAD
   if (expected !== undefined) await assertPlace(provider, expected)
   const { name: sandbox, image, workdir } = await createSandbox(input, spec, dependencies)
   services.room.taken(sandbox)
   return { lease: { provider: provider.name, place, sandbox, incarnation, spec: specHash(spec) }, image, workdir }
-=======
-  if (input.place !== undefined) await assertPlace(provider, input.place)
-  const spec = specOf(input, dependencies)
-  const sandbox = await createSandbox(input, spec, dependencies)
-  services.room.taken(sandbox.name)
-  const { incarnation } = input
-  const lease = { provider: provider.name, place, sandbox: sandbox.name, incarnation, spec: specHash(spec) }
-  const users = await prepare(input, { lease, workdir: sandbox.workdir }, dependencies)
-  const opened = { lease, ...planOf(rollout.task, context.options) }
-  const system = input.verifier === undefined ? await takeSystemPicture(provider, sandbox.name) : undefined
-  const runtime = effectiveRuntime(spec)
-  const opening: StoredOpening = {
-    opened,
-    image: sandbox.image,
-    runtime,
-    workdir: sandbox.workdir,
-    ...users,
-    execs: [],
-    ...(system === undefined ? {} : { system }),
-  }
-  return (await putJsonOnce(context.store, key, opening)).opened
->>>>>>> main
 }
 
 function verifierKey(input: OpenInput, { phase }: VerifierRole): string {

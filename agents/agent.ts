@@ -31,7 +31,6 @@ export interface CallResult {
   readonly submitted?: true
 }
 
-<<<<<<< HEAD
 /** An image that is kept apart from the text. */
 export interface ImageReference {
   /** Of the store, in a rollout. */
@@ -41,9 +40,7 @@ export interface ImageReference {
   readonly bytes: number
 }
 
-=======
 /** What a turn has cost, as far as the agent knows. */
->>>>>>> main
 export interface Usage {
   readonly inputTokens?: number
   readonly outputTokens?: number

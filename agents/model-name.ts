@@ -9,7 +9,10 @@ export type ModelProvider = (typeof modelProviders)[number]
  */
 export function takesImages(name: string): boolean {
   const { provider, model } = parseModelName(name)
-  return provider !== 'openai-compatible' && !/^(gpt-3\.5|gpt-4(-\d{4})?$|o1-mini|o1-preview|o3-mini|claude-2|claude-instant)/.test(model)
+  return (
+    provider !== 'openai-compatible' &&
+    !/^(gpt-3\.5|gpt-4(-\d{4})?$|o1-mini|o1-preview|o3-mini|claude-2|claude-instant)/.test(model)
+  )
 }
 
 /** Splits `openai/gpt-…`. @throws RollcallError `configuration-invalid` */

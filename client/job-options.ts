@@ -9,12 +9,9 @@ import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import type { TaskBundle } from '../tasks/task-module.ts'
 import type { Task } from '../tasks/task.ts'
 import { askedVariables, assertTemplates, consentedNames } from './host-consent.ts'
-<<<<<<< HEAD
 import type { ClientEnvironment } from './environment.ts'
 import { poolOptions } from './pool-options.ts'
-=======
 import { runDefaults } from './run-defaults.ts'
->>>>>>> main
 import type { AgentOption, RunOptions } from './run-options.ts'
 
 /** What a job's options take from a taskset. */
@@ -95,7 +92,10 @@ export async function prepareJobOptions(
     keep: run.keep ?? runDefaults.keep,
     ...(pools === undefined ? {} : { pools }),
   })
-  return { options, bundles: [...(taskset.bundles ?? []), ...[...agents, ...tools].flatMap(({ bundle }) => bundle ?? [])] }
+  return {
+    options,
+    bundles: [...(taskset.bundles ?? []), ...[...agents, ...tools].flatMap(({ bundle }) => bundle ?? [])],
+  }
 }
 
 function agentOptions(agent: RunOptions['agent'] = runDefaults.agent): readonly AgentOption[] {

@@ -341,18 +341,12 @@ p() {
 a() {
   scope "$1"
   true >|"$_J/$1/.a/$2-$3"
-<<<<<<< HEAD
-  eval "_x=\${_kept_$1:-16}"
-  [ "$_x" -ge 16 ] || return
-  eval "_kept_$1=0"
-  bg forget "$@"
-=======
   if [ -z "$4" ]; then
-    [ $_kept -ge 16 ] || return
-    _kept=0
+    eval "_x=\${_kept_$1:-16}"
+    [ "$_x" -ge 16 ] || return
+    eval "_kept_$1=0"
   fi
   bg forget "$1" "$2" "$3"
->>>>>>> main
 }
 s() { bg stop "$@"; }
 v() { bg verify "$@"; }

@@ -53,7 +53,17 @@ describe.each(shells)('below a root, with %s', (shell) => {
     mkdirSync(join(root, 'd'))
     symlinkSync('d', join(root, 'to d'))
     symlinkSync(join(root, 'd/new\nline'), join(root, 'link\n'))
-    const paths = ['a', '-dash', 'd/new\nline', 'made/for/it', './x//y', 'd/../e', join(root, 'abs/f'), 'to d/f', '$(id)']
+    const paths = [
+      'a',
+      '-dash',
+      'd/new\nline',
+      'made/for/it',
+      './x//y',
+      'd/../e',
+      join(root, 'abs/f'),
+      'to d/f',
+      '$(id)',
+    ]
     for (const path of paths) {
       expect([path, await write(path, path)]).toEqual([path, 'written'])
       expect(await textOf(path)).toBe(path)

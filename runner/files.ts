@@ -1,11 +1,8 @@
 import type { Writable } from 'node:stream'
 import { execName, type ExecId, type ExecResult } from '../protocol/exec.ts'
 import { RollcallError } from '../protocol/failure.ts'
-<<<<<<< HEAD
 import { belowRoot, confined, confinementCodes, type SandboxPath } from './confined-path.ts'
-=======
 import type { FailureCode } from '../protocol/failure.ts'
->>>>>>> main
 import type { ExecRequest, Runner } from './runner.ts'
 
 /** Files and trees in and out of a sandbox, each by an exec id: asked for twice, it is done once. */
@@ -239,7 +236,12 @@ export function placeOf({ path, root }: { path: SandboxPath; root?: string }): R
 
 const nothing = { head: Buffer.alloc(0), tail: Buffer.alloc(0), bytes: 0, truncated: false }
 /** Of a request that was refused before anything was started. */
-const notRun: ExecResult = { outcome: { type: 'exited', code: confinementCodes.outside }, stdout: nothing, stderr: nothing, durationMs: 0 }
+const notRun: ExecResult = {
+  outcome: { type: 'exited', code: confinementCodes.outside },
+  stdout: nothing,
+  stderr: nothing,
+  durationMs: 0,
+}
 
 /** A path that no program takes for an option. */
 export function asOperand(path: string): string {

@@ -27,7 +27,12 @@ describe.each(shells)('with %s', (shell) => {
     const scope = uniqueScope()
     const run = async (batch: number, user: string) => {
       const id = { scope, phase: 1, batch, call: 0, part: 0 }
-      const result = await runner.exec({ id, user, script: 'id -u; id -g; id -G; echo "$HOME $USER"', timeoutMs: 20_000 })
+      const result = await runner.exec({
+        id,
+        user,
+        script: 'id -u; id -g; id -G; echo "$HOME $USER"',
+        timeoutMs: 20_000,
+      })
       return result.stdout.head.toString()
     }
     const nobody = await run(0, 'nobody')

@@ -29,9 +29,38 @@ export type Shell = (typeof shells)[number]
 export const uniqueScope = (): string => `t${randomBytes(6).toString('hex')}`
 
 /** Programs besides the shell that busybox has to be: its applets. */
-export const applets = ['cat', 'cp', 'chmod', 'chown', 'dd', 'dirname', 'env', 'find', 'grep', 'head', 'id', 'kill', 'ls']
+export const applets = [
+  'cat',
+  'cp',
+  'chmod',
+  'chown',
+  'dd',
+  'dirname',
+  'env',
+  'find',
+  'grep',
+  'head',
+  'id',
+  'kill',
+  'ls',
+]
   .concat(['mkdir', 'mkfifo', 'mv', 'od', 'readlink', 'rm', 'sed', 'seq', 'setsid', 'sleep', 'sort', 'su', 'tail'])
-  .concat(['stty', 'tar', 'test', 'touch', 'tr', 'true', 'wc', 'yes', 'basename', 'stat', 'printf', 'sha256sum', 'date', 'awk'])
+  .concat([
+    'stty',
+    'tar',
+    'test',
+    'touch',
+    'tr',
+    'true',
+    'wc',
+    'yes',
+    'basename',
+    'stat',
+    'printf',
+    'sha256sum',
+    'date',
+    'awk',
+  ])
 
 export interface TestSandbox {
   readonly directory: string

@@ -26,20 +26,13 @@ const schema = z.strictObject(
 /** What a task's `rollcall.yaml` adds to it; nothing where there is none. */
 export async function readOwnTaskFile(
   directory: string,
-<<<<<<< HEAD
 ): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader' | 'judge' | 'profile'>; problems: Problem[] }> {
-  const source = await readFile(join(directory, ownTaskFile), 'utf8').catch(() => undefined)
-  if (source === undefined) return { own: {}, problems: [] }
-  const read = parseYaml(source)
-=======
-): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader' | 'judge'>; problems: Problem[] }> {
   const source = await readPlainFile(join(directory, ownTaskFile)).catch(unreadValue)
   if (!Buffer.isBuffer(source)) {
     const expected = 'a readable file, or none'
     return { own: {}, problems: source.value === undefined ? [] : [{ field: ownTaskFile, ...source, expected }] }
   }
   const read = parseYaml(source.toString())
->>>>>>> main
   if ('problem' in read) return { own: {}, problems: [read.problem] }
   const parsed = schema.safeParse(read.value)
   if (!parsed.success) {

@@ -29,7 +29,11 @@ const bashArguments = z
       .optional()
       .describe('true, or a name: runs in a shell that is kept, with its directory, variables and functions'),
     input: z.string().optional().describe('Session: written to the running command, verbatim; end a line with \\n'),
-    keys: z.array(z.enum(keyNames)).max(16).optional().describe('Session: pressed after the input, as C-c to interrupt'),
+    keys: z
+      .array(z.enum(keyNames))
+      .max(16)
+      .optional()
+      .describe('Session: pressed after the input, as C-c to interrupt'),
     tty: z.boolean().optional().describe('Session: the command gets a terminal, for full-screen programs and prompts'),
     restart: z.boolean().optional().describe('Session: ends the shell and all it runs'),
   })

@@ -8,8 +8,7 @@ import { placeScript } from './session/scripts.ts'
 import { shorten } from './shorten.ts'
 import { builtInTool, endOf, execDefaults, failed, succeeded, type ToolContext, type ToolResult } from './tool.ts'
 
-const editScript =
-  placeScript + readFileSync(new URL('edit.sh', import.meta.url), 'utf8').replaceAll(/^ *#.*\n/gm, '')
+const editScript = placeScript + readFileSync(new URL('edit.sh', import.meta.url), 'utf8').replaceAll(/^ *#.*\n/gm, '')
 
 const lineNumber = z.number().int().min(0)
 
@@ -37,7 +36,9 @@ const editArguments = z
   })
 
 const changing = ['old_string', 'new_string', 'content', 'line'] as const
-const needed: Readonly<Record<'view' | 'create' | 'replace' | 'insert' | 'undo', readonly (typeof changing)[number][]>> = {
+const needed: Readonly<
+  Record<'view' | 'create' | 'replace' | 'insert' | 'undo', readonly (typeof changing)[number][]>
+> = {
   view: [],
   create: ['content'],
   replace: ['old_string', 'new_string'],
@@ -59,7 +60,9 @@ export const editFileTool = builtInTool({
     const file = await readWhole(context, args.path)
     if (args.command === 'create') {
       if (file.type === 'not-found') return change(context, args, Buffer.from(args.content ?? ''))
-      return file.type === 'read' ? failed(`${args.path} is there already: use replace, insert or write_file`) : notRead(file, args.path, context)
+      return file.type === 'read'
+        ? failed(`${args.path} is there already: use replace, insert or write_file`)
+        : notRead(file, args.path, context)
     }
     if (file.type !== 'read') return notRead(file, args.path, context)
     if (args.command === 'view') return view(args, file.content, file.truncated)
@@ -112,11 +115,20 @@ function inserted({ path, line = 0, new_string = '' }: EditArguments, content: B
   const text = end === '\r\n' ? withReturns(new_string) : new_string
   const isOpen = at > 0 && content[at - 1] !== 0x0a
   const closed = text.endsWith('\n') || text === '' || isOpen ? text : `${text}${end}`
-  return Buffer.concat([content.subarray(0, at), Buffer.from(isOpen ? end : ''), Buffer.from(closed), content.subarray(at)])
+  return Buffer.concat([
+    content.subarray(0, at),
+    Buffer.from(isOpen ? end : ''),
+    Buffer.from(closed),
+    content.subarray(at),
+  ])
 }
 
 /** Writes new content and keeps the old, or without new content takes the latest change back. */
-async function change(context: ToolContext, { path, command }: EditArguments, content: Buffer | undefined): Promise<ToolResult> {
+async function change(
+  context: ToolContext,
+  { path, command }: EditArguments,
+  content: Buffer | undefined,
+): Promise<ToolResult> {
   const defaults = execDefaults(context, 1)
   const place = placeOf({ path, ...(context.root !== undefined && { root: context.root }) })
   if (place === undefined) return failed(`${path} ${sentences.outside}`)
@@ -132,7 +144,12 @@ async function change(context: ToolContext, { path, command }: EditArguments, co
   const script = context.root === undefined ? editScript : beginning + editScript
   const request = { ...defaults, script, env, ...(content !== undefined && { stdin: content }) }
   const result = await context.runner.exec(request, { signal: context.signal })
-  if (isDone(result)) return succeeded(content === undefined ? `Took back the latest change of ${path}` : `Wrote ${content.length} bytes to ${path} (${command})`)
+  if (isDone(result))
+    return succeeded(
+      content === undefined
+        ? `Took back the latest change of ${path}`
+        : `Wrote ${content.length} bytes to ${path} (${command})`,
+    )
   const problem = fileProblem(result)
   if (problem !== undefined) return failed(`${path} ${sentences[problem]}`)
   const code = result.outcome.type === 'exited' ? result.outcome.code : undefined

@@ -64,10 +64,7 @@ export function readWhole(context: ToolContext, path: string): Promise<ReadOutco
   return readFile(context.runner, request, { signal: context.signal })
 }
 
-async function write(
-  context: ToolContext,
-  { path, content }: { path: string; content: Buffer },
-): Promise<ToolResult> {
+async function write(context: ToolContext, { path, content }: { path: string; content: Buffer }): Promise<ToolResult> {
   const request = { ...fileDefaults(context, 0), path, content }
   const { type, result } = await writeFile(context.runner, request, { signal: context.signal })
   if (type === 'written') return succeeded(`Wrote ${content.length} bytes to ${path}`)

@@ -38,7 +38,8 @@ export async function loadTools(
   })
   if (found.length === 0) throw wrong(module, 'expected export const … = defineTool({ … })')
   const bad = found.map(({ description }) => description.name).find((name) => !toolName.test(name))
-  if (bad !== undefined) throw wrong(module, `tool ${JSON.stringify(bad)} needs a name of letters, digits, _ and -, at most 64`)
+  if (bad !== undefined)
+    throw wrong(module, `tool ${JSON.stringify(bad)} needs a name of letters, digits, _ and -, at most 64`)
   return found.map(guarded)
 }
 
@@ -54,7 +55,9 @@ export function guarded(tool: OwnTool): Tool {
         if (typeof answer === 'string') return { ok: true, outcome: 'exited', exitCode: 0, output: answer }
         const parsed = toolResult.safeParse(answer)
         if (parsed.success) return withoutUndefined(parsed.data)
-        return failed(`Tool ${description.name} answered wrongly: ${z.prettifyError(parsed.error).replaceAll(/\s+/g, ' ')}`)
+        return failed(
+          `Tool ${description.name} answered wrongly: ${z.prettifyError(parsed.error).replaceAll(/\s+/g, ' ')}`,
+        )
       } catch (error) {
         return thrown(description.name, error, context)
       }

@@ -74,7 +74,8 @@ test('code that outlives its call is looked at, answered and interrupted', async
 })
 
 test('child processes and bytes that are no text come through', async () => {
-  const code = 'import os, subprocess\nsubprocess.run(["sh", "-c", "echo child; echo err >&2"])\nos.write(1, bytes([255, 10]));'
+  const code =
+    'import os, subprocess\nsubprocess.run(["sh", "-c", "echo child; echo err >&2"])\nos.write(1, bytes([255, 10]));'
   expect((await py(code)).output).toMatch(/^child\nerr\n\uFFFD\n/)
   expect((await py('print("y" * 10_000_000)')).output.length).toBeLessThan(40_000)
 })
@@ -94,7 +95,8 @@ test('images come back as images, kept once', async () => {
 })
 
 test('figures that are open when the code ends are plots', async () => {
-  const figure = 'class Figure:\n    def savefig(self, file, format):\n        file.write(b"plot of " + format.encode())\n'
+  const figure =
+    'class Figure:\n    def savefig(self, file, format):\n        file.write(b"plot of " + format.encode())\n'
   const module = `${figure}open_figures = [1]\ndef get_fignums():\n    return open_figures\ndef figure(number):\n    return Figure()\ndef close(which):\n    open_figures.clear()\n`
   writeFileSync(join(sandbox.workdir, 'plots.py'), module)
   const result = await py('import sys, plots\nsys.modules["matplotlib.pyplot"] = plots')
@@ -115,5 +117,8 @@ test('leaving and restarting begin anew, and are told', async () => {
 test('a sandbox without Python is told so in one sentence', async () => {
   await using bare = await openTestSandbox({ shell: 'busybox' })
   const result = await python({ code: '1' }, contextOf({ runner: bare.open(), workdir: bare.workdir }))
-  expect(result).toMatchObject({ ok: false, output: 'There is no python3 in this sandbox: use bash, or install Python first' })
+  expect(result).toMatchObject({
+    ok: false,
+    output: 'There is no python3 in this sandbox: use bash, or install Python first',
+  })
 })

@@ -1,7 +1,14 @@
 import { z } from 'zod'
 import type { ImageReference } from '../agents/agent.ts'
 import { sessionResult } from './session/session-result.ts'
-import { callSession, keyNames, readImage, sessionParts, type SessionCall, type SessionReport } from './session/session.ts'
+import {
+  callSession,
+  keyNames,
+  readImage,
+  sessionParts,
+  type SessionCall,
+  type SessionReport,
+} from './session/session.ts'
 import { builtInTool, failed, type ToolContext, type ToolResult } from './tool.ts'
 
 const defaultWaitMs = 60_000
@@ -25,7 +32,11 @@ export const pythonTool = builtInTool({
       code: z.string().min(1).optional().describe('The code, of any number of lines'),
       timeout_ms: z.number().int().positive().optional().describe('The call returns after this time; the code runs on'),
       input: z.string().optional().describe('Written to the running code, verbatim; end a line with \\n'),
-      keys: z.array(z.enum(keyNames).exclude(['C-z'])).max(16).optional().describe('C-c interrupts, C-d ends the input'),
+      keys: z
+        .array(z.enum(keyNames).exclude(['C-z']))
+        .max(16)
+        .optional()
+        .describe('C-c interrupts, C-d ends the input'),
       restart: z.boolean().optional().describe('Ends the interpreter: all variables are gone'),
     })
     .refine(({ code, input, keys, restart }) => {

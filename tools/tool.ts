@@ -20,7 +20,11 @@ export interface ToolContext {
   readonly callTimeoutMs?: number
   readonly signal: AbortSignal
   /** Keeps an image for whoever sees the result, and says where. Absent: images cannot be kept here. */
-  readonly keepImage?: (image: { readonly id: ExecId; readonly bytes: Buffer; readonly mediaType: string }) => Promise<string>
+  readonly keepImage?: (image: {
+    readonly id: ExecId
+    readonly bytes: Buffer
+    readonly mediaType: string
+  }) => Promise<string>
 }
 
 /** What a call came to, as the tool sees it. */

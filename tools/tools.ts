@@ -8,7 +8,16 @@ import { pythonTool } from './python.ts'
 import type { Tool } from './tool.ts'
 import { viewImageTool } from './view-image.ts'
 
-const all: readonly Tool[] = [bashTool, pythonTool, readFileTool, writeFileTool, editFileTool, viewImageTool, listFilesTool, submitTool]
+const all: readonly Tool[] = [
+  bashTool,
+  pythonTool,
+  readFileTool,
+  writeFileTool,
+  editFileTool,
+  viewImageTool,
+  listFilesTool,
+  submitTool,
+]
 
 /** Every tool by its name. */
 export const tools: ReadonlyMap<string, Tool> = new Map(all.map((tool) => [tool.description.name, tool]))

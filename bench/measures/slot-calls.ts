@@ -21,7 +21,9 @@ export const slotCalls: Measure = {
   async run(bench) {
     const sandboxes = await openSandboxes(bench)
     try {
-      const slots = await Promise.all(Array.from({ length: slotCount }, (_, index) => sandboxes.acquire(`holder-${index}`)))
+      const slots = await Promise.all(
+        Array.from({ length: slotCount }, (_, index) => sandboxes.acquire(`holder-${index}`)),
+      )
       await callAll(sandboxes, slots, 1)
       const containers = [...new Set(slots.map(({ sandbox }) => sandbox))].map((name) =>
         connectToDocker(bench.docker).calls.getContainer(name),
@@ -34,7 +36,8 @@ export const slotCalls: Measure = {
         const calls = slotCount * callsPerSlot
         ours.push((calls * 1_000) / tookMs)
         processorMs.push(((await processorTime(containers)) - before) / calls / nanosecondsPerMs)
-        const execs = () => Promise.all(slots.map((_, index) => engineExec(containers[index % containers.length] ?? first)))
+        const execs = () =>
+          Promise.all(slots.map((_, index) => engineExec(containers[index % containers.length] ?? first)))
         engines.push((slotCount * 1_000) / (await timed(execs)))
       }
       return rowsOf({ ours, engines, processorMs })
@@ -63,14 +66,18 @@ async function openSandboxes({ environment, imageMap, progress }: Bench): Promis
 }
 
 async function callAll(sandboxes: Sandboxes, slots: readonly Slot[], times: number): Promise<void> {
-  const requests = slots.flatMap((slot) => Array.from({ length: times }, () => ({ slot, tool: 'bash', args: { command } })))
+  const requests = slots.flatMap((slot) =>
+    Array.from({ length: times }, () => ({ slot, tool: 'bash', args: { command } })),
+  )
   const outcomes = await sandboxes.executeBatch(requests)
   const wrong = outcomes.find(({ output }) => output !== 'hi\n')
   if (wrong !== undefined) throw new Error(`A call has answered ${JSON.stringify(wrong.output)}`)
 }
 
 /** Of everything in these containers so far, in nanoseconds. */
-async function processorTime(containers: readonly ReturnType<ReturnType<typeof connectToDocker>['calls']['getContainer']>[]) {
+async function processorTime(
+  containers: readonly ReturnType<ReturnType<typeof connectToDocker>['calls']['getContainer']>[],
+) {
   const stats = await Promise.all(containers.map((container) => container.stats({ stream: false, 'one-shot': true })))
   return stats.reduce((sum, one) => sum + one.cpu_stats.cpu_usage.total_usage, 0)
 }

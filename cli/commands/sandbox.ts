@@ -48,13 +48,20 @@ function addPoolOptions(command: Command): Command {
   return command
     .option('--profile <name>', 'default default')
     .option('--pool-name <name>', 'keeps pools of the same profile apart (default default)')
-    .option('--profiles <file>', 'profiles in YAML (default: ROLLCALL_PROFILES_FILE, Atropos’ variables, the running pool)')
+    .option(
+      '--profiles <file>',
+      'profiles in YAML (default: ROLLCALL_PROFILES_FILE, Atropos’ variables, the running pool)',
+    )
     .option('--provider <name>', 'for profiles that name none (default docker)')
     .option('--lease <time>', 'how long the slot stays the holder’s without being used (default 15m)')
 }
 
 function defineHolding(sandbox: Command, host: CommandHost): void {
-  withHolder(sandbox, 'acquire', 'Waits for a slot; whoever has one gets the same one again. Starts the pool if need be.')
+  withHolder(
+    sandbox,
+    'acquire',
+    'Waits for a slot; whoever has one gets the same one again. Starts the pool if need be.',
+  )
     .option('--timeout <time>', 'how long to wait (default: the profile’s)')
     .option('--json', 'the lease as JSON')
     .action(async (holder: string, flags: SlotFlags & { timeout?: string; json?: boolean }) => {
@@ -80,7 +87,9 @@ function defineHolding(sandbox: Command, host: CommandHost): void {
       await withSandboxes({ flags, context: host.context }, async (sandboxes, profile) => {
         const status = (await sandboxes.status())[profile]
         if (status === undefined) return
-        host.context.stdout.write(flags.json === true ? `${JSON.stringify(status)}\n` : `${statusLines(status).join('\n')}\n`)
+        host.context.stdout.write(
+          flags.json === true ? `${JSON.stringify(status)}\n` : `${statusLines(status).join('\n')}\n`,
+        )
       })
     })
 }
@@ -98,7 +107,11 @@ interface ExecFlags extends SlotFlags {
 }
 
 function defineWorking(sandbox: Command, host: CommandHost): void {
-  withHolder(sandbox, 'exec', 'Runs a command in the slot, with bash where there is one, and answers with its exit code.')
+  withHolder(
+    sandbox,
+    'exec',
+    'Runs a command in the slot, with bash where there is one, and answers with its exit code.',
+  )
     .argument('<command>', 'one argument, as for sh -c')
     .option('--timeout <time>', 'the command is killed after this time (default: the profile’s)')
     .option('--id <id>', 'the same id attaches to the same command while the lease lives, instead of running it again')
@@ -128,10 +141,14 @@ function printOutcome(outcome: ToolOutcome, { json }: ExecFlags, { stdout, stder
     return exitCode ?? exitCodes.failed
   }
   if (failure !== undefined) throw new RollcallError(failure.code, failure.message)
-  for (const [stream, output] of [[stdout.stream, out], [stderr.stream, err]] as const) {
+  for (const [stream, output] of [
+    [stdout.stream, out],
+    [stderr.stream, err],
+  ] as const) {
     if (output === undefined) continue
     stream.write(output.head)
-    if (output.truncated) stream.write(`\n[… ${output.bytes - output.head.length - output.tail.length} bytes left out …]\n`)
+    if (output.truncated)
+      stream.write(`\n[… ${output.bytes - output.head.length - output.tail.length} bytes left out …]\n`)
     stream.write(output.tail)
   }
   if (outcome.outcome !== 'exited') stderr.write(`${outcome.output.slice(outcome.output.lastIndexOf('['))}\n`)

@@ -1,14 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import {
-  chmodSync,
-  linkSync,
-  mkdirSync,
-  symlinkSync,
-  truncateSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, linkSync, mkdirSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
@@ -59,7 +51,10 @@ describe.each(shells)('artifacts, with %s', (shell) => {
     expect(cut).toMatchObject({ bytes: 99_999, truncated: true, sha256: sha256(content.subarray(0, 99_999)) })
     expect(await readArtifact(place, 'f', { maxBytes: 0 })).toMatchObject({ bytes: 0, truncated: true })
     writeFileSync(path('text'), 'aé')
-    expect(await readArtifact(place, 'text', { encoding: 'text', maxBytes: 2 })).toMatchObject({ content: 'a', bytes: 2 })
+    expect(await readArtifact(place, 'text', { encoding: 'text', maxBytes: 2 })).toMatchObject({
+      content: 'a',
+      bytes: 2,
+    })
     expect(await readArtifact(place, 'text', { encoding: 'text', maxBytes: 3 })).toMatchObject({
       content: 'aé',
       truncated: false,
@@ -186,21 +181,24 @@ describe.each(shells)('artifacts, with %s', (shell) => {
     expect([entries, [...(await readTar(content))]]).toEqual([1, [['-f', 'file content']]])
   })
 
-  test.each(['tar', 'tar.gz', 'zip'] as const)('%s keeps its bounds, and a sparse file does not get round them', async (format) => {
-    mkdirSync(path('d'))
-    for (const name of ['a', 'b', 'c']) writeFileSync(path(`d/${name}`), name)
-    expect(await archiveArtifacts(place, 'd', { format, maxEntries: 3 })).toMatchObject({ ok: true, entries: 3 })
-    expect(await archiveArtifacts(place, 'd', { format, maxEntries: 2 })).toMatchObject({
-      ok: false,
-      problem: 'too-many-entries',
-    })
-    writeFileSync(path('d/sparse'), '')
-    truncateSync(path('d/sparse'), 2 ** 40)
-    expect(await archiveArtifacts(place, 'd', { format, maxBytes: 1024 * 1024 })).toMatchObject({
-      ok: false,
-      problem: 'too-large',
-    })
-  })
+  test.each(['tar', 'tar.gz', 'zip'] as const)(
+    '%s keeps its bounds, and a sparse file does not get round them',
+    async (format) => {
+      mkdirSync(path('d'))
+      for (const name of ['a', 'b', 'c']) writeFileSync(path(`d/${name}`), name)
+      expect(await archiveArtifacts(place, 'd', { format, maxEntries: 3 })).toMatchObject({ ok: true, entries: 3 })
+      expect(await archiveArtifacts(place, 'd', { format, maxEntries: 2 })).toMatchObject({
+        ok: false,
+        problem: 'too-many-entries',
+      })
+      writeFileSync(path('d/sparse'), '')
+      truncateSync(path('d/sparse'), 2 ** 40)
+      expect(await archiveArtifacts(place, 'd', { format, maxBytes: 1024 * 1024 })).toMatchObject({
+        ok: false,
+        problem: 'too-large',
+      })
+    },
+  )
 
   test('a bound of exactly the archive’s size holds it', async () => {
     writeFileSync(path('f'), 'x'.repeat(5_000))

@@ -55,5 +55,8 @@ export class ExecNumbers {
 }
 
 function hashOf(requestId: string): number {
-  return createHash('sha256').update(requestId).digest().readUIntBE(0, hashBits / 8)
+  return createHash('sha256')
+    .update(requestId)
+    .digest()
+    .readUIntBE(0, hashBits / 8)
 }

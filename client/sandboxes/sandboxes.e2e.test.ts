@@ -87,7 +87,10 @@ test('a batch goes to slots of both providers at the same time, and every reques
   ])
   expect(outcomes[0]?.output).toBe(`${one.lease.user?.uid}\n`)
   expect(outcomes[1]).toMatchObject({ ok: false, exitCode: 3, output: 'here\n[exit code 3]' })
-  expect(outcomes[2]?.failure).toMatchObject({ code: 'lease-lost', message: expect.stringContaining('it was released') })
+  expect(outcomes[2]?.failure).toMatchObject({
+    code: 'lease-lost',
+    message: expect.stringContaining('it was released'),
+  })
   expect(outcomes[6]?.stdout?.head).toEqual(Buffer.concat([Buffer.from('one\n'), Buffer.from([0xff, 0])]))
   expect(outcomes[7]?.output).toContain('leads out of the working directory')
   expect(outcomes[8]).toMatchObject({ ok: false, id: 'second', output: expect.stringContaining('Permission denied') })
@@ -135,7 +138,8 @@ describe.each(['local', 'docker'])('on %s', (profile) => {
       'é\n',
       '"new\\nline"',
     ])
-    for (const { ok, output } of outcomes.slice(4)) expect([ok, output]).toEqual([false, expect.stringMatching(/leads out|expected/)])
+    for (const { ok, output } of outcomes.slice(4))
+      expect([ok, output]).toEqual([false, expect.stringMatching(/leads out|expected/)])
     await sandboxes.release(slot, { resetWorkspace: true })
   })
 
@@ -152,9 +156,15 @@ describe.each(['local', 'docker'])('on %s', (profile) => {
       ['file', 4, path],
     ])
     for (const format of ['tar', 'tar.gz', 'zip'] as const) {
-      expect(await sandboxes.archiveArtifacts(slot, '.', { format })).toMatchObject({ ok: true, entries: 2, complete: true })
+      expect(await sandboxes.archiveArtifacts(slot, '.', { format })).toMatchObject({
+        ok: true,
+        entries: 2,
+        complete: true,
+      })
     }
-    expect(await sandboxes.archiveArtifacts(slot, '.', { maxEntries: 1 })).toMatchObject({ problem: 'too-many-entries' })
+    expect(await sandboxes.archiveArtifacts(slot, '.', { maxEntries: 1 })).toMatchObject({
+      problem: 'too-many-entries',
+    })
     await sandboxes.release(slot, { resetWorkspace: true })
   })
 
@@ -283,12 +293,18 @@ test('the command line holds a slot from one command to the next', async () => {
   expect((await cli('list', 'me', 'd', '--json')).stdout).toContain('"sizeBytes":3')
   expect(await cli('get', 'me', 'd/in.bin', 'out.bin')).toMatchObject({ code: 0 })
   expect(await readFile(join(folder, 'out.bin'))).toEqual(Buffer.from([0, 255, 10]))
-  expect(await cli('get', 'me', '../none', 'none')).toMatchObject({ code: 2, stderr: expect.stringContaining('leads out') })
+  expect(await cli('get', 'me', '../none', 'none')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('leads out'),
+  })
   expect(await readdir(folder)).not.toContain('none')
   expect((await cli('status', '--json')).stdout).toContain('"leased":1')
   expect((await cli('release', 'me', '--reset')).stdout).toBe('me: released\n')
   expect((await cli('release', 'me')).stdout).toBe('me: not-held\n')
-  expect(await cli('exec', 'me', 'true')).toMatchObject({ code: 2, stderr: expect.stringContaining('sandbox acquire me') })
+  expect(await cli('exec', 'me', 'true')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('sandbox acquire me'),
+  })
 })
 
 /** In this process: a dozen others would take longer than everything that they do. */

@@ -132,10 +132,7 @@ export class DirectSandboxes {
    * Runs requests in any slots, at the same time; those of one slot follow each other unless they say `parallel`.
    * @returns one outcome for each, in the order asked, whatever happens to the others; never throws
    */
-  async executeBatch(
-    requests: readonly ToolRequest[],
-    options: { signal?: AbortSignal } = {},
-  ): Promise<ToolOutcome[]> {
+  async executeBatch(requests: readonly ToolRequest[], options: { signal?: AbortSignal } = {}): Promise<ToolOutcome[]> {
     const settings: RequestSettings = {
       tools: this.#tools,
       allowAbsolutePaths: this.#options.allowAbsolutePaths ?? false,
@@ -303,5 +300,8 @@ function profileOf(profiles: Readonly<Record<string, Profile>>, name: string): P
   const profile = Object.hasOwn(profiles, name) ? profiles[name] : undefined
   if (profile !== undefined) return profile
   const known = Object.keys(profiles).join(', ')
-  throw new RollcallError('configuration-invalid', `There is no profile ${JSON.stringify(name)}: expected one of ${known}`)
+  throw new RollcallError(
+    'configuration-invalid',
+    `There is no profile ${JSON.stringify(name)}: expected one of ${known}`,
+  )
 }

@@ -110,10 +110,7 @@ async function given(parser: Extract, chunk: unknown): Promise<void> {
 
 const typeBits = { file: 0o100000, directory: 0o040000, symlink: 0o120000 }
 
-async function zipEntry(
-  entry: Entry,
-  contentOf: (name: Buffer) => Promise<Buffer>,
-): Promise<ZipEntry | undefined> {
+async function zipEntry(entry: Entry, contentOf: (name: Buffer) => Promise<Buffer>): Promise<ZipEntry | undefined> {
   const { name, type, mode, mtime, size, linkname } = entry.header
   const common = { name: bytesOf(name), modified: mtime }
   const link = Buffer.from(linkname ?? '', 'latin1')

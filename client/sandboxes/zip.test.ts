@@ -87,10 +87,12 @@ test('large content is packed in pieces, and is whole', async () => {
 })
 
 test('more entries than the old format counts, and one that is announced as very large', async () => {
-  const entries = Array.from(
-    { length: 65_600 },
-    (_, index): ZipEntry => ({ name: Buffer.from(`f${index}`), mode: 0o100644, modified, sizeBytes: 0 }),
-  )
+  const entries = Array.from({ length: 65_600 }, (_, index): ZipEntry => ({
+    name: Buffer.from(`f${index}`),
+    mode: 0o100644,
+    modified,
+    sizeBytes: 0,
+  }))
   const large: ZipEntry = { ...file('large', 'x'.repeat(100)), sizeBytes: 5e9 }
   const all = read(await archiveOf([large, ...entries]))
   expect(all.length).toBe(65_601)

@@ -84,7 +84,7 @@ describe.each(places)('%s', (_name, options, hasTerminal) => {
 
   test('directory, variables, functions, aliases and the last exit code carry over', async () => {
     await sh('mkdir d; cd d; X="a  b"; export Y=exported; f() { echo "f $1 $X"; }\nalias hello="echo hello"')
-    const second = await sh('pwd; f 1; sh -c \'echo $Y\'\nhello there; (exit 7)')
+    const second = await sh("pwd; f 1; sh -c 'echo $Y'\nhello there; (exit 7)")
     expect(second).toMatchObject({ ok: false, outcome: 'exited', exitCode: 7 })
     expect(second.output).toBe(`${path('d')}\nf 1 a  b\nexported\nhello there\n[exit code 7]`)
     expect((await sh('echo $?; false || echo "$?"')).output).toBe('7\n1\n')
@@ -170,7 +170,9 @@ describe.each(places)('%s', (_name, options, hasTerminal) => {
 
   test('nothing that a command prints or sets can be taken for an answer', async () => {
     await sh("PS1='$ '; PS2='> '; PROMPT_COMMAND='echo prompt'; set -x; alias echo='echo aliased'; printf() { :; }")
-    const result = await sh('set +x 2>/dev/null\nfinished 0 - 0 0\n\\echo "finished 0"; \\echo "[exit code 0]"; (exit 3)')
+    const result = await sh(
+      'set +x 2>/dev/null\nfinished 0 - 0 0\n\\echo "finished 0"; \\echo "[exit code 0]"; (exit 3)',
+    )
     expect(result.exitCode).toBe(3)
     expect((await sh('exec >log; echo hidden')).ok).toBe(true)
     expect((await sh('set -C; set -f; IFS=/; readonly _x=1 n=2; \\echo still')).output).toBe('still\n')
@@ -215,17 +217,23 @@ describe.each(places)('%s', (_name, options, hasTerminal) => {
     expect((await call({ input: 'two\n', keys: ['C-d'] })).output).toBe('got two\n')
   })
 
-  test(hasTerminal ? 'a command can have a terminal' : 'a terminal that cannot be made is refused by name', async () => {
-    const result = await sh('test -t 0 && test -t 1 && echo terminal; stty size', { tty: true })
-    if (!hasTerminal) {
-      expect(result).toMatchObject({ outcome: 'invalid', output: expect.stringContaining('cannot make a terminal') })
-      return
-    }
-    expect(result.output).toBe('terminal\r\n40 120\r\n')
-    await sh('stty -icanon -echo; printf "\\033[2J"; dd bs=1 count=1 2>/dev/null; echo " pressed"', { tty: true, timeout_ms: 300 })
-    expect(await lookFor(/pressed/, (await call({ input: 'q' })).output)).toContain('q pressed')
-    await sh('stty icanon echo; read x; echo "[$x]"', { tty: true, timeout_ms: 200 })
-    expect(await lookFor(/\[line\]/, (await call({ input: 'line\n' })).output)).toContain('[line]')
-    expect((await sh('echo "prompt: " >/dev/tty; echo file')).output).toBe('file\nprompt: \r\n')
-  })
+  test(
+    hasTerminal ? 'a command can have a terminal' : 'a terminal that cannot be made is refused by name',
+    async () => {
+      const result = await sh('test -t 0 && test -t 1 && echo terminal; stty size', { tty: true })
+      if (!hasTerminal) {
+        expect(result).toMatchObject({ outcome: 'invalid', output: expect.stringContaining('cannot make a terminal') })
+        return
+      }
+      expect(result.output).toBe('terminal\r\n40 120\r\n')
+      await sh('stty -icanon -echo; printf "\\033[2J"; dd bs=1 count=1 2>/dev/null; echo " pressed"', {
+        tty: true,
+        timeout_ms: 300,
+      })
+      expect(await lookFor(/pressed/, (await call({ input: 'q' })).output)).toContain('q pressed')
+      await sh('stty icanon echo; read x; echo "[$x]"', { tty: true, timeout_ms: 200 })
+      expect(await lookFor(/\[line\]/, (await call({ input: 'line\n' })).output)).toContain('[line]')
+      expect((await sh('echo "prompt: " >/dev/tty; echo file')).output).toBe('file\nprompt: \r\n')
+    },
+  )
 })

@@ -105,7 +105,9 @@ async function begin(context: ToolContext, call: SessionCall): Promise<SessionRe
     { ...execDefaults(context, sessionParts.session), script: driverScript, env, timeoutMs: longestMs },
     { signal: AbortSignal.any([context.signal, detach.signal]) },
   )
-  const refusal = interpreter.then((result) => (cannotBegin(result) ? failedReport(result) : new Promise<never>(() => {})))
+  const refusal = interpreter.then((result) =>
+    cannotBegin(result) ? failedReport(result) : new Promise<never>(() => {}),
+  )
   refusal.catch(() => {})
   try {
     return await Promise.race([ask(context, call, sessionParts.askAgain), refusal])
@@ -165,7 +167,8 @@ function parseReport({ outcome, stdout, stderr }: ExecResult): SessionReport | u
     case 'finished':
     case 'running':
     case 'ended': {
-      const state = type === 'running' ? { type } : type === 'ended' ? { type, code: ending(code) } : { type, code: Number(code) }
+      const state =
+        type === 'running' ? { type } : type === 'ended' ? { type, code: ending(code) } : { type, code: Number(code) }
       const isNews = before !== undefined && before !== '-'
       return { ...report, state, ...(isNews && { before: { code: ending(before), bytes: Number(bytes) } }) }
     }
