@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { expect, onTestFinished, test } from 'vitest'
 import { RollcallError } from '../protocol/failure.ts'
 import type { JobOptions } from '../protocol/job.ts'
+import { liveExecs } from '../runner/live-execs.ts'
 import type { Runner } from '../runner/runner.ts'
 import { inside } from '../providers/host-sandbox/paths.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
@@ -60,6 +61,7 @@ async function rolloutToGrade(
 /** The runner, but before a call of the grading something else happens. */
 function before(runner: Runner, call: number, happens: () => Promise<unknown>): Runner {
   return {
+    ...liveExecs(runner),
     acknowledge: (mark) => runner.acknowledge(mark),
     stop: (mark) => runner.stop(mark),
     hello: () => runner.hello(),

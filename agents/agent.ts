@@ -114,7 +114,7 @@ export interface AgentInput<State extends JsonValue = JsonValue> {
   readonly state: State | undefined
   readonly tools: readonly ToolDescription[]
   /** The bytes of an image of a result; undefined where they are not kept any more. */
-  readImage?(key: string): Promise<Buffer | undefined>
+  readonly readImage?: (key: string) => Promise<Buffer | undefined>
   /** Aborts on cancellation, on the phase's deadline and when the worker hands over. */
   readonly signal: AbortSignal
 }

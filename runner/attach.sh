@@ -200,7 +200,8 @@ start() {
   fi
   printf 'd %s %s\n' "$1/$2" $_deadline 1<>"$_J/wake"
   ooms
-  _before=$_ooms _state=e _code=output _oom=0 _outs= _errs=
+  _before=$_ooms _state=e _code=output _oom=0 _outs= _errs= _stdin=${7:-/dev/null} _feeder=
+  [ "$7" != - ] || feeder
   {
     _state=x
     (become "$@" 2>&4 4>&-)
@@ -208,7 +209,8 @@ start() {
     # How much the command has written through its own descriptors, which is nearly always all.
     read -r _x _outs </proc/self/fdinfo/1
     read -r _x _errs </proc/self/fdinfo/4
-  } 3<"${7:-/dev/null}" 9<"${8:-/dev/null}" >|"$_o.out" 4>|"$_o.err"
+  } 3<"$_stdin" 9<"${8:-/dev/null}" >|"$_o.out" 4>|"$_o.err"
+  [ -z "$_feeder" ] || kill -9 "$_feeder"
   now
   _ended=$_u
   if [ "$_code" != 0 ]; then
@@ -243,10 +245,137 @@ verify() {
   follow "$1" "$2" || answer "$1" "$2" n 0 0 0 0
 }
 
+# feeder -> _stdin _feeder: for a command whose input stays open. What comes is appended to a file, and a process gives
+# the command what is new there, each time it is woken; so a byte has a place, and is given once.
+feeder() {
+  # Who brings input waits for the last of these.
+  { true >|"$_o.in"; } && mkfifo "$_o.fifo" && mkfifo "$_o.fed" || return
+  _stdin=$_o.fifo
+  (
+    exec 3<>"$_o.fifo" 4>"$_o.fifo" 5<"$_o.in" 6<>"$_o.fed" >/dev/null
+    while :; do
+      [ ! -e "$_o.end" ] || _last=1
+      cat <&5 >&4 3<&- && [ -z "$_last" ] || exit
+      read -r _x <&6
+    done
+  ) 8<&- &
+  _feeder=$!
+}
+
+# live SCOPE NAME -> _o: whether a command runs; one that was asked for just now may be about to
+live() {
+  _o=$_O/$1/$2 _i=0
+  while [ ! -e "$_J/$1/$2" ] && [ $_i -lt 100 ]; do
+    _i=$((_i + 1))
+    nap 0.02
+  done
+  [ -e "$_J/$1/$2" ] && ! load "$_J/$1/$2" && owned
+}
+
+# size FILE -> _size
+size() {
+  _size=0
+  [ ! -e "$1" ] || _size=$(($(wc -c <"$1")))
+}
+
+# feed REQUEST SCOPE NAME OFFSET LENGTH FILE END: input from OFFSET on, if it is not there yet. Who makes the file of the
+# offset writes; who finds it waits for that, and goes on after one that was killed.
+feed() {
+  trap : PIPE HUP TERM
+  if ! live "$2" "$3"; then
+    say I "$1 ended"
+    return
+  fi
+  _i=0
+  until [ -p "$_o.fed" ] || [ $_i -gt 50 ]; do
+    _i=$((_i + 1))
+    nap 0.02
+  done
+  if [ ! -p "$_o.fed" ]; then
+    say I "$1 closed"
+    return
+  fi
+  size "$_o.in"
+  if [ "$_size" -lt "$4" ]; then
+    say I "$1 gap"
+    return
+  fi
+  _mine= _i=0
+  set -C
+  { _mine=1; } >"$_o.in.$4"
+  set +C
+  while [ "$_size" -lt $(($4 + $5)) ]; do
+    if [ -n "$_mine" ] || [ $_i -gt 50 ]; then
+      if [ -e "$_o.end" ]; then
+        say I "$1 closed"
+        return
+      fi
+      tail -c "+$((_size - $4 + 1))" "$6" >>"$_o.in" || break
+    else
+      nap 0.02
+    fi
+    _i=$((_i + 1))
+    size "$_o.in"
+  done
+  [ -z "$7" ] || : >"$_o.end"
+  echo 1<>"$_o.fed"
+  _state=written
+  [ "$_size" -ge $(($4 + $5)) ] || _state=full
+  say I "$1 $_state"
+}
+
+# output REQUEST SCOPE NAME OUT ERR MOST: what a command has written from these places on, at most MOST of each
+output() {
+  trap : PIPE HUP TERM
+  _what=running
+  if ! live "$2" "$3"; then
+    _what=ended
+    [ -e "$_O/$2/$3.out" ] || _what=none
+  fi
+  _o=$_O/$2/$3
+  size "$_o.out"
+  _outs=$_size
+  size "$_o.err"
+  read -r _x <&8
+  printf '%s O %s %s %s %s\n' "$_N" "$1" $_what "$_outs" "$_size"
+  piece "$_o.out" "$4" "$_outs" "$6"
+  printf '%s E\n' "$_N"
+  piece "$_o.err" "$5" "$_size" "$6"
+  printf '%s .\n' "$_N"
+  echo >&8
+}
+# piece FILE FROM SIZE MOST
+piece() {
+  [ "$2" -lt "$3" ] || return
+  _y=$(($3 - $2))
+  [ "$_y" -le "$4" ] || _y=$4
+  tail -c "+$(($2 + 1))" "$1" | head -c "$_y"
+}
+
+# send REQUEST SCOPE NAME NUMBER SIGNAL: to the command's process group, once for each NUMBER
+send() {
+  trap : PIPE HUP TERM
+  if ! live "$2" "$3"; then
+    say K "$1 ended"
+    return
+  fi
+  _mine= _state=again
+  set -C
+  { _mine=1; } >"$_o.signal.$4"
+  set +C
+  if [ -n "$_mine" ]; then
+    _state=none
+    for _f in /proc/[0-9]*; do
+      who "$_f/stat" && [ "$_parent" = "$_owner" ] && kill "-$5" "-$_pid" && _state=sent
+    done
+  fi
+  say K "$1 $_state"
+}
+
 # become: as start; becomes the command. Its stderr is the command's.
 become() {
   {
-    [ -z "$7$8" ] || rm -f ${7:+"$7"} ${8:+"$8"}
+    [ "$7" = - ] || [ -z "$7$8" ] || rm -f ${7:+"$7"} ${8:+"$8"}
     echo 1000 >/proc/self/oom_score_adj
   } 2>/dev/null
   umask "$_um"
@@ -302,7 +431,7 @@ forget() {
     case $_id in
       *-*-*)
         load "$_f" || ! owned || continue
-        set -- "$@" "$_f" "$_O/$_scope/$_id.out" "$_O/$_scope/$_id.err"
+        set -- "$@" "$_f" "$_O/$_scope/$_id".*
         ;;
       *) set -- "$@" "$_f" ;;
     esac
@@ -323,11 +452,13 @@ x() {
   bg run "$@"
 }
 run() {
-  _1=$1 _2=$2 _3=$3 _4=$4 _5=$5 _6=$6 _7=${7:+$_O/in.$$.$7} _8=${8:+$_O/in.$$.$8}
+  _1=$1 _2=$2 _3=$3 _4=$4 _5=$5 _6=$6 _7=${7:+$_O/in.$$.$7}
+  [ "$7" != - ] || _7=-
+  _8=${8:+$_O/in.$$.$8}
   shift 8
   start "$_1" "$_2" "$_3" "$_4" "$_5" "$_6" "$_7" "$_8" "$@"
   for _f in "$_7" "$_8"; do
-    [ -z "$_f" ] || [ ! -e "$_f" ] || rm -f "$_f"
+    case $_f in /*) rm -f "$_f" ;; esac
   done
 }
 # p INPUT BLOCKS REST: takes BLOCKS * 64 KiB + REST bytes off stdin. After a failed write the place in the stream is
@@ -350,6 +481,14 @@ a() {
 }
 s() { bg stop "$@"; }
 v() { bg verify "$@"; }
+# i REQUEST SCOPE NAME OFFSET LENGTH INPUT [END]: as feed, with the number of an input
+i() { bg fed "$@"; }
+fed() {
+  feed "$1" "$2" "$3" "$4" "$5" "$_O/in.$$.$6" "$7"
+  rm -f "$_O/in.$$.$6"
+}
+o() { bg output "$@"; }
+k() { bg send "$@"; }
 g() { bg say G "$1"; }
 h() { bg hello "$1"; }
 

@@ -17,7 +17,7 @@ import { join } from 'node:path'
 import { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openRunner } from './open-runner.ts'
-import type { Runner } from './runner.ts'
+import type { LiveExecs, Runner } from './runner.ts'
 import { attachArgv, supervisorArgv } from './scripts.ts'
 
 /** For tests: the real scripts as processes of this machine, in directories of their own. */
@@ -162,6 +162,13 @@ function programs(directory: string, { shell, only }: TestSandboxOptions): strin
 function duplexOf(child: ChildProcess): Duplex {
   if (child.stdin === null || child.stdout === null) throw new Error('The attachment has no pipes')
   return Duplex.from({ readable: child.stdout, writable: child.stdin })
+}
+
+/** For runners that stand for real ones where nobody asks after running commands. */
+export const noLiveExecs: LiveExecs = {
+  writeInput: () => Promise.reject(new Error('no input is expected')),
+  readOutput: () => Promise.reject(new Error('nobody is expected to read output')),
+  signal: () => Promise.reject(new Error('no signal is expected')),
 }
 
 /** Processes (not zombies) of which command line or environment names `text`. */

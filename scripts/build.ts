@@ -32,8 +32,9 @@ async function compile(): Promise<boolean> {
 
 /** What is read at run time beside the module that uses it, so that the compiler does not see it. */
 async function copyAssets(): Promise<void> {
-  const scripts = '{runner,providers,compute,tools}/**/*.{sh,py}'
-  for await (const path of glob([scripts, 'results/report/browser.{css,js}'], { cwd: root })) {
+  for await (const path of glob(['{runner,providers,compute,tools}/**/*.{sh,py}', 'results/report/browser.{css,js}'], {
+    cwd: root,
+  })) {
     await copyFile(join(root, path), join(dist, path))
   }
 }

@@ -37,8 +37,8 @@ const bashArguments = z
     tty: z.boolean().optional().describe('Session: the command gets a terminal, for full-screen programs and prompts'),
     restart: z.boolean().optional().describe('Session: ends the shell and all it runs'),
   })
-  .superRefine((args, { addIssue }) => {
-    for (const message of problemsOf(args)) addIssue({ code: 'custom', message, path: ['command'] })
+  .superRefine((args, context) => {
+    for (const message of problemsOf(args)) context.addIssue({ code: 'custom', message, path: ['command'] })
   })
 
 interface BashArguments {

@@ -22,16 +22,21 @@ const editArguments = z
     line: lineNumber.optional().describe('insert: the line after which to insert; 0 for the beginning'),
     range: z.array(lineNumber.min(1)).length(2).optional().describe('view: first and last line'),
   })
-  .superRefine((args, { addIssue }) => {
+  .superRefine((args, context) => {
     for (const field of needed[args.command]) {
-      if (args[field] === undefined) addIssue({ code: 'custom', path: [field], message: `${args.command} needs it` })
+      if (args[field] === undefined)
+        context.addIssue({ code: 'custom', path: [field], message: `${args.command} needs it` })
     }
     for (const field of changing) {
       const isForeign = args[field] !== undefined && !needed[args.command].includes(field)
-      if (isForeign) addIssue({ code: 'custom', path: [field], message: `${args.command} does not take it` })
+      if (isForeign) context.addIssue({ code: 'custom', path: [field], message: `${args.command} does not take it` })
     }
     if (args.range && (args.command !== 'view' || (args.range[0] ?? 0) > (args.range[1] ?? 0))) {
-      addIssue({ code: 'custom', path: ['range'], message: 'expected first and last line of a view, in this order' })
+      context.addIssue({
+        code: 'custom',
+        path: ['range'],
+        message: 'expected first and last line of a view, in this order',
+      })
     }
   })
 

@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream'
 import type { Call, CallResult } from '../agents/agent.ts'
 import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
+import { liveExecs } from '../runner/live-execs.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
 import { invalid, type Tool, type ToolContext } from './tool.ts'
 import { tools as builtInTools } from './tools.ts'
@@ -129,6 +130,7 @@ function recordingRunner(call: Call, { runner, spool, onExec }: ResolvedContext)
   return {
     exec,
     acknowledge: (mark) => runner.acknowledge(mark),
+    ...liveExecs(runner),
     stop: (target) => runner.stop(target),
     hello: () => runner.hello(),
     close: () => runner.close(),
@@ -138,8 +140,8 @@ function recordingRunner(call: Call, { runner, spool, onExec }: ResolvedContext)
 function commandOf(call: Call, request: ExecRequest): string {
   const { path, command, code, session } = call.args
   if (call.tool === 'bash' && (session === undefined || session === false)) return request.script
-  if (typeof command === 'string') return command
-  if (typeof code === 'string') return code
+  if (call.tool === 'bash' && typeof command === 'string') return command
+  if (call.tool === 'python' && typeof code === 'string') return code
   return typeof path === 'string' ? `${call.tool} ${JSON.stringify(path)}` : call.tool
 }
 

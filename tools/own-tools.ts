@@ -40,11 +40,11 @@ export async function loadTools(
   const bad = found.map(({ description }) => description.name).find((name) => !toolName.test(name))
   if (bad !== undefined)
     throw wrong(module, `tool ${JSON.stringify(bad)} needs a name of letters, digits, _ and -, at most 64`)
-  return found.map(guarded)
+  return found.map(toolOf)
 }
 
-/** The tool, held to its contract: its result is checked, and its own errors are results. */
-export function guarded(tool: OwnTool): Tool {
+/** An own tool, held to its contract: its result is checked, and its own errors are results. */
+export function toolOf(tool: OwnTool): Tool {
   const { description } = tool
   return {
     description,

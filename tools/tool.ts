@@ -77,7 +77,7 @@ export interface ToolExec {
   readonly timeoutMs: number
   readonly signal: AbortSignal
   /** Runs a command in the sandbox, once, also when the call is made again by another worker. */
-  exec(command: string | ToolCommand): Promise<ToolExecResult>
+  readonly exec: (command: string | ToolCommand) => Promise<ToolExecResult>
 }
 
 /** What `defineTool` makes; `loadTools` makes a Tool of it. */

@@ -172,7 +172,7 @@ function defineFiles(sandbox: Command, host: CommandHost): void {
   withHolder(sandbox, 'put', 'Writes a file into the slot, whole or not at all.')
     .argument('<from>', 'a file here, - for standard input')
     .argument('<to>', 'a path in the workspace')
-    .action(async (holder: string, from: string, to: string, flags: SlotFlags) => {
+    .action(async (...[holder, from, to, flags]: [string, string, string, SlotFlags]) => {
       await withSlot({ holder, flags, context: host.context }, async (sandboxes, slot) => {
         await put({ sandboxes, slot, from, to }, host.context)
       })
@@ -182,7 +182,7 @@ function defineFiles(sandbox: Command, host: CommandHost): void {
     .argument('<to>', 'a file here, - for standard output')
     .option('--format <format>', `an archive: ${formats.join(', ')}`)
     .option('--max-bytes <bytes>', 'more is an error (default: any size)')
-    .action(async (holder: string, from: string, to: string, flags: GetFlags) => {
+    .action(async (...[holder, from, to, flags]: [string, string, string, GetFlags]) => {
       await withSlot({ holder, flags, context: host.context }, async (sandboxes, slot) => {
         await get({ sandboxes, slot, from, to, flags }, host.context)
       })

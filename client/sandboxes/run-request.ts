@@ -1,6 +1,7 @@
 import type { CallResult, JsonValue } from '../../agents/agent.ts'
 import type { CapturedOutput, ExecResult } from '../../protocol/exec.ts'
 import { RollcallError, type Failure } from '../../protocol/failure.ts'
+import { liveExecs } from '../../runner/live-execs.ts'
 import type { Runner } from '../../runner/runner.ts'
 import { invalid, type Tool, type ToolContext, type ToolResult } from '../../tools/tool.ts'
 import type { ExecPlace } from './exec-numbers.ts'
@@ -137,6 +138,7 @@ function watched(runner: Runner, onResult: (result: ExecResult) => void): Runner
       return result
     },
     acknowledge: (mark) => runner.acknowledge(mark),
+    ...liveExecs(runner),
     stop: (target) => runner.stop(target),
     hello: () => runner.hello(),
     close: () => runner.close(),

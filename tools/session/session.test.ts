@@ -1,8 +1,11 @@
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
-import { buffer } from 'node:stream/consumers'
+import { buffer, text as textOf } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Call, CallResult, JsonValue } from '../../agents/agent.ts'
 import {
@@ -15,6 +18,9 @@ import {
   type TestSandboxOptions,
 } from '../../runner/test-sandbox.ts'
 import { executeBatch, type BatchContext } from '../execute-batch.ts'
+import type { FixtureOrder } from './worker-fixture.ts'
+
+const worker = fileURLToPath(new URL('worker-fixture.ts', import.meta.url))
 
 /** A shell of the image, with what a terminal needs and without it. */
 const places: readonly [name: string, options: TestSandboxOptions, hasTerminal: boolean][] = [
@@ -26,6 +32,9 @@ const places: readonly [name: string, options: TestSandboxOptions, hasTerminal: 
   ['busybox ash, script', { shell: 'busybox', only: ['script'] }, true],
   ['busybox ash, nothing for a terminal', { shell: 'busybox' }, false],
 ]
+
+/** Of each shell one, with and without a terminal: the rest of the tests takes long. */
+const mostPlaces = places.filter((_, at) => [0, 3, 5].includes(at))
 
 let scope: string
 let sandbox: TestSandbox
@@ -90,20 +99,6 @@ describe.each(places)('%s', (_name, options, hasTerminal) => {
     expect((await sh('echo $?; false || echo "$?"')).output).toBe('7\n1\n')
   })
 
-  test('lines, heredocs, quotes, comments and errors in them leave the session as it is', async () => {
-    await sh('X=kept')
-    expect((await sh('cat <<E\nhere $X\nE\nfor i in 1 2; do\n  echo $i # " \ndone\necho "open\nquote"')).output).toBe(
-      'here kept\n1\n2\nopen\nquote\n',
-    )
-    const broken = await sh('echo before\nif (')
-    expect(broken.ok).toBe(false)
-    expect(broken.output).toMatch(/^before\n[^]*(syntax error|Syntax error)/i)
-    expect((await sh('set -u; echo $NONE; echo not')).ok).toBe(false)
-    expect((await sh('set +u; break; continue; return 3')).exitCode).toBe(3)
-    expect((await sh('echo "unclosed')).ok).toBe(false)
-    expect((await sh('echo $X')).output).toBe('kept\n')
-  })
-
   test('a command that outlives its call runs on, is looked at, answered, and the session goes on', async () => {
     const first = await sh('X=1; printf "name? "; read n; echo "hi $n"; cat; echo end', { timeout_ms: 300 })
     expect(first).toMatchObject({ ok: false, outcome: 'running' })
@@ -126,6 +121,46 @@ describe.each(places)('%s', (_name, options, hasTerminal) => {
       expect(await call({ keys: ['C-c'], timeout_ms: 10_000 })).toMatchObject({ outcome: 'exited', exitCode: 130 })
     }
     expect((await sh('echo $X; pwd')).output).toBe('kept\n/\n')
+  })
+
+  test(
+    hasTerminal ? 'a command can have a terminal' : 'a terminal that cannot be made is refused by name',
+    async () => {
+      const result = await sh('test -t 0 && test -t 1 && echo terminal; stty size', { tty: true })
+      if (!hasTerminal) {
+        expect(result).toMatchObject({ outcome: 'invalid', output: expect.stringContaining('cannot make a terminal') })
+        return
+      }
+      expect(result.output).toBe('terminal\r\n40 120\r\n')
+      await sh('stty -icanon -echo; printf "\\033[2J"; dd bs=1 count=1 2>/dev/null; echo " pressed"', {
+        tty: true,
+        timeout_ms: 300,
+      })
+      expect(await lookFor(/pressed/, (await call({ input: 'q' })).output)).toContain('q pressed')
+      await sh('stty icanon echo; read x; echo "[$x]"', { tty: true, timeout_ms: 200 })
+      expect(await lookFor(/\[line\]/, (await call({ input: 'line\n' })).output)).toContain('[line]')
+      expect((await sh('echo "prompt: " >/dev/tty; echo file')).output).toBe('file\nprompt: \r\n')
+    },
+  )
+})
+
+describe.each(mostPlaces)('%s', (_name, options) => {
+  beforeEach(async () => {
+    sandbox = await openTestSandbox(options)
+  })
+
+  test('lines, heredocs, quotes, comments and errors in them leave the session as it is', async () => {
+    await sh('X=kept')
+    expect((await sh('cat <<E\nhere $X\nE\nfor i in 1 2; do\n  echo $i # " \ndone\necho "open\nquote"')).output).toBe(
+      'here kept\n1\n2\nopen\nquote\n',
+    )
+    const broken = await sh('echo before\nif (')
+    expect(broken.ok).toBe(false)
+    expect(broken.output).toMatch(/^before\n[^]*(syntax error|Syntax error)/i)
+    expect((await sh('set -u; echo $NONE; echo not')).ok).toBe(false)
+    expect((await sh('set +u; break; continue; return 3')).exitCode).toBe(3)
+    expect((await sh('echo "unclosed')).ok).toBe(false)
+    expect((await sh('echo $X')).output).toBe('kept\n')
   })
 
   test('what a finished command wrote unseen comes with the next call', async () => {
@@ -209,6 +244,35 @@ describe.each(places)('%s', (_name, options, hasTerminal) => {
     expect(readFileSync(path('ran'), 'utf8')).toBe('x\n')
   })
 
+  test('a worker that is killed while a command of a session runs is followed by one that finds it', async () => {
+    await sh('X=kept')
+    const command = 'echo "$X" >>ran; touch up; until [ -e go ]; do sleep 0.02; done; echo done; X=changed'
+    const { journalDir, outputDir, workdir } = sandbox
+    const order: FixtureOrder = {
+      journalDir,
+      outputDir,
+      workdir,
+      scope,
+      batch: batch++,
+      env: {
+        PATH: `${join(sandbox.directory, 'bin')}${options.only || options.shell === 'busybox' ? '' : ':/usr/bin:/bin'}`,
+      },
+      calls: [{ tool: 'bash', args: { session: true, command } }],
+    }
+    const start = () =>
+      spawn(process.execPath, [worker, JSON.stringify(order)], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const killed = start()
+    await fileAppears(path('up'))
+    killed.kill('SIGKILL')
+    await once(killed, 'exit')
+    const successor = start()
+    const printed = textOf(successor.stdout)
+    writeFileSync(path('go'), '')
+    expect(JSON.parse(await printed)).toMatchObject([{ ok: true, output: 'done\n' }])
+    expect(readFileSync(path('ran'), 'utf8')).toBe('kept\n')
+    expect((await sh('echo "$X"')).output).toBe('changed\n')
+  })
+
   test('input that is sent again by the next worker is written once', async () => {
     await sh('while read line; do echo "got $line"; done', { timeout_ms: 200 })
     const context = contextOf()
@@ -216,24 +280,4 @@ describe.each(places)('%s', (_name, options, hasTerminal) => {
     expect((await call({ input: 'one\n' }, { ...context, runner: sandbox.open() })).output).toMatch(/^got one\n\[still/)
     expect((await call({ input: 'two\n', keys: ['C-d'] })).output).toBe('got two\n')
   })
-
-  test(
-    hasTerminal ? 'a command can have a terminal' : 'a terminal that cannot be made is refused by name',
-    async () => {
-      const result = await sh('test -t 0 && test -t 1 && echo terminal; stty size', { tty: true })
-      if (!hasTerminal) {
-        expect(result).toMatchObject({ outcome: 'invalid', output: expect.stringContaining('cannot make a terminal') })
-        return
-      }
-      expect(result.output).toBe('terminal\r\n40 120\r\n')
-      await sh('stty -icanon -echo; printf "\\033[2J"; dd bs=1 count=1 2>/dev/null; echo " pressed"', {
-        tty: true,
-        timeout_ms: 300,
-      })
-      expect(await lookFor(/pressed/, (await call({ input: 'q' })).output)).toContain('q pressed')
-      await sh('stty icanon echo; read x; echo "[$x]"', { tty: true, timeout_ms: 200 })
-      expect(await lookFor(/\[line\]/, (await call({ input: 'line\n' })).output)).toContain('[line]')
-      expect((await sh('echo "prompt: " >/dev/tty; echo file')).output).toBe('file\nprompt: \r\n')
-    },
-  )
 })
