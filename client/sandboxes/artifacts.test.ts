@@ -175,6 +175,16 @@ describe.each(shells)('artifacts, with %s', (shell) => {
     expect(tree.get('tool')).toEqual({ mode: 0o100751, text: 'x'.repeat(70_000) })
   })
 
+  test('second names of a file are no standstill, however much comes after them', async () => {
+    mkdirSync(path('d'))
+    const content = randomBytes(1_000_000)
+    writeFileSync(path('d/a'), 'same')
+    linkSync(path('d/a'), path('d/b'))
+    for (const name of ['c', 'd', 'e', 'f']) writeFileSync(path(`d/${name}`), content)
+    const tree = readZip((await archive('d', { format: 'zip' })).content)
+    expect([tree.get('a')?.text, tree.get('b')?.text, tree.size]).toEqual(['same', 'same', 6])
+  })
+
   test('one file is an archive of one entry', async () => {
     writeFileSync(path('-f'), 'content')
     const { content, entries } = await archive('-f', { format: 'tar' })

@@ -168,6 +168,17 @@ describe.each(['local', 'docker'])('on %s', (profile) => {
     await sandboxes.release(slot, { resetWorkspace: true })
   })
 
+  test('who takes an artifact slowly holds up nobody else in the sandbox', async () => {
+    const slot = await acquire(profile)
+    await run(slot, 'head -c 8000000 /dev/zero >large')
+    const to = new PassThrough()
+    const reading = sandboxes.readArtifact(slot, 'large', { to })
+    expect(await run(slot, 'echo meanwhile')).toBe('meanwhile\n')
+    to.resume()
+    expect(await reading).toMatchObject({ ok: true, bytes: 8_000_000 })
+    await sandboxes.release(slot, { resetWorkspace: true })
+  })
+
   test('the same holder finds its files after a release without a reset; the same id runs once in a lease', async () => {
     const slot = await acquire(profile)
     const effect = bash(slot, 'echo x >>effect; wc -l <effect', { id: 'once' })

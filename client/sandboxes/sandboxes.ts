@@ -1,10 +1,12 @@
 import { RollcallError } from '../../protocol/failure.ts'
 import type { PoolStatus, Profile, ReleaseAnswer } from '../../protocol/pool.ts'
 import { toolsOf } from './slot-tools.ts'
+import type { Runner } from '../../runner/runner.ts'
 import type { OwnTool, Tool } from '../../tools/tool.ts'
 import { connectTemporal, type TemporalConnection } from '../connect.ts'
 import { environmentOfProcess, proveUsable, type ClientEnvironment } from '../environment.ts'
 import { archiveArtifacts, type ArchiveArtifactsOptions } from './archive-artifacts.ts'
+import type { ExecPlace } from './exec-numbers.ts'
 import { KeptLeases } from './keep-leases.ts'
 import { listArtifacts, type ListArtifactsOptions } from './list-artifacts.ts'
 import { isPoolGone, type PoolClient } from './pool-client.ts'
@@ -182,7 +184,7 @@ export class DirectSandboxes {
     path: SandboxPath,
     options: ReadArtifactOptions = {},
   ): Promise<ReadArtifactResult<string | Buffer | undefined>> {
-    return await this.#inSlot(slot, (place) => readArtifact(place, path, options))
+    return await this.#inSlot(slot, (place) => readArtifact(place, path, options), options.to !== undefined)
   }
 
   /** What a directory of the slot holds. @throws as readArtifact */
@@ -192,7 +194,7 @@ export class DirectSandboxes {
 
   /** A directory or file of the slot as an archive. @throws as readArtifact */
   async archiveArtifacts(slot: Slot, path: SandboxPath = '.', options: ArchiveArtifactsOptions = {}) {
-    return await this.#inSlot(slot, (place) => archiveArtifacts(place, path, options))
+    return await this.#inSlot(slot, (place) => archiveArtifacts(place, path, options), true)
   }
 
   /** A file for the slot, whole or not at all; its directories are made. @throws as readArtifact */
@@ -275,11 +277,17 @@ export class DirectSandboxes {
     }
   }
 
-  async #inSlot<Result>(slot: Slot, work: (place: SlotPlace) => Promise<Result>): Promise<Result> {
+  /** @param isApart what comes out goes to somebody who may take it slowly */
+  async #inSlot<Result>(
+    slot: Slot,
+    work: (place: SlotPlace) => Promise<Result>,
+    isApart = false,
+  ): Promise<Result> {
     const { workspace } = slot
     const root = this.#options.allowAbsolutePaths ? '/' : workspace
     const user = slot.user === undefined ? {} : { user: slot.user }
-    return await slot.use(undefined, (runner, { execId }) => work({ runner, workspace, root, execId, ...user }))
+    const run = (runner: Runner, { execId }: ExecPlace) => work({ runner, workspace, root, execId, ...user })
+    return isApart ? await slot.useApart(run) : await slot.use(undefined, run)
   }
 
   /** The pool looks after the sandbox at once, and its holder can have another slot. */

@@ -68,6 +68,14 @@ export class SlotRunners {
     void attachment.runner.then((runner) => runner.close()).catch(() => undefined)
   }
 
+  /**
+   * An attachment of one's own, for streams: on a shared one everybody else would wait until its reader has taken all.
+   * Whoever opens it closes it. @throws as `take`
+   */
+  async open(lease: SlotLease): Promise<Runner> {
+    return await this.#attach(lease)
+  }
+
   async #attach({ provider: settings, place, sandbox }: SlotLease): Promise<Runner> {
     const provider = await this.#providers.provider(settings.name, settings.options)
     const reached = await provider.place()

@@ -98,6 +98,19 @@ export class Slot {
     }
   }
 
+  /** As `use`, on an attachment of its own, which waits for a slow reader without holding anybody else up. */
+  async useApart<Result>(work: (runner: Runner, place: ExecPlace) => Promise<Result>): Promise<Result> {
+    this.assertHeld()
+    const runner = await this.#runners.open(this.lease)
+    const place = this.#numbers.next()
+    try {
+      return await work(runner, place)
+    } finally {
+      place.done()
+      runner.close()
+    }
+  }
+
   async #runner(): Promise<Runner> {
     this.#attached ??= this.#runners.take(this.lease).catch((error: unknown) => {
       this.#attached = undefined

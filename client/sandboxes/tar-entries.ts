@@ -81,11 +81,19 @@ export async function* zipEntries(
 ): AsyncGenerator<ZipEntry> {
   const parser = extract(byteNames)
   void feed(tar, parser)
+  const links: Entry['header'][] = []
   for await (const entry of parser) {
     note(entry.header.name, count)
-    const made = isRoot(entry.header.name) ? undefined : await zipEntry(entry, contentOf)
+    const made = isRoot(entry.header.name) ? undefined : zipEntry(entry)
     if (made !== undefined) yield made
+    else if (entry.header.type === 'link') links.push(entry.header)
     entry.resume()
+  }
+  // Only now: what is read in between would wait behind the rest of the tar, which waits for us.
+  for (const header of links) {
+    const content = await contentOf(bytesOf(header.linkname))
+    const { name, modified, mode } = commonOf(header)
+    yield { name, modified, mode: typeBits.file | mode, sizeBytes: content.length, content: PassThrough.from([content]) }
   }
 }
 
@@ -110,23 +118,25 @@ async function given(parser: Extract, chunk: unknown): Promise<void> {
 
 const typeBits = { file: 0o100000, directory: 0o040000, symlink: 0o120000 }
 
-async function zipEntry(entry: Entry, contentOf: (name: Buffer) => Promise<Buffer>): Promise<ZipEntry | undefined> {
-  const { name, type, mode, mtime, size, linkname } = entry.header
-  const common = { name: bytesOf(name), modified: mtime }
-  const link = Buffer.from(linkname ?? '', 'latin1')
+function commonOf({ name, mtime, mode }: Entry['header']): { name: Buffer; modified: Date; mode: number } {
+  return { name: bytesOf(name), modified: mtime, mode }
+}
+
+/** Undefined for what has no content, and so no place in a zip: sockets, FIFOs, devices; second names come later. */
+function zipEntry(entry: Entry): ZipEntry | undefined {
+  const { type, size, linkname } = entry.header
+  const { name, modified, mode } = commonOf(entry.header)
   switch (type) {
     case 'file':
     case 'contiguous-file':
-      return { ...common, mode: typeBits.file | mode, sizeBytes: size, content: pieces(entry) }
+      return { name, modified, mode: typeBits.file | mode, sizeBytes: size, content: pieces(entry) }
     case 'directory':
-      return { ...common, name: asDirectory(common.name), mode: typeBits.directory | mode, sizeBytes: 0 }
-    case 'symlink':
-      return { ...common, mode: typeBits.symlink | 0o777, sizeBytes: link.length, content: PassThrough.from([link]) }
-    case 'link': {
-      const content = await contentOf(bytesOf(linkname ?? ''))
-      return { ...common, mode: typeBits.file | mode, sizeBytes: content.length, content: PassThrough.from([content]) }
+      return { name: asDirectory(name), modified, mode: typeBits.directory | mode, sizeBytes: 0 }
+    case 'symlink': {
+      const target = Buffer.from(linkname, 'latin1')
+      const mode = typeBits.symlink | 0o777
+      return { name, modified, mode, sizeBytes: target.length, content: PassThrough.from([target]) }
     }
-    // Sockets, FIFOs and devices have no content, and no place in a zip.
     default:
       return undefined
   }
