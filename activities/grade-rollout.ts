@@ -122,7 +122,7 @@ class GradingAttempt {
     return parsePrintedReward(first, tests)
   }
 
-  /** Its commands have ids of their own, in the order in which it asks for them. */
+  /** Its commands have ids of their own, by what they are. */
   async #runGrader(grader: GraderReference) {
     const { context, rollout, runner, signal } = this.#dependencies
     const opening = await getJson<StoredOpening>(context.store, openedKey(this.#input))
@@ -132,7 +132,7 @@ class GradingAttempt {
       signal,
       readBundle: (key) => context.store.get(key),
       cacheDirectory: context.cacheDirectory,
-      idOf: (asked) => this.#id(gradingCalls.grader, asked),
+      idOf: (part) => this.#id(gradingCalls.grader, part),
       workdir: opening?.workdir ?? '/',
       transcript: await gradedTurns(this.#input, { store: context.store, rollout }),
       log: this.#log,

@@ -215,6 +215,8 @@ export interface PreparedJob {
   readonly concurrency: number
   /** `<taskset> · 3 tasks · oracle`. */
   readonly summary: string
+  /** Whether the job of that time has run: Temporal forgets that before the store does. */
+  readonly isOver: boolean
 }
 
 export interface VerdictInput extends JobRef, ScheduledStart {
@@ -226,6 +228,8 @@ export interface VerdictResult {
   readonly verdict: Verdict
   /** For a person: one sentence, then the tasks that changed, as Markdown. */
   readonly details: string
+  /** Whether the schedule says who is to be told. */
+  readonly notifies: boolean
 }
 
 /** One sandbox of a pool. */
