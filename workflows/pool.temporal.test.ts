@@ -145,7 +145,7 @@ test('who gets nothing in time is told its place in the queue, and leaves it', a
     await pool.acquire('a')
     const told = {
       code: 'acquire-timeout',
-      message: 'b got no slot within 300 ms: number 1 in the queue, all slots are in use',
+      message: 'b got no slot within 300 ms: number 1 in the queue, none is free',
     }
     await expect(pool.acquire('b', { timeoutMs: 300 })).rejects.toMatchObject(told)
     await statusWhen(pool, ({ queue }) => queue.length === 0)
