@@ -100,6 +100,22 @@ test('all of them together are bounded; a sparse file fills no disk', async () =
   expect(records[1]).toMatchObject({ status: 'partial' })
 })
 
+test('one for which no room is left at all is not even asked for', async () => {
+  const wanted = [{ source: 'large' }, { source: 'small' }]
+  const { records } = await collect('head -c 200000 /dev/zero > large; echo 1 > small', wanted, { maxBytes: 51_200 })
+  expect(records[1]).toMatchObject({ status: 'partial', reason: 'no room is left for it' })
+})
+
+test('one that is not there has nobody’s destination, and takes nobody’s', async () => {
+  const wanted = [
+    { source: 'none', destination: 'out' },
+    { source: 'one', destination: 'out' },
+    { source: 'gone', destination: 'out' },
+  ]
+  const { records } = await collect('echo 1 > one', wanted)
+  expect(records.map(({ status }) => status)).toEqual(['missing', 'ok', 'missing'])
+})
+
 test('of two with one destination the first has it', async () => {
   const wanted = [
     { source: 'one', destination: 'out' },
@@ -132,8 +148,8 @@ test('a verifier gets plain files and folders alone, without the rights to becom
   tar.entry({ name: '../climbs' }, 'no')
   tar.entry({ name: '/absolute' }, 'no')
   tar.finalize()
-  const plain = await plainFiles(Readable.from([await buffer(tar)]))
+  const plain = await plainFiles(Readable.from([await buffer(tar)]), { what: 'It' })
   expect(await namesIn(plain)).toEqual(['file file', 'link/test.sh file'])
-  const cut = await plainFiles(Readable.from([plain.subarray(0, 1_600)]))
+  const cut = await plainFiles(Readable.from([plain.subarray(0, 1_600)]), { what: 'It' })
   expect(await namesIn(cut)).toEqual(['file file'])
 })

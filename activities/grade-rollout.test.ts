@@ -6,6 +6,8 @@ import type { Runner } from '../runner/runner.ts'
 import { inside } from '../providers/host-sandbox/paths.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
 import { enteredPrefix, gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
+import type { FixtureFile } from '../tasks/task-fixture.ts'
+import type { StoredOpening } from '../store/records.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { execScope, gradingScope } from './sandbox-name.ts'
@@ -13,10 +15,19 @@ import { execScope, gradingScope } from './sandbox-name.ts'
 const reward = (value: string) => `echo ${value} > /logs/verifier/reward.txt`
 
 /** A rollout whose agent is done, in a real sandbox; `grade` is one attempt of the activity. */
-async function rolloutToGrade(tests: string, toml = '', options: Partial<JobOptions> = {}) {
+async function rolloutToGrade(
+  tests: string,
+  toml = '',
+  options: Partial<JobOptions> = {},
+  more: { files?: Record<string, FixtureFile>; step?: number } = {},
+) {
   const job = await jobOfOneTask({
     options,
-    files: { 'tests/test.sh': `#!/bin/bash\n${tests}\n`, 'task.toml': `schema_version = "1.4"\n${toml}` },
+    files: {
+      'tests/test.sh': `#!/bin/bash\n${tests}\n`,
+      'task.toml': `schema_version = "1.4"\n${toml}`,
+      ...more.files,
+    },
   })
   const { context, provider } = job
   const request = makeRequest()
@@ -31,14 +42,19 @@ async function rolloutToGrade(tests: string, toml = '', options: Partial<JobOpti
   const rollout = await context.rollout('a-task.oracle.1')
   const { signal } = new AbortController()
   const { capabilities } = provider
-  const input = { ...at, job: id, phase: 2, attempt: 1 }
+  const step = more.step === undefined ? {} : { step: more.step }
+  const input = { ...at, job: id, phase: 2, attempt: 1, ...step }
   const grade = (phase = 2, through: Runner = runner) =>
     gradeRollout({ ...input, phase, attempt: phase - 1 }, { context, rollout, runner: through, capabilities, signal })
   const scope = execScope(`${id}.a-task.oracle.1`)
   const gradings = gradingScope({ rolloutId: `${id}.a-task.oracle.1`, owner: 'o', phase: 2 })
   const agentRuns = (script: string, { phase = 1, call = 0, within = scope } = {}) =>
     runner.exec({ id: { scope: within, phase, batch: 0, call, part: 0 }, script, timeoutMs: 10_000 })
-  return { grade, agentRuns, runner, store: context.store, input, gradings }
+  const opensWith = async (users: StoredOpening['users'] = {}) => {
+    const opening = { workdir: '/', users, system: await provider.systemPicture?.(request.name) }
+    await context.store.putOnce(openedKey(input), Buffer.from(JSON.stringify(opening)))
+  }
+  return { grade, agentRuns, runner, store: context.store, input, gradings, opensWith }
 }
 
 /** The runner, but before a call of the grading something else happens. */
@@ -115,6 +131,18 @@ test('a process that the agent has left running makes the grade live, and is nam
   expect(processes).toEqual(['sleep 4321'])
 })
 
+test('a list of processes that is not whole counts as if some were left', async () => {
+  const { grade, runner, store, input } = await rolloutToGrade(reward('1'))
+  const script = "printf '1\\n1 0 1\\nunsteady\\n'"
+  const unsteady: Runner = {
+    ...before(runner, -1, async () => {}),
+    exec: (request, options) => runner.exec(request.id.call === 0 ? { ...request, script } : request, options),
+  }
+  expect(await grade(2, unsteady)).toEqual({ rewards: { reward: 1 }, integrity: 'live' })
+  const { processes } = JSON.parse(String(await store.get(gradeKey(input))))
+  expect(processes).toEqual(['unknown: the sandbox gave no steady list of its processes'])
+})
+
 test('a reward that changes after the tests have ended is a failure', async () => {
   const { grade, agentRuns, runner } = await rolloutToGrade(reward('1'))
   const meddled = before(runner, 5, () => agentRuns(reward('2'), { phase: 3 }))
@@ -141,6 +169,18 @@ test('a grade of a weaker class than the job requires is a failure that says why
   expect(kept.rewards).toBeUndefined()
 })
 
+test('where there is no reward, its class is no reason', async () => {
+  const { grade, agentRuns } = await rolloutToGrade('true', '', { requireIntegrity: 'clean' })
+  await agentRuns('setsid sleep 62 >/dev/null 2>&1 &')
+  await expect(grade()).rejects.toMatchObject({ code: 'reward-missing' })
+})
+
+test('tests run with the task’s own variables, also where nobody has made them executable', async () => {
+  const files = { 'tests/test.sh': `${reward('$GIVEN')}\n` }
+  const { grade } = await rolloutToGrade('', '[verifier.env]\nGIVEN = "0.75"\n', {}, { files })
+  expect(await grade()).toMatchObject({ rewards: { reward: 0.75 } })
+})
+
 test('a grade of the class that is required counts', async () => {
   const { grade } = await rolloutToGrade(reward('1'), '', { requireIntegrity: 'clean' })
   expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
@@ -165,6 +205,83 @@ test.each([
   const { grade, store, input } = await rolloutToGrade(reward('1'))
   await store.putOnce(openedKey(input), Buffer.from(JSON.stringify({ workdir: '/', users })))
   expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity })
+})
+
+test.each([
+  {
+    steps: [
+      { agent: 1000, verifier: 0 },
+      { agent: 1000, verifier: 0 },
+    ],
+    integrity: 'non-root',
+  },
+  {
+    steps: [
+      { agent: 0, verifier: 1000 },
+      { agent: 1000, verifier: 0 },
+    ],
+    integrity: 'clean',
+  },
+  {
+    steps: [
+      { agent: 1001, verifier: 0 },
+      { agent: 1000, verifier: 1001 },
+    ],
+    integrity: 'clean',
+  },
+  { steps: [{ agent: 1000, verifier: 0 }, { agent: 1000 }], integrity: 'clean' },
+  {
+    steps: [
+      { agent: 1000, verifier: 0 },
+      { agent: 1000, verifier: 0 },
+      { agent: 0, verifier: 0 },
+    ],
+    integrity: 'non-root',
+  },
+])(
+  'a second step’s grade is judged by the users of the steps so far: $steps is $integrity',
+  async ({ steps, integrity }) => {
+    const names = ['one', 'two', 'three']
+    const files = Object.fromEntries(names.map((name) => [`steps/${name}/instruction.md`, 'Do it.']))
+    const toml = names.map((name) => `[[steps]]\nname = "${name}"\n`).join('')
+    const { grade, store, input } = await rolloutToGrade(reward('1'), toml, {}, { files, step: 1 })
+    await store.putOnce(openedKey(input), Buffer.from(JSON.stringify({ workdir: '/', stepUsers: steps })))
+    expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity })
+  },
+)
+
+test('system paths that have changed are kept as evidence, and an agent that changed them was no agent without root', async () => {
+  const { grade, agentRuns, store, input, opensWith } = await rolloutToGrade(`touch /etc/of-the-tests; exit`)
+  await opensWith({ agent: 1000, verifier: 0 })
+  await agentRuns('echo x >>/etc/passwd; touch /etc/ld.so.preload /app/mine')
+  await expect(grade()).rejects.toMatchObject({ code: 'reward-missing' })
+  const changed = { integrity: 'clean', changedPaths: ['/etc/ld.so.preload', '/etc/passwd'] }
+  expect(JSON.parse(String(await store.get(gradeKey(input))))).toMatchObject(changed)
+  await expect(grade(3)).rejects.toMatchObject({ code: 'reward-missing' })
+  expect(JSON.parse(String(await store.get(gradeKey({ ...input, phase: 3 }))))).toMatchObject(changed)
+})
+
+test('what tests have changed is not held against those that are run after them', async () => {
+  const { grade, store, input, opensWith } = await rolloutToGrade(
+    `touch /etc/of-the-tests; [ -e /again ] && ${reward('1')}; touch /again`,
+  )
+  await opensWith({ agent: 1000, verifier: 0 })
+  await expect(grade()).rejects.toMatchObject({ code: 'reward-missing' })
+  expect(await grade(3)).toEqual({ rewards: { reward: 1 }, integrity: 'non-root' })
+  expect(JSON.parse(String(await store.get(gradeKey({ ...input, phase: 3 })))).changedPaths).toBeUndefined()
+})
+
+test('a grade that is too weak for changed paths names them', async () => {
+  const { grade, agentRuns, opensWith } = await rolloutToGrade(reward('1'), '', { requireIntegrity: 'non-root' })
+  await opensWith()
+  await agentRuns('touch /etc/ld.so.preload')
+  await expect(grade()).rejects.toThrow('changed before the tests: /etc/ld.so.preload')
+})
+
+test('an agent that could become root is not bound by its number', async () => {
+  const { grade, opensWith } = await rolloutToGrade(reward('1'))
+  await opensWith({ agent: 1000, verifier: 0, isFree: true })
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
 })
 
 test('what an agent without root has left running may have read the tests: such a grade is live', async () => {

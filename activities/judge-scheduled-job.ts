@@ -1,8 +1,9 @@
-import type { JudgeInput, JudgeResult } from '../protocol/activities.ts'
-import { lastGoodBaseline } from '../protocol/schedule.ts'
+import type { VerdictInput, VerdictResult } from '../protocol/activities.ts'
+import { lastGoodBaseline, notifies } from '../protocol/schedule.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
-import { readJobResults } from '../results/read-job.ts'
-import { describeVerdict, judge } from '../results/verdict.ts'
+import { storedJob } from '../results/compared-job.ts'
+import { findJobOptions, readPlan } from '../results/read-job.ts'
+import { describeVerdict, giveVerdict } from '../results/verdict.ts'
 import type { JudgedJob } from '../results/verdict.ts'
 import { readVerdicts } from '../results/schedule-history.ts'
 import { verdictKey } from '../store/keys.ts'
@@ -11,24 +12,27 @@ import { getJson, putJsonOnce } from '../store/stored-json.ts'
 import { readScheduleConfig } from './prepare-scheduled-job.ts'
 
 /** Compares a scheduled job with its baseline. Safe to run twice: the verdict is `putOnce`, and a stored one counts. */
-export async function judgeScheduledJob(input: JudgeInput, store: Store): Promise<JudgeResult> {
+export async function judgeScheduledJob(input: VerdictInput, store: Store): Promise<VerdictResult> {
   const key = verdictKey(input)
   const known = await getJson<ScheduleVerdict>(store, key)
-  const verdict = known ?? (await putJsonOnce(store, key, await judgeNow(input, store)))
-  return { verdict: verdict.verdict, details: describeVerdict(verdict) }
+  const config = await readScheduleConfig(store, input.config)
+  const verdict = known ?? (await putJsonOnce(store, key, await judgeNow(input, { config, store })))
+  return { verdict: verdict.verdict, details: describeVerdict(verdict), notifies: notifies(config) }
 }
 
-async function judgeNow(input: JudgeInput, store: Store): Promise<ScheduleVerdict> {
+async function judgeNow(
+  input: VerdictInput,
+  { config, store }: { config: ScheduleConfig; store: Store },
+): Promise<ScheduleVerdict> {
   const { schedule, scheduledAt, job, failure } = input
-  const config = await readScheduleConfig(store, input.config)
   const baseline = await findBaseline({ config, scheduledAt, store })
-  const now: JudgedJob = { job, results: await readJobResults(store, job) }
+  const now = await judgedJob(store, job)
   return {
     version: 1,
     schedule,
     scheduledAt,
     judgedAt: new Date().toISOString(),
-    ...judge({ config, now, ...(failure === undefined ? {} : { failure }), ...(baseline && { baseline }) }),
+    ...giveVerdict({ config, now, ...(failure === undefined ? {} : { failure }), ...(baseline && { baseline }) }),
   }
 }
 
@@ -39,9 +43,17 @@ async function findBaseline(at: {
   store: Store
 }): Promise<JudgedJob | undefined> {
   const { config, scheduledAt, store } = at
-  const { baseline } = config
-  const job = baseline === lastGoodBaseline ? await lastGood(config.schedule, scheduledAt, store) : baseline
-  return job === undefined ? undefined : { job, results: await readJobResults(store, job) }
+  const job =
+    config.baseline === lastGoodBaseline ? await lastGood(at.config.schedule, scheduledAt, store) : config.baseline
+  return job === undefined ? undefined : await judgedJob(store, job)
+}
+
+/** One that was never planned has no rollouts. */
+async function judgedJob(store: Store, job: string): Promise<JudgedJob> {
+  const [options, plan] = await Promise.all([findJobOptions(store, job), readPlan(store, job)])
+  const unplanned = { name: job, format: 'rollcall', finished: false, rollouts: [] } as const
+  const compared = plan === undefined ? unplanned : await storedJob(store, job)
+  return { ...compared, agentKinds: options?.agents.map(({ kind }) => kind) ?? [] }
 }
 
 /** The latest job before that time that was graded and is not worse than its own baseline. */

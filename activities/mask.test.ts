@@ -19,6 +19,17 @@ describe('masking', () => {
     expect(mask.text('a s3cr3t-value, pässwörd! and short')).toBe('a ***, *** and short')
     expect(new Mask([]).isIdle).toBe(true)
     expect(new Mask(['12345']).isIdle).toBe(true)
+    expect(new Mask(['123456']).text('<123456>')).toBe('<***>')
+  })
+
+  test('a value is searched as it stands, whatever its characters mean elsewhere', () => {
+    expect(new Mask(['a.b*c(d[', 'p+q|r^$/']).text('a.b*c(d[ axb*c(d[ p+q|r^$/')).toBe('*** axb*c(d[ ***')
+  })
+
+  test('of values that overlap the longest is masked, also in a stream', async () => {
+    const overlapping = new Mask(['cdefgh', 'abcdefghij'])
+    const pieces = Readable.from([Buffer.from('xabcdefgh'), Buffer.from('ijy')])
+    expect((await buffer(pieces.pipe(overlapping.stream()))).toString()).toBe('x***y')
   })
 
   test('a value with a line end, as files have it, is found without it, too', () => {
@@ -36,6 +47,10 @@ describe('masking', () => {
     const { head, tail } = mask.cut({ head: Buffer.from('head s3cr3t-'), tail: Buffer.from('t-value tail') })
     expect(head.toString()).toBe('head ***')
     expect(tail.toString()).toBe('*** tail')
+    expect(mask.cut({ head: Buffer.from('s3cr'), tail: Buffer.from('alue') })).toEqual({
+      head: Buffer.from('***'),
+      tail: Buffer.from('***'),
+    })
     expect(mask.cut({ head: Buffer.from('less'), tail: Buffer.from('late') })).toEqual({
       head: Buffer.from('less'),
       tail: Buffer.from('late'),
@@ -47,10 +62,24 @@ describe('masking', () => {
   })
 
   test('an error keeps its code and loses what would tell', () => {
-    const told = mask.error(new RollcallError('model-unavailable', 'key s3cr3t-value', { retryAfterMs: 5 }))
-    expect(told).toMatchObject({ code: 'model-unavailable', message: 'key ***', retryAfterMs: 5 })
+    const told = mask.error(
+      new RollcallError('model-unavailable', 'key s3cr3t-value', { retryAfterMs: 5, isFinal: true }),
+    )
+    expect(told).toMatchObject({ code: 'model-unavailable', message: 'key ***', retryAfterMs: 5, isFinal: true })
     expect((told as Error).stack).not.toContain('s3cr3t')
+    const bug = mask.error(new Error('of s3cr3t-value'))
+    expect(bug).toEqual(new Error('of ***'))
     const other = new Error('fine')
     expect(mask.error(other)).toBe(other)
+  })
+
+  test('an error whose cause would tell goes on without it', () => {
+    const unreachable = new Error('getaddrinfo ENOTFOUND s3cr3t-value.example.com')
+    const thrown = new TypeError('fetch failed', { cause: unreachable })
+    const told = mask.error(new RollcallError('grader-failed', 'The grader threw: fetch failed', { cause: thrown }))
+    expect(told).toMatchObject({ code: 'grader-failed', message: 'The grader threw: fetch failed' })
+    expect((told as Error).cause).toBeUndefined()
+    const harmless = new RollcallError('grader-failed', 'It threw', { cause: new Error('fine') })
+    expect(mask.error(harmless)).toBe(harmless)
   })
 })

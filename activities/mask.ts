@@ -52,15 +52,19 @@ export class Mask {
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [this.text(key), this.#masked(item)]))
   }
 
-  /** The error as it may be told. */
+  /** The error as it may be told: histories keep its causes, too, each with its stack. */
   error(error: unknown): unknown {
-    if (this.isIdle || !(error instanceof Error)) return error
+    if (this.isIdle || !(error instanceof Error) || !this.#tells(error)) return error
     const message = this.text(error.message)
-    if (message === error.message) return error
-    // Its cause and its stack would tell the message all the same.
     if (!(error instanceof RollcallError)) return new Error(message)
-    const { code, retryAfterMs } = error
-    return new RollcallError(code, message, retryAfterMs === undefined ? {} : { retryAfterMs })
+    const { code, retryAfterMs, isFinal } = error
+    return new RollcallError(code, message, { isFinal, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) })
+  }
+
+  #tells(error: unknown): boolean {
+    if (!(error instanceof Error)) return false
+    const told = [error.message, error.stack ?? '']
+    return told.some((text) => this.text(text) !== text) || this.#tells(error.cause)
   }
 
   /** Masks what flows through it, holding back only as much as could be the beginning of a value. */

@@ -17,19 +17,28 @@ async function opened() {
   const store = createFileStore(await temporaryFolder('mask'))
   const log = new ExecLog(at, store)
   const runner = maskingRunner(sandbox.open(), new Mask([secret]))
-  const stored = async () => (await store.get(outputKey({ ...at, exec: '1-0-0-0', stream: 'stdout' })))?.toString()
+  const stored = async (stream: 'stdout' | 'stderr' = 'stdout') =>
+    (await store.get(outputKey({ ...at, exec: '1-0-0-0', stream })))?.toString()
   return { runner, log, store, stored, unmasked: sandbox.open() }
 }
 
 test('what a command prints is masked where it is kept and where it is stored, in however many pieces it comes', async () => {
   const { runner, log, stored } = await opened()
   const script = `printf 'a op3n-'; printf 's3s'; printf 'ame b\n'; echo "$S" >&2`
-  const request = { id, script, env: { S: secret }, timeoutMs: 10_000, stdoutSink: log.spool(id, 'stdout') }
+  const request = {
+    id,
+    script,
+    env: { S: secret },
+    timeoutMs: 10_000,
+    stdoutSink: log.spool(id, 'stdout'),
+    stderrSink: log.spool(id, 'stderr'),
+  }
   const result = await runner.exec(request)
   await log.flush()
   expect(result.stdout.head.toString()).toBe('a *** b\n')
   expect(result.stderr.head.toString()).toBe('***\n')
   expect(await stored()).toBe('a *** b\n')
+  expect(await stored('stderr')).toBe('***\n')
 })
 
 test('a value at the cut of long output is not told in two halves', async () => {

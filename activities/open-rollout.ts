@@ -14,6 +14,7 @@ import type { Store } from '../store/store.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 import { partOf, partsOf } from '../tasks/task-parts.ts'
 import type { Healthcheck } from '../tasks/task.ts'
+import { agentFreedomScript, agentFreedomTimeoutMs, isBoundUser } from './agent-freedom.ts'
 import { agentTask } from './agent-task.ts'
 import { assertDone } from './assert-done.ts'
 import { effectiveRuntime } from './effective-runtime.ts'
@@ -27,6 +28,7 @@ import type { SandboxAttachments } from './sandboxes.ts'
 import { sandboxName } from './sandbox-name.ts'
 import type { ActivityServices } from './services.ts'
 import { agentSetupTimeoutMs, agentTimeoutMs, planOf } from './task-limits.ts'
+import { takeSystemPicture } from './system-changes.ts'
 import { scopeOf, uploadForAgent } from './upload-for-agent.ts'
 import { acquirePooled, leaseOfSlot } from './pooled-sandbox.ts'
 import { profileOf } from './rollout-spec.ts'
@@ -59,7 +61,18 @@ export async function openRollout(input: OpenInput, dependencies: OpenDependenci
   const { lease, image, workdir } = await openSandbox(input, spec, dependencies)
   const users = await prepare(input, { lease, workdir }, dependencies)
   const opened = { lease, ...planOf(rollout.task, context.options) }
-  const opening: StoredOpening = { opened, image, runtime: effectiveRuntime(spec), workdir, ...users, execs: [] }
+  const provider = await context.providerOf(lease)
+  const system = input.verifier === undefined ? await takeSystemPicture(provider, lease.sandbox) : undefined
+  const runtime = effectiveRuntime(spec)
+  const opening: StoredOpening = {
+    opened,
+    image,
+    runtime,
+    workdir,
+    ...users,
+    execs: [],
+    ...(system === undefined ? {} : { system }),
+  }
   return (await putJsonOnce(context.store, key, opening)).opened
 }
 
@@ -182,8 +195,31 @@ export async function prepareSandbox(preparation: Preparation): Promise<Pick<Sto
   if (task.healthcheck !== undefined) await checkHealth(preparation, task.healthcheck)
   if (agent.layerScript !== undefined && !preparation.layers) await install(preparation, agent.layerScript)
   const numbers = await made
-  const users = parts.map((_, index) => usersOf(numbers[2 * index], numbers[2 * index + 1]))
+  const free = await freeUsers(
+    preparation,
+    names.filter((_, index) => index % 2 === 0 && !isRoot(numbers[index])),
+  )
+  const users = parts.map((_, index) => ({
+    ...usersOf(numbers[2 * index], numbers[2 * index + 1]),
+    ...(free.has(names[2 * index] ?? '') ? { isFree: true } : {}),
+  }))
   return task.steps.length > 0 ? { stepUsers: users } : { users: users[0] ?? {} }
+}
+
+function isRoot(number: number | undefined): boolean {
+  return number === undefined || number === 0
+}
+
+/** Those agents without root who are not kept from being it. */
+async function freeUsers({ runner, scope, signal }: Preparation, agents: readonly string[]): Promise<Set<string>> {
+  const users = [...new Set(agents)]
+  const looks = users.map(async (user, call) => {
+    const id = { scope, phase: 0, batch: 3, call, part: 0 }
+    const request = { id, script: agentFreedomScript, user, cwd: '/', timeoutMs: agentFreedomTimeoutMs }
+    const { stdout } = await runner.exec(request, { signal })
+    return isBoundUser(stdout.head.toString()) ? [] : [user]
+  })
+  return new Set((await Promise.all(looks)).flat())
 }
 
 function usersOf(agent: number | undefined, verifier: number | undefined): NonNullable<StoredOpening['users']> {

@@ -1,11 +1,12 @@
 import type { JobRef, PlanResult, RolloutPolicy } from '../protocol/activities.ts'
-import { RollcallError } from '../protocol/failure.ts'
+import { failureKinds, RollcallError } from '../protocol/failure.ts'
+import type { Failure } from '../protocol/failure.ts'
 import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
 import { counted, rolloutName } from '../protocol/names.ts'
 import type { Problem, Provider } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import type { Task } from '../tasks/task.ts'
-import { planKey } from '../store/keys.ts'
+import { planFailureKey, planKey } from '../store/keys.ts'
 import type { StoredPlan } from '../store/records.ts'
 import { taskTags } from '../tasks/task-tags.ts'
 import { agentTask } from './agent-task.ts'
@@ -23,12 +24,28 @@ import { putJsonOnce } from '../store/stored-json.ts'
 
 /**
  * Loads, validates and asks the provider about every task, and reports all problems at once; nothing is created. Safe
- * to run twice: it reads, and the plan is a function of the options.
+ * to run twice: it reads, and the plan is a function of the options; plan or final failure are `putOnce`.
  */
-export async function planJob(
-  input: JobRef & { proofKey: string; firstCount: number },
-  { context, services }: { context: JobContext; services: ActivityServices },
-): Promise<PlanResult> {
+export async function planJob(input: PlanInput, at: Planning): Promise<PlanResult> {
+  try {
+    return await makePlan(input, at)
+  } catch (error) {
+    if (error instanceof RollcallError && !failureKinds[error.code].retry) {
+      const { code, message } = error
+      await putJsonOnce<Failure>(at.context.store, planFailureKey(input.job), { code, message })
+    }
+    throw error
+  }
+}
+
+type PlanInput = JobRef & { proofKey: string; firstCount: number }
+
+interface Planning {
+  readonly context: JobContext
+  readonly services: ActivityServices
+}
+
+async function makePlan(input: PlanInput, { context, services }: Planning): Promise<PlanResult> {
   await assertSharedStore(context, input.proofKey)
   const specs = await resolveSpecs(context)
   await assertPossible(context, specs)

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Agent } from '../agents/agent.ts'
 import type { JobOptions } from '../protocol/job.ts'
+import { layRuntime } from '../protocol/runtime-config.ts'
 import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
 import type { Task } from '../tasks/task.ts'
@@ -118,6 +119,42 @@ test('null clears what the task says', () => {
   expect(spec.env).toEqual({ B: 'task' })
   expect(spec).not.toHaveProperty('user')
   expect(spec).not.toHaveProperty('workdir')
+})
+
+test('a task without a network keeps it that way, whatever lies below; one that states none takes what does', () => {
+  const below = jobOptions({ tasksetRuntime: { network: 'public' } })
+  const closed = { ...task, runtime: { ...task.runtime, network: { mode: 'none' as const } } }
+  expect(resolveSpec({ task: closed, agent, options: below }).network).toEqual({ mode: 'none' })
+  const options = jobOptions({ tasksetRuntime: { network: 'none' } })
+  expect(resolveSpec({ task, agent, options }).network).toEqual({ mode: 'none' })
+})
+
+test('an allowlist takes the place of a mode, and of another list', () => {
+  const lists = { taskset: { network: { allowlist: ['a'] } }, job: { network: { allowlist: ['b'] } } }
+  expect(layered(lists).network).toEqual({ mode: 'allowlist', hosts: ['b'] })
+  expect(layRuntime({ network: 'public' }, lists.job)).toEqual(lists.job)
+})
+
+test('what a layer leaves out, also in so many words, is the layer’s below', () => {
+  const silent: object = { user: undefined, resources: { cpus: undefined } }
+  expect(layRuntime({ user: 'a', resources: { cpus: 1 } }, silent)).toEqual({ user: 'a', resources: { cpus: 1 } })
+})
+
+test('the Dockerfile beside an image is built only where the image is to be passed over', () => {
+  const dockerfile = { type: 'dockerfile' as const, contentHash: 'h', context: 'environment' }
+  const both = { ...task, runtime: { ...task.runtime, dockerfile } } as unknown as Task
+  const imageOf = (options: Partial<JobOptions>) =>
+    resolveSpec({ task: both, agent, options: jobOptions(options) }).image
+  expect(imageOf({})).toEqual({ type: 'name', name: 'debian' })
+  expect(imageOf({ ignoreDockerImage: true })).toEqual(dockerfile)
+  expect(resolveSpec({ task, agent, options: jobOptions({ ignoreDockerImage: true }) }).image).toEqual(
+    task.runtime.image,
+  )
+})
+
+test('the agent’s own user goes before the sandbox’s', () => {
+  const both = { ...task, runtime: { ...task.runtime, user: 'somebody' } }
+  expect(resolveSpec({ task: both, agent, options: jobOptions() }).user).toBe('worker')
 })
 
 test('a network that the job asks for is asked for', () => {

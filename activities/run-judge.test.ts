@@ -5,7 +5,7 @@ import { answerWith, chatAnswer, cutAnswer, messagesAnswer, startModelServer } f
 import type { ScriptedAnswer } from '../agents/model-server-fixture.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
-import { answerKey, gradeFileKey, gradeKey, turnResultKey } from '../store/keys.ts'
+import { answerKey, gradeFileKey, gradeKey, openedKey, resultKey, turnResultKey } from '../store/keys.ts'
 import type { StoredGrade } from '../store/records.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 import type { Store } from '../store/store.ts'
@@ -46,7 +46,12 @@ const environmentOf = (url: string) => ({
 /** A rollout whose agent is done and has left files; a judge is to grade it. */
 async function rolloutToJudge(
   answers: readonly ScriptedAnswer[],
-  more: { judge?: Partial<JudgeDefinition>; toml?: string; options?: Partial<JobOptions> } = {},
+  more: {
+    judge?: Partial<JudgeDefinition>
+    toml?: string
+    options?: Partial<JobOptions>
+    secrets?: Readonly<Record<string, string>>
+  } = {},
 ) {
   const server = await startModelServer(answers)
   onTestFinished(() => server.close())
@@ -57,6 +62,7 @@ async function rolloutToJudge(
       'task.toml': `schema_version = "1.4"\n${more.toml ?? ''}`,
     },
     env: environmentOf(server.url),
+    secrets: more.secrets ?? {},
     ...(more.options === undefined ? {} : { options: more.options }),
   })
   const request = makeRequest()
@@ -94,7 +100,7 @@ async function rolloutToJudge(
     }
     return { context: new JobContext({ job: context.job, store, options: context.options, services }) }
   }
-  return { grade, dyingBefore, evidence, file, server, context, input }
+  return { grade, dyingBefore, evidence, file, server, context, input, dependencies }
 }
 
 test('a verdict is the weighted mean with each criterion’s score, and its reasons are kept with the grade', async () => {
@@ -150,13 +156,30 @@ test.each([
 test('a service that stays away until the grading’s time is over is a failure of the model that is not tried again', async () => {
   const away = answerWith({ error: { message: 'oops' } }, 503, { 'retry-after-ms': '300' })
   const { grade, context, input } = await rolloutToJudge([away], { toml: '[verifier]\ntimeout_sec = 1\n' })
-  await expect(grade()).rejects.toMatchObject({ type: 'model-unavailable', nonRetryable: true })
+  const told = { code: 'model-unavailable', isFinal: true, message: expect.stringContaining('oops') }
+  await expect(grade()).rejects.toMatchObject(told)
   expect(await context.store.get(gradeKey(input))).toBeUndefined()
 })
 
 test('a service that never answers does not hold the grading beyond its time', async () => {
   const { grade } = await rolloutToJudge([() => {}], { toml: '[verifier]\ntimeout_sec = 1\n' })
-  await expect(grade()).rejects.toMatchObject({ type: 'model-unavailable', nonRetryable: true })
+  await expect(grade()).rejects.toMatchObject({ code: 'model-unavailable', isFinal: true })
+})
+
+test('values of secrets are masked in the question and in the answers that are kept', async () => {
+  const secret = 'w0rd-of-the-host'
+  const told = JSON.stringify({
+    verdicts: ['correct', 'polite'].map((criterion) => ({ criterion, reason: `It says ${secret}.`, score: 1 })),
+  })
+  const { grade, file } = await rolloutToJudge([answerWith(chatAnswer({ text: told }))], {
+    judge: { guidance: `The agent may say ${secret}.` },
+    options: { allowEnv: ['WORD'] },
+    secrets: { WORD: secret },
+  })
+  await grade()
+  expect(await file('judge-question.json')).toContain('The agent may say ***.')
+  expect(await file('judge-answer-1.json')).toContain('It says ***.')
+  expect(await file('judge-answer-1.json')).not.toContain(secret)
 })
 
 test('a refused key is no grade either', async () => {
@@ -208,10 +231,36 @@ test('a worker that is killed before the answer is recorded: it is asked for aga
   expect(await evidence()).toMatchObject({ usage: { unrecordedCalls: 1 } })
 })
 
+test('a request that was lost stays counted when the worker that repeated it dies, too', async () => {
+  const { grade, dyingBefore, input, evidence } = await rolloutToJudge([answerWith(verdict(1, 1))])
+  const answer = gradeFileKey({ ...input, name: 'judge-answer-1.json' })
+  for (const key of [answer, gradeKey(input)]) await expect(grade(dyingBefore(key))).rejects.toThrow('was killed')
+  await grade()
+  expect(await evidence()).toMatchObject({ answers: 1, usage: { unrecordedCalls: 1 } })
+})
+
 test('a judge is never claimed to be better than clean, and a job that wants more gets a failure', async () => {
   const options = { requireIntegrity: 'non-root' as const }
   const { grade } = await rolloutToJudge([answerWith(verdict(1, 1))], { options })
   await expect(grade()).rejects.toThrow(
     'is clean, weaker than non-root, which the job requires: a judge has read what the agent wrote',
   )
+})
+
+test('a judge reads what the agent wrote, so neither its user nor a sandbox of its own makes the grade harder to forge', async () => {
+  const bound = await rolloutToJudge([answerWith(verdict(1, 1))])
+  const opening = { workdir: '/', users: { agent: 1000, verifier: 0 } }
+  await putJsonOnce(bound.context.store, openedKey(bound.input), opening)
+  expect(await bound.grade()).toMatchObject({ integrity: 'clean' })
+  const again = await rolloutToJudge([answerWith(verdict(1, 1))])
+  await putJsonOnce(again.context.store, resultKey('earlier', again.input.rollout), { incarnations: 1 })
+  const { rollout } = again.dependencies
+  const restoring = { ...rollout, agent: { ...rollout.agent, restores: 'earlier' } }
+  expect(await again.grade({ rollout: restoring })).toMatchObject({ integrity: 'clean' })
+})
+
+test('where nobody can tell whether processes are left, a grade is live', async () => {
+  const { grade, dependencies } = await rolloutToJudge([answerWith(verdict(1, 1))])
+  const capabilities = { ...dependencies.capabilities, ownProcessTable: false }
+  expect(await grade({ capabilities })).toMatchObject({ integrity: 'live' })
 })

@@ -16,7 +16,6 @@ import type { JudgeEvidence } from '../store/records.ts'
 import type { Store } from '../store/store.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 import type { TaskJudge } from '../tasks/judge.ts'
-import { asApplicationFailure } from './run-activity.ts'
 
 /** An answer that is no verdict is kept, and the model is asked anew, so often in one grading attempt. */
 const mostAnswers = 3
@@ -104,7 +103,6 @@ class Asking {
   /** An attempt of this activity before may have died with an answer. */
   #mayHaveAsked: boolean
   #answers = 0
-  #unrecorded = 0
   readonly #usage: Record<string, number> = {}
 
   constructor(run: JudgeRun, question: StoredQuestion, isRetry: boolean) {
@@ -115,8 +113,7 @@ class Asking {
   }
 
   get counts(): Pick<JudgeEvidence, 'answers' | 'usage'> {
-    const lost = this.#unrecorded === 0 ? {} : { unrecordedCalls: this.#unrecorded }
-    return { answers: this.#answers, usage: { ...this.#usage, ...lost } }
+    return { answers: this.#answers, usage: this.#usage }
   }
 
   async verdict(): Promise<readonly CriterionVerdict[]> {
@@ -138,7 +135,7 @@ class Asking {
     const { store, keyOf, mask } = this.#run
     const key = keyOf(`judge-answer-${this.#answers + 1}.json`)
     const stored = await getJson<JudgeAnswer>(store, key)
-    const answer = stored ?? (await putJsonOnce(store, key, mask(await this.#ask())))
+    const answer = stored ?? (await putJsonOnce(store, key, mask(await this.#askAndCount())))
     this.#answers += 1
     for (const [name, count] of Object.entries(answer.usage)) {
       if (typeof count === 'number') this.#usage[name] = (this.#usage[name] ?? 0) + count
@@ -146,10 +143,16 @@ class Asking {
     return answer
   }
 
+  /** What was lost is stored with the answer, so that whoever reads that knows. */
+  async #askAndCount(): Promise<JudgeAnswer> {
+    const lost = this.#mayHaveAsked ? { unrecordedCalls: 1 } : {}
+    this.#mayHaveAsked = false
+    const answer = await this.#ask()
+    return { ...answer, usage: { ...answer.usage, ...lost } }
+  }
+
   /** Until there is an answer, or the grading's time is over. */
   async #ask(): Promise<JudgeAnswer> {
-    if (this.#mayHaveAsked) this.#unrecorded += 1
-    this.#mayHaveAsked = false
     const { model, signal, onWait = () => {}, firstWaitMs: first = firstWaitMs } = this.#run
     for (let waits = 0; ; waits += 1) {
       const late = AbortSignal.timeout(Math.min(longestTimerMs, Math.max(0, this.#deadline - Date.now())))
@@ -163,7 +166,7 @@ class Asking {
         if (late.aborted) throw this.#tooLate()
         if (!(error instanceof RollcallError) || error.code !== 'model-unavailable') throw error
         const waitMs = error.retryAfterMs ?? Math.min(maxWaitMs, first * 2 ** waits)
-        if (Date.now() + waitMs >= this.#deadline) throw asApplicationFailure(error, 1, 1)
+        if (Date.now() + waitMs >= this.#deadline) throw final(error)
         const { code, message } = error
         onWait({ attempt: waits + 2, failure: { code, message }, atMs: Date.now() + waitMs })
         await delay(Math.min(longestTimerMs, waitMs), undefined, { signal })
@@ -171,10 +174,15 @@ class Asking {
     }
   }
 
-  /** Final, unlike other errors of that code: the grading's time is over for every worker. */
-  #tooLate() {
+  /** The grading's time is over for every worker. */
+  #tooLate(): RollcallError {
     const { judge, timeoutMs } = this.#run
     const message = `Judge ${judge.model} did not answer within the grading's ${timeoutMs} ms`
-    return asApplicationFailure(new RollcallError('model-unavailable', message), 1, 1)
+    return new RollcallError('model-unavailable', message, { isFinal: true })
   }
+}
+
+/** Another attempt of this activity would find the grading's time over just the same. */
+function final(error: RollcallError): RollcallError {
+  return new RollcallError(error.code, error.message, { cause: error, isFinal: true })
 }

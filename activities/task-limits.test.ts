@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { jobOptions } from '../protocol/job-options-fixture.ts'
 import { loadHarborTask } from '../tasks/harbor-task.ts'
 import { writeTask } from '../tasks/task-fixture.ts'
+import { limitProblems } from './limit-problems.ts'
 import { agentSetupTimeoutMs, multiplied, planOf } from './task-limits.ts'
 import { resolveSpec } from './resolve-spec.ts'
 
@@ -55,4 +56,15 @@ test('a phase’s own multiplier goes before the one for all', async () => {
   const task = await taskOf(`[environment]\nbuild_timeout_sec = 7\n${steps}`)
   const spec = resolveSpec({ task, agent: { name: 'a', next: async () => ({ done: true }) }, options })
   expect(spec.limits.startTimeoutMs).toBe(14_000)
+})
+
+test('limits that just hold together are no problem, and one millisecond less is', async () => {
+  // Agents 1 s and 10 s, tests 20 s and 2 s.
+  const task = await taskOf(steps)
+  const fields = (limits: Record<string, number>) =>
+    limitProblems({ task, options: jobOptions({ runtime: { limits } }) }).map(({ field }) => field)
+  expect(fields({ lifetimeMs: 33_000, execTimeoutMs: 11_000, startTimeoutMs: 33_000 })).toEqual([])
+  expect(fields({ lifetimeMs: 32_999 })).toEqual(['limits.lifetimeMs'])
+  expect(fields({ execTimeoutMs: 11_001 })).toEqual(['limits.execTimeoutMs'])
+  expect(fields({ lifetimeMs: 33_000, startTimeoutMs: 33_001 })).toEqual(['limits.startTimeoutMs'])
 })

@@ -1,5 +1,6 @@
 /** The contract between Rollcall and whatever decides what to do next. No logic here. */
 
+/** What survives being stored as JSON. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue }
 
 /** One tool call of a turn. */
@@ -28,6 +29,7 @@ export interface CallResult {
   readonly submitted?: true
 }
 
+/** What a turn has cost, as far as the agent knows. */
 export interface Usage {
   readonly inputTokens?: number
   readonly outputTokens?: number
@@ -56,6 +58,7 @@ export type Decision<State extends JsonValue = JsonValue> = {
   | { readonly done: true; readonly reason?: string }
 )
 
+/** One decision of the agent, and what its calls came to. */
 export interface Turn<State extends JsonValue = JsonValue> {
   /** From 0. */
   readonly number: number
@@ -83,6 +86,7 @@ export interface AgentTask {
   readText(path: string): Promise<string | undefined>
 }
 
+/** A tool as a model is told of it. */
 export interface ToolDescription {
   readonly name: string
   readonly description: string
@@ -90,6 +94,7 @@ export interface ToolDescription {
   readonly parameters: Record<string, unknown>
 }
 
+/** What an agent decides by. */
 export interface AgentInput<State extends JsonValue = JsonValue> {
   readonly task: AgentTask
   /** All earlier turns of this phase, complete and in order. */

@@ -18,7 +18,7 @@ export async function attachedJob(
   const id = parseJobId(target.id)
   const onProgress = (line: string) => stderr.write(`${line}\n`)
   const attaching = async () =>
-    (await import('../client/index.ts')).Job.attach(id, { environment, worker: target.worker, onProgress })
+    (await import('../client/job.ts')).Job.attach(id, { environment, worker: target.worker, onProgress })
   const job = await leaveOnInterrupt(attaching, context)
   if (job === undefined) return exitCodes.interrupted
   try {

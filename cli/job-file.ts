@@ -139,7 +139,7 @@ export function parseStrictly<Schema extends z.ZodType>(
 }
 
 /** What would start a job with these options anew; its id is not among them, since that would come back to it. */
-export function jobFileOf(options: JobOptions): JobFile {
+function jobFileOf(options: JobOptions): JobFile {
   const { taskset: name, tasks, tasksetRuntime, agents, limits } = options
   const { runtime, imageMap, attempts, concurrency, sandboxLoss, gradingAttempts, keep, allowEnv } = options
   const { timeoutMultipliers, ignoreDockerImage, requireIntegrity, pools } = options

@@ -3,7 +3,6 @@ import type { Job } from '../client/index.ts'
 import { proveWritableFolder } from '../store/writable-folder.ts'
 import type { CommandContext } from './context.ts'
 import { exitCodes } from './exit-codes.ts'
-import { comeBack, followJob } from './follow-job.ts'
 import { leaveOnInterrupt } from './leave-on-interrupt.ts'
 
 export interface Following {
@@ -27,7 +26,8 @@ export async function launchAndFollow(
   if (job === undefined) return exitCodes.interrupted
   try {
     announce(job, context)
-    if (following.detach) return detach(job, { json }, context)
+    if (following.detach) return await detach(job, { json }, context)
+    const { followJob } = await import('./follow-job.ts')
     return await followJob({ job, json, jobsDir, onInterrupt: 'cancel', failUnder }, context)
   } finally {
     await job.close()
@@ -40,7 +40,8 @@ function announce(job: Job, { stderr }: CommandContext): void {
   stderr.write(`Job ${job.id} ${what}${job.uiUrl === undefined ? '' : `: ${job.uiUrl}`}\n`)
 }
 
-function detach(job: Job, { json }: { json: boolean }, { stdout, stderr }: CommandContext): number {
+async function detach(job: Job, { json }: { json: boolean }, { stdout, stderr }: CommandContext): Promise<number> {
+  const { comeBack } = await import('./follow-job.ts')
   stderr.write(`${comeBack(job.id)}\n`)
   const detached = { type: 'detached', job: job.id, ...(job.uiUrl === undefined ? {} : { ui: job.uiUrl }) }
   stdout.write(json ? `${JSON.stringify(detached)}\n` : `${job.id}\n`)

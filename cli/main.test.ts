@@ -43,6 +43,17 @@ async function rollcall(args: readonly string[], env: Record<string, string> = {
   return { code, stdout, stderr }
 }
 
+test('the help needs no package but those that parse and color it', async () => {
+  const hook = `import { registerHooks } from 'node:module'
+    registerHooks({ load: (url, context, next) => (process.stderr.write(url + '\\n'), next(url, context)) })`
+  const { stdout, stderr } = await rollcall(['--help'], {
+    NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(hook)}`,
+  })
+  expect(stdout).toContain('Usage: rollcall')
+  const packages = [...stderr.matchAll(/node_modules\/((?:@[^/]+\/)?[^/]+)\//g)].map(([, name]) => name)
+  expect(new Set(packages)).toEqual(new Set(['commander', 'picocolors']))
+})
+
 describe('bad input is one sentence on stderr, exit code 2 and nothing on stdout', () => {
   const tasks = fileURLToPath(new URL('../examples/tasks', import.meta.url))
   test.concurrent.each<[string[], string, Record<string, string>?]>([

@@ -6,7 +6,6 @@ import { askForConsent } from './ask-for-consent.ts'
 import { addProviderOptions, repeatable } from './commands/command-options.ts'
 import type { CommandContext } from './context.ts'
 import type { JobFile } from './job-file.ts'
-import { effectiveConfig, providerName, readConfig, runOptionsOf, selectionOf } from './run-config.ts'
 import { parseRunOptions } from './run-options.ts'
 import type { RawRunOptions } from './run-options.ts'
 
@@ -104,6 +103,7 @@ export async function configOf(line: {
   flags: RunFlags
   agents: AgentCollector
 }): Promise<JobFile> {
+  const { effectiveConfig, providerName, readConfig } = await import('./run-config.ts')
   const { taskset, flags } = line
   const file = await readConfig(flags.config)
   const [agents, provider] = [line.agents.options(), providerName(file)]
@@ -127,7 +127,10 @@ export async function loadRun(
   context: CommandContext,
 ): Promise<{ taskset: Taskset; options: RunOptions }> {
   const { environment } = context
-  const { Taskset: tasksets } = await import('../client/index.ts')
+  const [{ Taskset: tasksets }, { runOptionsOf, selectionOf }] = await Promise.all([
+    import('../client/taskset.ts'),
+    import('./run-config.ts'),
+  ])
   const { taskset: named } = config
   if (named === undefined) {
     throw new RollcallError(

@@ -1,5 +1,5 @@
 import { stringify } from 'yaml'
-import { runDefaults } from '../client/job-options.ts'
+import { runDefaults } from '../client/run-defaults.ts'
 import type { RunOptions } from '../client/index.ts'
 import type { Selection } from '../protocol/job.ts'
 import { layRuntime, runtimeConfigSchema } from '../protocol/runtime-config.ts'
@@ -7,6 +7,7 @@ import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import { jobFileSchema, parseStrictly, readJobFile, readYamlFile } from './job-file.ts'
 import type { JobFile } from './job-file.ts'
 import { badOption } from './parse-values.ts'
+import { defaultJobsDir } from './run-options.ts'
 
 /** What stands where: a file, and the command line over it. */
 export interface RunSources {
@@ -100,8 +101,6 @@ export function printedConfig(config: JobFile): string {
   const keys = Object.keys(jobFileSchema.shape).filter((key) => effective[key] !== undefined)
   return stringify(Object.fromEntries(keys.map((key) => [key, effective[key]])))
 }
-
-export const defaultJobsDir = 'jobs'
 
 /** @returns what `Taskset.select` takes */
 export function selectionOf({ include, exclude, where, shuffle, seed, limit }: JobFile): Selection {

@@ -1,11 +1,14 @@
 import { integrityClasses } from '../protocol/grade.ts'
 import { jobIdPattern } from '../protocol/names.ts'
 import { providerNames } from '../workers/providers.ts'
-import { runDefaults } from '../client/job-options.ts'
+import { runDefaults } from '../client/run-defaults.ts'
 import type { AgentOption } from '../client/index.ts'
 import type { ProviderFlags } from './commands/command-options.ts'
 import type { JobFile } from './job-file.ts'
 import * as parse from './parse-values.ts'
+
+/** Where results are exported when nothing else is said. */
+export const defaultJobsDir = 'jobs'
 
 /** Options of `rollcall run` as they are given on the command line; what is not given is absent. */
 export interface RawRunOptions {

@@ -32,6 +32,22 @@ describe('variables of the host', () => {
     ])
   })
 
+  test('every table of a task may ask: of sandboxes, of its own runtime, of verifiers and of steps', () => {
+    const env = (name: string) => ({ env: { X: `\${${name}}` } })
+    const whole = {
+      ...task('c', {}),
+      ownRuntime: env('OWN'),
+      verifier: { env: {}, runtime: env('SEPARATE') },
+      steps: [{ verifier: { ...env('STEP'), runtime: env('STEP_SEPARATE') } }],
+    }
+    expect(askedVariables([whole]).map(({ name }) => name)).toEqual(['OWN', 'SEPARATE', 'STEP', 'STEP_SEPARATE'])
+  })
+
+  test('a task that asks twice is one that asks', () => {
+    const twice = task('d', { environment: { A: '${TOKEN}' }, solution: { A: '${TOKEN}' } })
+    expect(askedVariables([twice])).toEqual([{ name: 'TOKEN', by: ['d'], hasFallback: false }])
+  })
+
   test('only what is asked for and allowed is had', () => {
     expect(consentedNames(askedVariables(tasks), ['TOKEN', 'HOST', 'UNUSED'])).toEqual(['HOST', 'TOKEN'])
     expect(consentedNames(askedVariables(tasks), 'all')).toEqual(['HOST', 'TOKEN'])

@@ -10,21 +10,8 @@ import type { Task } from '../tasks/task.ts'
 import { askedVariables, assertTemplates, consentedNames } from './host-consent.ts'
 import type { ClientEnvironment } from './environment.ts'
 import { poolOptions } from './pool-options.ts'
+import { runDefaults } from './run-defaults.ts'
 import type { AgentOption, RunOptions } from './run-options.ts'
-
-/** What holds where a run says nothing. */
-export const runDefaults = {
-  agent: 'oracle',
-  provider: 'docker',
-  attempts: 1,
-  concurrency: 4,
-  maxTurns: 200,
-  agentTimeoutMs: 3_600_000,
-  sandboxLoss: { policy: 'fail', maxIncarnations: 3, hostLostMs: 120_000 },
-  gradingAttempts: 1,
-  keep: 'never',
-  worker: 'own',
-} as const
 
 /** What a job's options take from a taskset. */
 export interface JobTaskset {

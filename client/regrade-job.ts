@@ -17,6 +17,7 @@ import { assertJobId, launchJob } from './launch-job.ts'
 import { assertOver, freeId } from './rerun-job.ts'
 import type { RunOptions } from './run-options.ts'
 
+/** What is said anew when a job is graded again; everything else is as it was. */
 export interface RegradeOptions extends Pick<
   RunOptions,
   'job' | 'concurrency' | 'requireIntegrity' | 'gradingAttempts' | 'worker' | 'onProgress' | 'environment'

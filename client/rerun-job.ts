@@ -12,6 +12,7 @@ import type { Job } from './job.ts'
 import { assertJobId, launchJob } from './launch-job.ts'
 import type { RunOptions } from './run-options.ts'
 
+/** What is said anew when rollouts are run again; everything else is as it was. */
 export interface RerunOptions extends Pick<
   RunOptions,
   'job' | 'concurrency' | 'worker' | 'onProgress' | 'environment'

@@ -17,6 +17,7 @@ export type AgentOption =
   /** As an earlier job had it, its bundle in the store. */
   | { readonly spec: AgentSpec }
 
+/** What `Taskset.run` takes; a job file has the same names. */
 export interface RunOptions {
   /** Default `oracle`. */
   readonly agent?: AgentOption | readonly AgentOption[]
@@ -102,4 +103,5 @@ export interface RunOptions {
   readonly environment?: ClientEnvironment
 }
 
+/** What `Job.attach` takes. */
 export interface AttachOptions extends Pick<RunOptions, 'environment' | 'onProgress' | 'worker'> {}

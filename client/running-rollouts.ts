@@ -7,6 +7,7 @@ import type { StoredProgress } from './rollout-events.ts'
 /** The server is asked no more often than this about each rollout: a screen of them is drawn twice a second. */
 const askEveryMs = 5_000
 
+/** A rollout that runs, and how far it is. */
 export interface RunningRollout {
   readonly rollout: string
   readonly phase: RolloutPhase

@@ -6,6 +6,7 @@ import { lastGoodBaseline, scheduleConfigSchema } from '../protocol/schedule.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
 import { findJobOptions } from '../results/read-job.ts'
 import { readVerdicts } from '../results/schedule-history.ts'
+import { notifiedKey } from '../store/keys.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
 import { uploadTasks } from '../tasks/task-copy.ts'
@@ -75,7 +76,7 @@ export class Schedule {
     }
   }
 
-  /** Every schedule that Rollcall has made in this namespace, by name. */
+  /** Every schedule that Rollcall has made in this namespace, by name; one that this store cannot tell of is passed over, and said. */
   static async list(at: ScheduleEnvironment = {}): Promise<ScheduleState[]> {
     const { environment = environmentOfProcess(), onProgress = () => {} } = at
     const temporal = await connectTemporal({ ...environment, onProgress })
@@ -85,7 +86,14 @@ export class Schedule {
         if (memo?.['rollcall'] === 1) names.push(scheduleId)
       }
       const store = openStore(environment.storeUrl)
-      return await Promise.all(names.toSorted().map((name) => new Schedule({ name, store, temporal }).state()))
+      const states = names.toSorted().map(async (name) => {
+        const state = new Schedule({ name, store, temporal }).state()
+        return await state.catch((error: unknown) => {
+          if (!(error instanceof RollcallError)) throw error
+          onProgress(error.message)
+        })
+      })
+      return (await Promise.all(states)).filter((state) => state !== undefined)
     } finally {
       await temporal.close()
     }
@@ -137,6 +145,16 @@ export class Schedule {
   /** What its jobs came to, the earliest first; from the store alone. */
   history(): Promise<ScheduleVerdict[]> {
     return readVerdicts(this.store, this.name)
+  }
+
+  /** The latest job, when not all that are to be told its verdict have been told. */
+  async untold(): Promise<string | undefined> {
+    const latest = (await this.history()).at(-1)
+    if (latest === undefined) return undefined
+    const { notifyFile, notifyUrl } = await this.config()
+    const whom = [notifyFile === undefined ? [] : ['file' as const], notifyUrl === undefined ? [] : ['url' as const]]
+    const told = await Promise.all(whom.flat().map((one) => this.store.get(notifiedKey(latest.job, one))))
+    return told.includes(undefined) ? latest.job : undefined
   }
 
   /** Starts a job now, unless one of this schedule runs. */

@@ -23,7 +23,7 @@ import { prepareJobOptions, runtimesOf } from './job-options.ts'
 import { atNode } from './node-choice.ts'
 import { assertJobId, launchJob } from './launch-job.ts'
 import type { RunOptions } from './run-options.ts'
-import { Schedule } from './schedule.ts'
+import type { Schedule } from './schedule.ts'
 import type { ScheduleOptions } from './schedule-options.ts'
 
 /** An ordered set of tasks, loaded and validated. */
@@ -153,7 +153,8 @@ export class Taskset {
    * @throws RollcallError `configuration-invalid`, `agent-invalid`, `job-conflict` when the name is taken
    */
   async schedule(options: ScheduleOptions): Promise<Schedule> {
-    return await Schedule.create(this, options)
+    const { Schedule: schedules } = await import('./schedule.ts')
+    return await schedules.create(this, options)
   }
 }
 

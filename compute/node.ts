@@ -1,8 +1,5 @@
 import { z } from 'zod'
-
-/** Kinds of places that a node can be; each is the provider of that name. */
-export const nodeTypes = ['local', 'docker', 'ssh'] as const
-export type NodeType = (typeof nodeTypes)[number]
+import { nodeTypes } from './node-types.ts'
 
 /** What could not be found out is `unknown`, never a guess. */
 const known = <Value extends z.ZodType>(value: Value) => z.union([value, z.literal('unknown')])

@@ -1,6 +1,7 @@
 import { RollcallError } from '../protocol/failure.ts'
 import { assertNodeName, NodeRegistry } from './node-registry.ts'
-import type { ComputeNode, NodeType } from './node.ts'
+import type { NodeType } from './node-types.ts'
+import type { ComputeNode } from './node.ts'
 import { probeNode } from './probe-node.ts'
 import type { ProbeEnvironment } from './probe-node.ts'
 import { SshKeys } from './ssh-keys.ts'

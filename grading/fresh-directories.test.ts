@@ -49,6 +49,16 @@ test('a mount point in place of the tests is emptied', async () => {
   expect(left).toBe('/tests\n/tests is a mountpoint\n')
 })
 
+test('a folder that cannot be emptied is not graded in', async () => {
+  await expect(fresh('mkdir /tests/.kept; mount -t tmpfs none /tests/.kept', 'true')).rejects.toThrow(
+    'cannot remove /tests/.kept',
+  )
+})
+
+test('whatever mask the image sets, others may read the folders', async () => {
+  expect(await fresh('umask 077', 'stat -c %a /logs /logs/verifier /tests')).toBe('755\n'.repeat(3))
+})
+
 test('nobody else may put another folder in their place', async () => {
   const modes = await fresh('chmod 777 /logs /tests', 'stat -c %a%u%F /logs /logs/verifier /tests')
   expect(modes).toBe('7550directory\n'.repeat(3))

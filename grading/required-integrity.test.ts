@@ -18,6 +18,14 @@ test('where nothing is required every class is accepted', () => {
   expect(integrityFailure({ found: 'live', required: undefined, evidence: ['sleep'] })).toBeUndefined()
 })
 
+test('a judge is the reason only for what it keeps from being better; else processes, or paths that were changed, are', () => {
+  const why = (grade: Partial<Parameters<typeof integrityFailure>[0]>) =>
+    integrityFailure({ found: 'live', required: 'separate', evidence: [], ...grade })?.message
+  expect(why({ found: 'clean', isJudged: true })).toContain('a judge has read what the agent wrote')
+  expect(why({ isJudged: true })).toContain('does not tell the agent’s processes from others')
+  expect(why({ found: 'clean', evidence: ['/etc/passwd'] })).toMatch(/changed before the tests: \/etc\/passwd$/)
+})
+
 test('the failure names both classes and the evidence, cut where it is long', () => {
   const evidence = ['sleep 1', `sh -c ${'x'.repeat(500)}`, 'sleep 3', 'sleep 4', 'sleep 5']
   const failure = integrityFailure({ found: 'live', required: 'clean', evidence })

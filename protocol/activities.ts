@@ -215,17 +215,21 @@ export interface PreparedJob {
   readonly concurrency: number
   /** `<taskset> · 3 tasks · oracle`. */
   readonly summary: string
+  /** Whether the job of that time has run: Temporal forgets that before the store does. */
+  readonly isOver: boolean
 }
 
-export interface JudgeInput extends JobRef, ScheduledStart {
+export interface VerdictInput extends JobRef, ScheduledStart {
   /** Why there is nothing to compare: the job could not be planned, or was cancelled. */
   readonly failure?: string
 }
 
-export interface JudgeResult {
+export interface VerdictResult {
   readonly verdict: Verdict
   /** For a person: one sentence, then the tasks that changed, as Markdown. */
   readonly details: string
+  /** Whether the schedule says who is to be told. */
+  readonly notifies: boolean
 }
 
 /** One sandbox of a pool. */
@@ -295,7 +299,7 @@ export interface Activities {
   releaseSandbox(input: ReleaseInput): Promise<void>
   summarizeJob(input: JobRef & { cancelled: boolean }): Promise<SummaryResult>
   prepareScheduledJob(input: JobRef & ScheduledStart): Promise<PreparedJob>
-  judgeScheduledJob(input: JudgeInput): Promise<JudgeResult>
+  judgeScheduledJob(input: VerdictInput): Promise<VerdictResult>
   notifyVerdict(input: JobRef & ScheduledStart): Promise<void>
   placePoolSandbox(input: PoolSandboxRef): Promise<Placement>
   openPoolSandbox(input: PlacedPoolSandboxRef): Promise<MadeSandbox | HandedOver>

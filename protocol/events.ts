@@ -35,6 +35,7 @@ export type JobEvent = { readonly version: 1; readonly cursor: string; readonly 
   | { readonly type: 'rollout'; readonly rollout: string; readonly state: RolloutState }
 )
 
+/** How far a job is, from its planning to its end. */
 export type JobState =
   | 'planning'
   | 'running'

@@ -106,6 +106,7 @@ const kinds = {
   internal: { actor: 'operator', retry: true, meaning: 'Rollcall itself has a bug; the message says where.' },
 } as const satisfies Record<string, FailureKind>
 
+/** Why a rollout has no reward; docs/failures.md says what each means and who must act. */
 export type FailureCode = keyof typeof kinds
 
 /** All codes with their actor, retryability and meaning, in the order of docs/failures.md. */

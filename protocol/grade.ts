@@ -5,6 +5,7 @@ import type { JobStatistics, PhaseMs } from './statistics.ts'
 
 /** How hard the grade was to forge, strongest first (design §10). */
 export const integrityClasses = ['separate', 'non-root', 'clean', 'live'] as const
+/** One of the integrity classes. */
 export type Integrity = (typeof integrityClasses)[number]
 
 /** Whether a grade of class `found` is good enough where `required` is asked for. */
@@ -121,6 +122,7 @@ export interface SummaryRollout {
   readonly usage?: Usage
 }
 
+/** What a job came to: `summary.json`, and the last line of `--json`. */
 export interface JobSummary {
   readonly type: 'summary'
   readonly job: string

@@ -17,7 +17,7 @@ export const agentSpecSchema = z.object({
 })
 
 /** Which tasks of a taskset a job is about, in which order. Kept for whoever asks why; the tasks are listed. */
-export const selectionSchema = z
+const selectionSchema = z
   .strictObject({
     /** Globs of task names; none means all. */
     include: z.array(z.string()),
@@ -100,6 +100,7 @@ export const jobOptionsSchema = z.object({
 })
 
 export type JobOptions = z.infer<typeof jobOptionsSchema>
+/** Which tasks of a taskset a job is about: what `Taskset.select` takes. */
 export type Selection = z.infer<typeof selectionSchema>
 
 /** Input of the job workflow. Options are in the store under `jobs/<job>/job.json`. */

@@ -58,6 +58,9 @@ export function reachTaskQueue(provider: string, place: string): string {
   return `${sharedTaskQueue}.${provider}.${place}`
 }
 
+/** What a schedule's name must look like: with a time behind it, it becomes a job id. */
+export const scheduleNamePattern = /^[a-z0-9][a-z0-9_-]{0,59}$/i
+
 /** The job of a schedule that was due at that time (ISO 8601): the same start, delivered twice, makes one job. */
 export function scheduledJobId(schedule: string, scheduledAt: string): string {
   return `${schedule}-${scheduledAt

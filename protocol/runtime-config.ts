@@ -74,6 +74,7 @@ export const runtimeConfigSchema = z
   )
   .partial()
 
+/** What a layer asks of a sandbox; docs/runtime.md says which layer goes over which. */
 export type RuntimeConfig = z.infer<typeof runtimeConfigSchema>
 
 /**
@@ -89,14 +90,10 @@ function layTable(lower: object, upper: object): object {
   for (const [key, value] of Object.entries(upper)) {
     if (value === undefined) continue
     const below = laid[key]
-    laid[key] = isTable(below) && isTable(value) && !isWhole(key) ? layTable(below, value) : value
+    // Count and types of GPUs make sense only together.
+    laid[key] = isTable(below) && isTable(value) && key !== 'gpus' ? layTable(below, value) : value
   }
   return laid
-}
-
-/** Tables that make sense only together: `{ allowlist }`, `{ count, types }`. */
-function isWhole(key: string): boolean {
-  return key === 'network' || key === 'gpus'
 }
 
 function isTable(value: unknown): value is object {

@@ -1,10 +1,8 @@
 import { z } from 'zod'
 import { jobOptionsSchema } from './job.ts'
+import { scheduleNamePattern } from './names.ts'
 
 /** Schemas of what crosses process boundaries about nightly benchmarks. Workflows import only the types. */
-
-/** What a schedule's name must look like: with a time behind it, it becomes a job id. */
-export const scheduleNamePattern = /^[a-z0-9][a-z0-9_-]{0,59}$/i
 
 /** The baseline that is the latest earlier job that was comparable and not worse. */
 export const lastGoodBaseline = 'last-good'
@@ -39,7 +37,14 @@ export const scheduleConfigSchema = z.object({
 
 export type ScheduleConfig = z.infer<typeof scheduleConfigSchema>
 
+/** Whether somebody is told each verdict. */
+export function notifies({ notifyFile, notifyUrl }: Pick<ScheduleConfig, 'notifyFile' | 'notifyUrl'>): boolean {
+  return notifyFile !== undefined || notifyUrl !== undefined
+}
+
+/** What a scheduled job is beside its baseline. */
 export const verdicts = ['better', 'same', 'worse', 'not-comparable'] as const
+/** One of the verdicts. */
 export type Verdict = (typeof verdicts)[number]
 
 /** Which start of which schedule a job belongs to. */

@@ -72,6 +72,7 @@ export interface FailureGroup {
   readonly rollouts: readonly string[]
 }
 
+/** All numbers of a job. */
 export interface JobStatistics {
   /** The reward from which a rollout counts as passed. */
   readonly passReward: number

@@ -67,7 +67,8 @@ function ofAgent(job: ComparedJob, agent: string): ComparedJob {
   )
 }
 
-async function storedJob(store: Store, job: string): Promise<ComparedJob> {
+/** A job of the store; of one that is not over, what has ended. @throws RollcallError `configuration-invalid` before it is planned */
+export async function storedJob(store: Store, job: string): Promise<ComparedJob> {
   const { summary, finished } = await readGrades(store, job)
   const rollouts = summary.rollouts.map(({ task, agent, rewards, failure, taskChecksum }) =>
     comparedRollout({ task, agent, rewards, code: failure?.code, checksum: taskChecksum }),

@@ -67,6 +67,33 @@ test('one agent on each side is compared with the other; of several each with it
   ])
 })
 
+test('where one side has several agents, each is compared with itself', () => {
+  const one = job('A', [{ reward: 1 }])
+  const two = job('B', [{ reward: 1 }, { agent: 'nop', reward: 0 }])
+  const changes = (a: ComparedJob, b: ComparedJob) =>
+    compareJobs(a, b).tasks.map(({ agent, change }) => [agent, change])
+  expect(changes(one, two)).toEqual([
+    ['nop', 'added'],
+    ['oracle', 'same'],
+  ])
+  expect(changes(two, one)).toEqual([
+    ['nop', 'removed'],
+    ['oracle', 'same'],
+  ])
+})
+
+test('a task is the same unless checksums say otherwise; a changed one is told as that, also where it has no grade', () => {
+  const changeOf = (before: Partial<ComparedRollout>[], now: Partial<ComparedRollout>[]) =>
+    compareJobs(job('A', before), job('B', now)).tasks.map(({ change }) => change)
+  const never = { task: 'a', agent: 'oracle', failure: { code: 'cancelled', actor: 'operator' } } as const
+  const unknown = { ...job('B', []), rollouts: [never] }
+  expect(compareJobs(job('A', [{ reward: 1 }]), unknown).tasks[0]?.change).toBe('not-graded')
+  expect(compareJobs(unknown, job('A', [{ reward: 1 }])).tasks[0]?.change).toBe('not-graded')
+  expect(changeOf([{ reward: 1 }], [{ failure: lost, checksum: 'new' }])).toEqual(['changed'])
+  expect(changeOf([{ reward: 1 }], [{ reward: 1 }, { reward: 1, checksum: 'new' }])).toEqual(['changed'])
+  expect(changeOf([{ reward: 0.1 + 0.2 }], [{ reward: 0.3 }])).toEqual(['same'])
+})
+
 test('checksums of Harbor and Rollcall say nothing about each other', () => {
   const harbor = job('H', [{ reward: 1, checksum: 'theirs' }], 'harbor')
   const comparison = compareJobs(harbor, job('R', [{ reward: 0 }]))

@@ -9,13 +9,13 @@ import { meanOf } from './statistics.ts'
  * are in one job alone, and of `not-graded` ones a side has failures only. Only those that are the same in both and
  * graded in both have a part in the difference.
  */
-export type TaskChange = 'worse' | 'changed' | 'not-graded' | 'removed' | 'added' | 'better' | 'same'
+export type Change = 'worse' | 'changed' | 'not-graded' | 'removed' | 'added' | 'better' | 'same'
 
 export interface ComparedTask {
   readonly task: string
   /** Where several agents are compared. */
   readonly agent?: string
-  readonly change: TaskChange
+  readonly change: Change
   /** Mean reward of its graded rollouts in A and in B. */
   readonly before?: number
   readonly now?: number
@@ -132,7 +132,7 @@ function changeOf(of: {
   now: readonly ComparedRollout[]
   difference: number | undefined
   isChanged: boolean
-}): TaskChange {
+}): Change {
   const { before, now, difference, isChanged } = of
   if (before.length === 0) return 'added'
   if (now.length === 0) return 'removed'
@@ -162,7 +162,7 @@ function countGraded(rollouts: readonly ComparedRollout[]): number {
   return rollouts.filter(({ reward }) => reward !== undefined).length
 }
 
-const order: readonly TaskChange[] = ['worse', 'changed', 'not-graded', 'removed', 'added', 'better', 'same']
+const order: readonly Change[] = ['worse', 'changed', 'not-graded', 'removed', 'added', 'better', 'same']
 
 function byImportance(a: ComparedTask, b: ComparedTask): number {
   return (

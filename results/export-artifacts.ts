@@ -64,7 +64,7 @@ function manifestEntry({ source, destination, type, status, reason, bytes }: Art
 }
 
 /** Whether artifacts have been unpacked there. */
-export async function hasArtifacts(folder: string): Promise<boolean> {
+async function hasArtifacts(folder: string): Promise<boolean> {
   try {
     return (await readdir(folder)).length > 0
   } catch (error) {

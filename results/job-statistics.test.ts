@@ -44,6 +44,19 @@ test('a task counts under each of its tags, agent by agent', () => {
   ])
 })
 
+test('an agent that has none of a tag’s tasks has no row for it', () => {
+  const some = rollouts.filter(({ task, agent }) => task === 'b' || agent === 'oracle')
+  expect(jobStatistics(some, { tags }).byTag.map(({ tag, agent }) => `${tag} ${agent}`)).toEqual([
+    'easy oracle',
+    'shell oracle',
+    'shell nop',
+  ])
+})
+
+test('grades are counted by how hard they were to forge', () => {
+  expect(jobStatistics(rollouts).total.integrity).toEqual({ clean: 7 })
+})
+
 test('what counts as passed can be set', () => {
   expect(jobStatistics(rollouts, { passReward: 0.5 }).total.passed).toBe(5)
 })
@@ -57,6 +70,16 @@ test('time and tokens are sums over the rollouts that have them', () => {
 test('failed rollouts are counted apart, by code, with who must act', () => {
   expect(jobStatistics(rollouts).failures).toEqual([
     { code: 'sandbox-lost', actor: 'sandbox', count: 1, rollouts: ['b.nop.2'] },
+  ])
+})
+
+test('the most frequent failure comes first', () => {
+  const away = { code: 'provider-unavailable', message: 'away' } as const
+  const failed = [away, lost, lost].map((failure, at) => rolloutResult({ task: `t${at}`, failure }))
+  const groups = jobStatistics(summarizeResults({ job: 'j', results: failed }).rollouts).failures
+  expect(groups.map(({ code, count }) => [code, count])).toEqual([
+    ['sandbox-lost', 2],
+    ['provider-unavailable', 1],
   ])
 })
 

@@ -56,7 +56,7 @@ function allTags(rollouts: readonly SummaryRollout[], tags: Readonly<Record<stri
 }
 
 /** The numbers of any set of rollouts. */
-export function groupStatistics(rollouts: readonly SummaryRollout[], passReward: number): GroupStatistics {
+function groupStatistics(rollouts: readonly SummaryRollout[], passReward: number): GroupStatistics {
   const count = (state: SummaryRollout['state']) => rollouts.filter((rollout) => rollout.state === state).length
   const graded = rollouts.flatMap(gradedRollout)
   const rewards = graded.map(({ reward }) => reward)

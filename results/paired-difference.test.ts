@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { pairedDifference, signFlipTest } from './paired-difference.ts'
+import { formatP, pairedDifference, signFlipTest } from './paired-difference.ts'
 
 /** Darwin's fifteen pairs of maize plants, crossed minus self-fertilized, in eighths of an inch. */
 const maize = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
@@ -29,6 +29,17 @@ test('with more than twenty changed tasks the t distribution is used, which is n
   const difference = pairedDifference(pairsOf(differences))
   expect(difference?.test).toBe('paired-t')
   expect(difference?.p).toBeCloseTo(signFlipTest(differences), 2)
+  const edge = pairedDifference(pairsOf(differences.map((one) => one - (difference?.low ?? 0))))
+  expect(edge?.p).toBeCloseTo(0.05, 8)
+})
+
+test('exactly twenty changed tasks are still counted, and so is any number of equal ones', () => {
+  expect(pairedDifference(pairsOf(Array.from({ length: 20 }, (_, index) => index + 1)))?.test).toBe('sign-flip')
+  expect(pairedDifference(pairsOf(Array<number>(21).fill(1)))).toMatchObject({ test: 'sign-flip', p: 2 / 2 ** 21 })
+})
+
+test('a sum that differs in its last bit alone is as far from 0', () => {
+  expect(signFlipTest([0.1, 0.2, 0.3])).toBe(2 / 8)
 })
 
 test('of nothing there is no difference, one task and equal differences give no interval', () => {
@@ -40,4 +51,8 @@ test('of nothing there is no difference, one task and equal differences give no 
 
 test('thirds that only differ in their last bit are equal', () => {
   expect(pairedDifference([{ before: 0.1 + 0.2, now: 0.3 }])?.mean).toBe(0)
+})
+
+test('no p value is shown as 0', () => {
+  expect([0.0312, 0.00004, 0.0001].map((p) => formatP(p, 4))).toEqual(['p = 0.0312', 'p < 0.0001', 'p = 0.0001'])
 })

@@ -23,6 +23,11 @@ test('two of five attempts passed: pass@2 is 7/10 and pass^2 is 1/10', () => {
   expect(passHatK({ graded: 5, passed: 2 }, 2)).toBeCloseTo(0.1, 12)
 })
 
+test('where fewer than k passed, all k can never have', () => {
+  expect(passHatK({ graded: 3, passed: 1 }, 3)).toBe(0)
+  expect(passAtK({ graded: 3, passed: 1 }, 3)).toBe(1)
+})
+
 test('fewer graded attempts than k give no value, and the task has no part in the mean', () => {
   expect(passAtK({ graded: 1, passed: 1 }, 2)).toBeUndefined()
   const tallies = [

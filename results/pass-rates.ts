@@ -13,7 +13,6 @@ export interface Tally {
  */
 export function passAtK({ graded, passed }: Tally, k: number): number | undefined {
   if (graded < k) return undefined
-  if (graded - passed < k) return 1
   let allFail = 1
   for (let at = graded - passed + 1; at <= graded; at += 1) allFail *= 1 - k / at
   return 1 - allFail

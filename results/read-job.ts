@@ -47,16 +47,6 @@ export async function readResults(store: Store, job: string, names: readonly str
   return (await Promise.all(read)).filter((result) => result !== undefined)
 }
 
-/** Results of all rollouts of a job that have ended, in its order; none while it is being planned. */
-export async function readJobResults(store: Store, job: string): Promise<RolloutResult[]> {
-  const planned = (await readPlan(store, job)) ?? []
-  return await readResults(
-    store,
-    job,
-    planned.map(({ name }) => name),
-  )
-}
-
 /** The summary that the job itself stored when it ended, or undefined. */
 export function readSummary(store: Store, job: string): Promise<JobSummary | undefined> {
   return getJson<JobSummary>(store, summaryKey(job))

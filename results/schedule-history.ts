@@ -5,8 +5,7 @@ import { getJson } from '../store/stored-json.ts'
 
 /** What the jobs of a schedule came to, the earliest first; also after Temporal has forgotten them. */
 export async function readVerdicts(store: Store, schedule: string): Promise<ScheduleVerdict[]> {
-  const keys: string[] = []
-  for (const key of await store.list(schedulePrefix(schedule))) keys.push(key)
+  const keys = await store.list(schedulePrefix(schedule))
   const verdicts = await Promise.all(keys.map((key) => getJson<ScheduleVerdict>(store, key)))
   return verdicts
     .filter((verdict) => verdict !== undefined)

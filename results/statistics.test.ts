@@ -50,6 +50,11 @@ test('of nothing there is no mean, of one task and of equal rewards no interval'
   expect(clusteredMean([[], []])).toBeUndefined()
   expect(clusteredMean([[1, 0, 1]])).toEqual({ mean: 2 / 3 })
   expect(clusteredMean([[1], [1], [1]])).toEqual({ mean: 1, standardError: 0 })
+  expect(clusteredMean([[0.1], [0.1], [0.1]])?.interval).toBeUndefined()
+})
+
+test('a task of which nothing was graded is no cluster', () => {
+  expect(clusteredMean([[1], [], [0]])).toEqual(clusteredMean([[1], [0]]))
 })
 
 test('the median is the middle one or the mean of the two in the middle', () => {

@@ -1,48 +1,55 @@
-import type { RolloutResult } from '../protocol/grade.ts'
+import type { AgentSpec } from '../agents/agent.ts'
 import { counted } from '../protocol/names.ts'
 import type { ScheduleConfig, ScheduleVerdict, TaskChange, Verdict } from '../protocol/schedule.ts'
-import { pairedDifference } from './paired-difference.ts'
+import type { ComparedJob } from './compared-job.ts'
+import { compareJobs } from './comparison.ts'
+import type { ComparedTask } from './comparison.ts'
+import { formatP } from './paired-difference.ts'
 import type { PairedDifference } from './paired-difference.ts'
-import { formatReward, meanReward } from './summary.ts'
+import { meanOf } from './statistics.ts'
+import { formatReward } from './summary.ts'
 
-export interface JudgedJob {
-  readonly job: string
-  readonly results: readonly RolloutResult[]
+/** One of the two jobs of a verdict. */
+export interface JudgedJob extends ComparedJob {
+  readonly agentKinds: readonly AgentSpec['kind'][]
 }
 
-type Judgement = Omit<ScheduleVerdict, 'version' | 'schedule' | 'scheduledAt' | 'judgedAt'>
+type GivenVerdict = Omit<ScheduleVerdict, 'version' | 'schedule' | 'scheduledAt' | 'judgedAt'>
 
 /** A difference with a smaller p value is not chance. */
 const significance = 0.05
 
+/** Sums of rewards differ in their last bits. */
+const leastDifference = 1e-9
+
 /** Agents that decide nothing by chance: where they do otherwise than before, something has changed. */
-const steadyAgents: readonly string[] = ['oracle', 'nop', 'script']
+const steadyAgents: readonly AgentSpec['kind'][] = ['oracle', 'nop', 'script']
 
 /**
- * What a job came to beside its baseline. Only tasks that are the same in both and graded in both are compared, by the
- * means of their attempts, paired. Failures never make a job worse: too many make it not comparable.
+ * What a job came to beside its baseline, task by task as `rollcall compare` does. Failures never make a job worse: too
+ * many make it not comparable.
  */
-export function judge(at: {
-  config: Pick<ScheduleConfig, 'maxFailedShare' | 'failUnder' | 'options'>
+export function giveVerdict(at: {
+  config: Pick<ScheduleConfig, 'maxFailedShare' | 'failUnder'>
   now: JudgedJob
   baseline?: JudgedJob
   /** Why the job as a whole came to nothing. */
   failure?: string
-}): Judgement {
+}): GivenVerdict {
   const { config, now, baseline, failure } = at
-  const mean = meanReward(now.results)
-  const graded = now.results.filter(({ state }) => state === 'graded').length
-  const unusable = failure ?? tooFew(now, config.maxFailedShare)
+  const unusable = failure ?? tooFew(now, config)
   const compared = unusable === undefined ? compare({ now, baseline, config }) : notComparable(unusable)
+  const rewards = now.rollouts.flatMap(({ reward }) => reward ?? [])
+  const mean = meanOf(rewards)
   return {
-    job: now.job,
+    job: now.name,
     ...compared,
     isBaseline: unusable === undefined && compared.verdict !== 'worse',
     belowThreshold: config.failUnder !== undefined && mean !== undefined && mean < config.failUnder,
-    ...(baseline === undefined ? {} : { baseline: baseline.job }),
+    ...(baseline === undefined ? {} : { baseline: baseline.name }),
     ...(mean === undefined ? {} : { mean }),
-    graded,
-    failed: now.results.filter(({ state }) => state === 'failed').length,
+    graded: rewards.length,
+    failed: now.rollouts.filter(({ failure: one }) => one !== undefined && one.code !== 'cancelled').length,
   }
 }
 
@@ -55,19 +62,18 @@ function notComparable(reason: string, tasks: readonly TaskChange[] = []): Compa
 function compare(at: {
   now: JudgedJob
   baseline: JudgedJob | undefined
-  config: Pick<ScheduleConfig, 'maxFailedShare' | 'options'>
+  config: Pick<ScheduleConfig, 'maxFailedShare'>
 }): Compared {
   const { now, baseline, config } = at
   if (baseline === undefined) return notComparable('There is no earlier job to compare with.')
-  const unusable = tooFew(baseline, config.maxFailedShare)
-  if (unusable !== undefined) return notComparable(`The baseline ${baseline.job} cannot be used: ${unusable}`)
-  const sides = sidesOf(baseline.results, now.results)
-  const changes = taskChanges(sides)
-  const difference = pairedDifference(comparablePairs(sides))
+  const unusable = baseline.finished ? tooFew(baseline, config) : 'it has not come to its end.'
+  if (unusable !== undefined) return notComparable(`The baseline ${baseline.name} cannot be used: ${unusable}`)
+  const { tasks, difference } = compareJobs(baseline, now)
+  const changes = tasks.flatMap(taskChange)
   if (difference === undefined) {
     return notComparable('The two jobs have graded no task that is the same in both.', changes)
   }
-  const isSteady = config.options.agents.every(({ kind }) => steadyAgents.includes(kind))
+  const isSteady = [now, baseline].every(({ agentKinds }) => agentKinds.every((kind) => steadyAgents.includes(kind)))
   return {
     verdict: verdictOf(difference, isSteady),
     reason: reasonOf(difference, isSteady),
@@ -77,80 +83,47 @@ function compare(at: {
 }
 
 /** Why so little was graded that nothing can be said. */
-function tooFew({ results }: JudgedJob, maxFailedShare: number): string | undefined {
-  if (results.length === 0) return 'No rollout has ended.'
-  const lost = results.filter(({ state }) => state !== 'graded').length
-  if (lost / results.length <= maxFailedShare && lost < results.length) return undefined
+function tooFew(
+  { rollouts }: ComparedJob,
+  { maxFailedShare }: Pick<ScheduleConfig, 'maxFailedShare'>,
+): string | undefined {
+  if (rollouts.length === 0) return 'No rollout has ended.'
+  const lost = rollouts.filter(({ reward }) => reward === undefined).length
+  if (lost / rollouts.length <= maxFailedShare && lost < rollouts.length) return undefined
   const most = `${(100 * maxFailedShare).toFixed(0)} %`
-  return `${lost} of ${counted(results.length, 'rollout')} were not graded, and at most ${most} may be missing.`
+  const ungraded = `${lost} of ${counted(rollouts.length, 'rollout')} were not graded${causesOf(rollouts)}`
+  return `${ungraded}, and at most ${most} may be missing.`
+}
+
+/** By code, the most frequent first, and who must act. */
+function causesOf(rollouts: ComparedJob['rollouts']): string {
+  const failures = rollouts.flatMap(({ failure }) => failure ?? [])
+  const groups = [...Map.groupBy(failures, ({ code }) => code)].toSorted(([, a], [, b]) => b.length - a.length)
+  const causes = groups.map(([code, own]) => `${own.length} × ${code}: ${own[0]?.actor ?? 'unknown'} must act`)
+  return causes.length === 0 ? '' : ` (${causes.join('; ')})`
 }
 
 function verdictOf({ mean, p }: PairedDifference, isSteady: boolean): Verdict {
-  if (mean === 0 || (p >= significance && !isSteady)) return 'same'
+  if (isNothing(mean) || (p >= significance && !isSteady)) return 'same'
   return mean > 0 ? 'better' : 'worse'
 }
 
 function reasonOf({ mean, p, tasks }: PairedDifference, isSteady: boolean): string {
-  const by = `${mean >= 0 ? '+' : '−'}${Math.abs(mean).toFixed(3)} over ${counted(tasks, 'task')}`
-  const certainty = isSteady ? 'by agents that decide nothing by chance' : `p = ${p.toFixed(3)}`
-  return mean === 0 ? `No difference over ${counted(tasks, 'task')}.` : `${by} (${certainty}).`
+  if (isNothing(mean)) return `No difference over ${counted(tasks, 'task')}.`
+  const by = `${mean > 0 ? '+' : '−'}${Math.abs(mean).toFixed(3)} over ${counted(tasks, 'task')}`
+  const certainty = isSteady ? 'by agents that decide nothing by chance' : formatP(p, 3)
+  return `${by} (${certainty}).`
 }
 
-interface TaskMean {
-  readonly checksum: string
-  readonly mean: number | undefined
+function isNothing(difference: number): boolean {
+  return Math.abs(difference) < leastDifference
 }
 
-interface Sides {
-  readonly earlier: ReadonlyMap<string, TaskMean>
-  readonly later: ReadonlyMap<string, TaskMean>
-}
-
-/** By task, and by agent as well where one of the jobs has several, so that each is compared with itself. */
-function sidesOf(before: readonly RolloutResult[], now: readonly RolloutResult[]): Sides {
-  const several = [before, now].some((results) => new Set(results.map(({ agent }) => agent)).size > 1)
-  return { earlier: byTask(before, several), later: byTask(now, several) }
-}
-
-function byTask(results: readonly RolloutResult[], several: boolean): Map<string, TaskMean> {
-  const groups = Map.groupBy(results, ({ task, agent }) => (several ? `${task} (${agent})` : task))
-  return new Map(
-    [...groups].map(([task, rollouts]) => [
-      task,
-      { checksum: rollouts[0]?.taskChecksum ?? '', mean: meanReward(rollouts) },
-    ]),
-  )
-}
-
-function comparablePairs({ earlier, later }: Sides) {
-  return [...later].flatMap(([task, { checksum, mean }]) => {
-    const then = earlier.get(task)
-    if (then?.checksum !== checksum || then.mean === undefined || mean === undefined) return []
-    return [{ before: then.mean, now: mean }]
-  })
-}
-
-const order: Readonly<Record<TaskChange['change'], number>> = { worse: 0, better: 1, changed: 2, added: 3, removed: 4 }
-
-/** Tasks that did otherwise than before, the worse ones first. */
-function taskChanges({ earlier, later }: Sides): TaskChange[] {
-  const changes = [...new Set([...earlier.keys(), ...later.keys()])].flatMap((task) => {
-    const change = changeOf(earlier.get(task), later.get(task))
-    if (change === undefined) return []
-    const [then, mean] = [earlier.get(task)?.mean, later.get(task)?.mean]
-    return [
-      { task, change, ...(then === undefined ? {} : { before: then }), ...(mean === undefined ? {} : { now: mean }) },
-    ]
-  })
-  return changes.toSorted((a, b) => order[a.change] - order[b.change] || a.task.localeCompare(b.task))
-}
-
-function changeOf(before: TaskMean | undefined, now: TaskMean | undefined): TaskChange['change'] | undefined {
-  if (before === undefined) return 'added'
-  if (now === undefined) return 'removed'
-  if (before.checksum !== now.checksum) return 'changed'
-  if (before.mean === undefined || now.mean === undefined || before.mean === now.mean) return undefined
-  return now.mean < before.mean ? 'worse' : 'better'
+/** A task that did otherwise than before. Of one that a side has not graded nothing can be said. */
+function taskChange({ task, agent, change, before, now }: ComparedTask): TaskChange[] {
+  if (change === 'same' || change === 'not-graded') return []
+  const means = { ...(before === undefined ? {} : { before }), ...(now === undefined ? {} : { now }) }
+  return [{ task: agent === undefined ? task : `${task} (${agent})`, change, ...means }]
 }
 
 /** For the Temporal UI: one sentence, then the tasks that changed, as Markdown. */

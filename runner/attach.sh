@@ -304,14 +304,16 @@ p() {
   { [ "$2" = 0 ] || dd bs=65536 count="$2" iflag=fullblock; } >"$_O/in.$$.$1" || fatal "input $1"
   { [ "$3" = 0 ] || dd bs="$3" count=1 iflag=fullblock; } >>"$_O/in.$$.$1" || fatal "input $1"
 }
-# a SCOPE PHASE BATCH: everything before it is recorded. A new file each, so that nobody can lower the mark. To forget
-# takes processes, about as many as a command does: it is worth it for some commands at once.
+# a SCOPE PHASE BATCH [NOW]: everything before it is recorded. A new file each, so that nobody can lower the mark. To
+# forget takes processes, about as many as a command does: it is worth it for some commands at once.
 a() {
   scope "$1"
   true >|"$_J/$1/.a/$2-$3"
-  [ $_kept -ge 16 ] || return
-  _kept=0
-  bg forget "$@"
+  if [ -z "$4" ]; then
+    [ $_kept -ge 16 ] || return
+    _kept=0
+  fi
+  bg forget "$1" "$2" "$3"
 }
 s() { bg stop "$@"; }
 v() { bg verify "$@"; }

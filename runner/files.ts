@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream'
 import { execName, type ExecId, type ExecResult } from '../protocol/exec.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import type { FailureCode } from '../protocol/failure.ts'
 import type { ExecRequest, Runner } from './runner.ts'
 
 /** Files and trees in and out of a sandbox, each by an exec id: asked for twice, it is done once. */
@@ -25,16 +26,18 @@ const problemCodes: Readonly<Record<number, FileProblem>> = {
 /**
  * Unpacks a tar into a directory, which is made where it is missing; what is there already stays unless a file of the
  * same name comes, and so do the directory's own owner and mode. Unpacked beside it first and moved, so that nobody sees half a file. File modes are kept.
- * @param options.user who shall own the files; default root
- * @throws RollcallError `sandbox-lost` when the sandbox cannot take the files, `runtime-unsupported` without `tar`
+ * @param upload.user who shall own the files; default root
+ * @param upload.refusal what it is that the sandbox answers and does not take the files: something of another kind may lie
+ *   where they are to be. Default `sandbox-lost`
+ * @throws RollcallError as `refusal` says, `sandbox-lost` when nobody knows what became of them, `runtime-unsupported` without `tar`
  */
 export async function uploadTree(
   runner: Runner,
-  upload: { id: ExecId; tar: Uint8Array; directory: string; user?: string },
+  upload: { id: ExecId; tar: Uint8Array; directory: string; user?: string; refusal?: FailureCode },
   options: Detachable = {},
 ): Promise<void> {
   await assertTar(runner)
-  const { id, tar, directory, user = '' } = upload
+  const { id, tar, directory, user = '', refusal } = upload
   const script = `set -e
 [ -d "$RC_DIRECTORY" ] || made=1
 mkdir -p -- "$RC_DIRECTORY"
@@ -53,7 +56,7 @@ for f in "$t"/* "$t"/.[!.]* "$t"/..?*; do
 done`
   const env = { RC_DIRECTORY: directory, RC_USER: user }
   const result = await runner.exec(asRoot({ id, script, env, stdin: tar, timeoutMs: transferTimeoutMs }), options)
-  assertDone(result, `Uploading files to ${directory}`)
+  assertDone(result, `Uploading files to ${directory}`, refusal)
 }
 
 /** One file; parents are made. @param file.mode octal, default 644. @throws as uploadTree */
@@ -202,11 +205,12 @@ async function assertTar(runner: Runner): Promise<void> {
   )
 }
 
-function assertDone(result: ExecResult, what: string): void {
+function assertDone(result: ExecResult, what: string, refusal: FailureCode = 'sandbox-lost'): void {
   if (isDone(result)) return
   const { outcome } = result
   const how = outcome.type === 'exited' ? `exit code ${outcome.code}` : outcome.type
   const reason = outcome.type === 'lost' ? ` (${outcome.reason})` : ''
   const said = result.stderr.head.toString('utf8').trim().slice(0, 500)
-  throw new RollcallError('sandbox-lost', `${what} failed with ${how}${reason}${said === '' ? '' : `: ${said}`}`)
+  const code = outcome.type === 'lost' ? 'sandbox-lost' : refusal
+  throw new RollcallError(code, `${what} failed with ${how}${reason}${said === '' ? '' : `: ${said}`}`)
 }

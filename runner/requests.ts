@@ -32,7 +32,10 @@ function environmentArguments(env: Readonly<Record<string, string>>): string[] {
 
 function announcedInput(input: number, bytes: Uint8Array): Buffer[] {
   const blocks = Math.floor(bytes.length / blockBytes)
-  return [Buffer.from(`p ${input} ${blocks} ${bytes.length % blockBytes}\n`), Buffer.from(bytes)]
+  return [
+    Buffer.from(`p ${input} ${blocks} ${bytes.length % blockBytes}\n`),
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
+  ]
 }
 
 /**
@@ -67,7 +70,7 @@ export function encodeExec(request: ExecRequest, input: number): Buffer {
 }
 
 export function encodeAcknowledge(mark: AcknowledgeMark): Buffer {
-  return Buffer.from(`a ${quote(mark.scope)} ${mark.phase} ${mark.batch}\n`)
+  return Buffer.from(`a ${quote(mark.scope)} ${mark.phase} ${mark.batch}${mark.isToBeForgotten ? ' 1' : ''}\n`)
 }
 
 export function encodeStop(number: number, target: { scope: string; beforePhase?: number; id?: ExecId }): Buffer {

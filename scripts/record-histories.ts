@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { Context } from '@temporalio/activity'
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js'
 import { PoolClient } from '../client/sandboxes/pool-client.ts'
-import { providerTaskQueue } from '../protocol/names.ts'
+import { providerTaskQueue, sharedTaskQueue } from '../protocol/names.ts'
 import { profileSchema } from '../protocol/pool.ts'
 import { policy, failing, scriptedActivities } from '../testing/scripted-activities.ts'
 import { createWorker, startServer } from '../testing/temporal.ts'
@@ -52,7 +52,7 @@ const recordings: {
   script: Script
   args: (id: string) => unknown[]
   cancelWhen?: string
-  alsoServed?: string
+  alsoServed?: readonly string[]
   /** What is asked of it before its end. */
   drive?: (id: string) => Promise<void>
 }[] = [
@@ -62,7 +62,7 @@ const recordings: {
     workflow: 'rolloutWorkflow',
     script: { placeRollout: async () => ({ place: 'here', queue: 'rollout-placed' }) },
     args: () => [{ ...rolloutInput, sharedProvider: 'fake' }],
-    alsoServed: providerTaskQueue('fake'),
+    alsoServed: [providerTaskQueue('fake')],
   },
   {
     name: 'rollout-retried',
@@ -130,6 +130,13 @@ const recordings: {
     cancelWhen: 'runTurns',
   },
   {
+    name: 'nightly-happy',
+    workflow: 'nightlyWorkflow',
+    script: { rollouts: 1, placeRollout: async () => ({ place: 'here', queue: sharedTaskQueue }) },
+    args: (schedule) => [{ schedule, config: 'config', storeUrl: 'file:///none', searchable: false }],
+    alsoServed: [sharedTaskQueue, providerTaskQueue('fake')],
+  },
+  {
     name: 'pool',
     workflow: 'poolWorkflow',
     script: {
@@ -137,7 +144,7 @@ const recordings: {
       resetSlots: async ({ reset }) => (reset === 3 ? failing('sandbox-lost') : undefined),
     },
     args: () => [{ profile: poolProfile }],
-    alsoServed: providerTaskQueue('fake'),
+    alsoServed: [providerTaskQueue('fake')],
     drive: drivePool,
   },
 ]
@@ -175,11 +182,19 @@ for (const recording of recordings) {
 }
 await environment.teardown()
 
-async function record({ name, workflow, script, args, cancelWhen, alsoServed, drive }: (typeof recordings)[number]) {
+async function record({
+  name,
+  workflow,
+  script,
+  args,
+  cancelWhen,
+  alsoServed = [],
+  drive,
+}: (typeof recordings)[number]) {
   const { activities, calls } = scriptedActivities(script)
   const worker = await createWorker(environment, activities, name)
-  const second = alsoServed === undefined ? undefined : await createWorker(environment, activities, alsoServed)
-  const serving = second?.run()
+  const others = await Promise.all(alsoServed.map((queue) => createWorker(environment, activities, queue)))
+  const serving = others.map((other) => other.run())
   await worker.runUntil(async () => {
     const { workflow: client } = environment.client
     const handle = await client.start(workflow, { workflowId: name, taskQueue: name, args: args(name) })
@@ -193,8 +208,8 @@ async function record({ name, workflow, script, args, cancelWhen, alsoServed, dr
     const latest = await client.getHandle(name).describe()
     if (latest.runId !== handle.firstExecutionRunId) await save(`${name}-2`, latest.runId, name)
   })
-  second?.shutdown()
-  await serving
+  for (const other of others) other.shutdown()
+  await Promise.all(serving)
 }
 
 async function save(file: string, runId: string, workflowId = file): Promise<void> {

@@ -15,6 +15,7 @@ export interface GraderExecResult {
   readonly stderr: string
 }
 
+/** How a grader’s command runs. */
 export interface GraderExecOptions {
   /** Default: the task's working directory. */
   readonly cwd?: string
@@ -26,8 +27,8 @@ export interface GraderExecOptions {
 }
 
 /**
- * What a grader function may look at. Its commands are numbered in the order in which they are asked for: a worker that
- * takes over asks again and gets the same results, so the function has to ask for the same ones in the same order.
+ * What a grader function may look at. Its commands are known by what they are, and by how often that was asked for
+ * before: a worker that takes over asks again and gets the same results, so the function has to ask for the same ones.
  */
 export interface GraderInput {
   /** Runs a command with sh in the agent's sandbox, after the agent has ended. A failing command is a result. */
@@ -45,6 +46,7 @@ export interface GraderInput {
 /** One number is the reward; a table is rewards by name. */
 export type Grader = (input: GraderInput) => Promise<number | Rewards> | number | Rewards
 
+/** What `defineTask` takes: a row of a taskset, or one that is graded by a function. */
 export interface TaskDefinition extends Omit<TaskRow, 'runtime' | 'check' | 'judge'> {
   /** Over the taskset's runtime; `null` clears. */
   readonly runtime?: RuntimeConfig
@@ -58,6 +60,7 @@ export interface TaskDefinition extends Omit<TaskRow, 'runtime' | 'check' | 'jud
 
 const brand: unique symbol = Symbol.for('rollcall.task')
 
+/** What `defineTask` gives, known by its brand among the exports of a module. */
 export type DefinedTask = TaskDefinition & { readonly [brand]: true }
 
 /** A task in TypeScript; exported by a module that `rollcall run ./tasks.ts` or `Taskset.from` is given. */
@@ -66,7 +69,7 @@ export function defineTask(definition: TaskDefinition): DefinedTask {
 }
 
 /** Tasks are known by a mark, since a bundle has its own copy of this file. */
-export function isDefinedTask(value: unknown): value is DefinedTask {
+function isDefinedTask(value: unknown): value is DefinedTask {
   return typeof value === 'object' && value !== null && brand in value
 }
 

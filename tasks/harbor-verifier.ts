@@ -41,7 +41,7 @@ export function verifierEnvironment(file: HarborTaskFile, step?: HarborStep): Ha
 }
 
 /** The build context of a separate verifier: the step's tests where it brings any, else the task's. */
-export function testsContext(contexts: BuildContexts, step?: HarborStep): string {
+function testsContext(contexts: BuildContexts, step?: HarborStep): string {
   const own = step === undefined ? undefined : `steps/${step.name}/tests`
   return own !== undefined && contexts.has(own) ? own : 'tests'
 }

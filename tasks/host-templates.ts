@@ -20,7 +20,7 @@ export function hostVariables(value: string): HostVariable[] {
 }
 
 /** Whether a value, as it stands, is not what a sandbox gets. */
-export function hasTemplate(value: string): boolean {
+function hasTemplate(value: string): boolean {
   return hostVariables(value).length > 0
 }
 

@@ -28,6 +28,12 @@ async function refusalOf(files: Record<string, FixtureFile>): Promise<string> {
   )
 }
 
+test('a rollcall.yaml that cannot be read is not taken for none', async () => {
+  expect(await refusalOf({ 'rollcall.yaml/notes.txt': 'x' })).toContain(
+    'rollcall.yaml is not readable (EISDIR): expected a readable file, or none',
+  )
+})
+
 test.each([
   ['tasks.jsonl', JSON.stringify(row)],
   ['tasks.yaml', stringify({ tasks: [row] })],

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
@@ -7,7 +6,8 @@ import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
 import type { Problem } from '../providers/contract/provider.ts'
 import { judgeSchema } from './judge.ts'
 import { malformedTemplates } from './host-templates.ts'
-import { problemsOfIssues, shownValue } from './problems.ts'
+import { problemsOfIssues, shownValue, unreadValue } from './problems.ts'
+import { readPlainFile } from './read-plain-file.ts'
 import type { Task } from './task.ts'
 
 /** Beside task.toml: what Harbor's format has no word for. Harbor passes it over. */
@@ -23,15 +23,16 @@ const schema = z.strictObject(
   'a table',
 )
 
-export type OwnTaskFile = z.infer<typeof schema>
-
 /** What a task's `rollcall.yaml` adds to it; nothing where there is none. */
 export async function readOwnTaskFile(
   directory: string,
 ): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader' | 'judge' | 'profile'>; problems: Problem[] }> {
-  const source = await readFile(join(directory, ownTaskFile), 'utf8').catch(() => undefined)
-  if (source === undefined) return { own: {}, problems: [] }
-  const read = parseYaml(source)
+  const source = await readPlainFile(join(directory, ownTaskFile)).catch(unreadValue)
+  if (!Buffer.isBuffer(source)) {
+    const expected = 'a readable file, or none'
+    return { own: {}, problems: source.value === undefined ? [] : [{ field: ownTaskFile, ...source, expected }] }
+  }
+  const read = parseYaml(source.toString())
   if ('problem' in read) return { own: {}, problems: [read.problem] }
   const parsed = schema.safeParse(read.value)
   if (!parsed.success) {
@@ -47,7 +48,7 @@ export async function readOwnTaskFile(
   }
   const twice =
     grader !== undefined && judge !== undefined
-      ? [{ field: `${ownTaskFile}: judge`, expected: 'none beside grader' }]
+      ? [{ field: `${ownTaskFile}: judge`, value: shownValue(judge.model), expected: 'none beside grader' }]
       : []
   return { own, problems: [...twice, ...templateProblems(runtime?.env ?? {})] }
 }
@@ -58,7 +59,7 @@ function parseYaml(source: string): { value: unknown } | { problem: Problem } {
   } catch (error) {
     if (!(error instanceof YAMLParseError)) throw error
     const field = `${ownTaskFile}:${error.linePos?.[0].line ?? 1}`
-    return { problem: { field, expected: `valid YAML (${error.message.split('\n')[0]})` } }
+    return { problem: { field, value: `no YAML (${error.message.split('\n')[0]})`, expected: 'a table' } }
   }
 }
 

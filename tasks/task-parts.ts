@@ -1,15 +1,9 @@
-import type { Healthcheck, Task, TaskAgent, TaskArtifact, TaskStep, TaskVerifier } from './task.ts'
+import type { Task, TaskArtifact, TaskStep } from './task.ts'
 
 /** What an agent is given at once and is graded for: a whole task, or one step of it. */
-export interface TaskPart {
+export interface TaskPart extends Omit<TaskStep, 'name'> {
   /** Absent for a task of one part. */
   readonly step?: string
-  readonly instruction: string
-  readonly agent: TaskAgent
-  readonly verifier: TaskVerifier
-  readonly minReward?: Readonly<Record<string, number>>
-  /** Of a step; the task's own belongs to its sandbox. */
-  readonly healthcheck?: Healthcheck
   /** All that are collected at the end of this part besides `/logs/artifacts`: the task's, then the step's. */
   readonly artifacts: readonly TaskArtifact[]
   /** Folder of the task in which this part's `tests/`, `solution/` and `workdir/` lie, with a slash at its end, or empty. */

@@ -1,7 +1,10 @@
-import { ApplicationFailure } from '@temporalio/activity'
+import { ApplicationFailure, Context } from '@temporalio/activity'
 import type { Activities, RolloutPolicy } from '../protocol/activities.ts'
 import type { FailureCode } from '../protocol/failure.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
+
+/** A scheduled job that has not run yet. */
+export const preparedJob = { proofKey: 'proof', provider: 'fake', concurrency: 4, summary: 'scripted', isOver: false }
 
 export const policy: RolloutPolicy = {
   sandboxLoss: { policy: 'fail', maxIncarnations: 3, hostLostMs: 120_000 },
@@ -13,6 +16,13 @@ export const policy: RolloutPolicy = {
 /** A failure as an activity would report it. */
 export function failing(code: FailureCode, nonRetryable = true): never {
   throw ApplicationFailure.create({ type: code, message: `scripted ${code}`, nonRetryable })
+}
+
+/** An activity that lives until it is cancelled. */
+export async function untilCancelled(): Promise<never> {
+  const context = Context.current()
+  const ticking = setInterval(() => context.heartbeat(), 200)
+  return await context.cancelled.finally(() => clearInterval(ticking))
 }
 
 function plannedRollouts(count: number): PlannedRollout[] {
@@ -59,8 +69,8 @@ export function scriptedActivities(script: Partial<Activities> & { rollouts?: nu
     }),
     releaseSandbox: async () => {},
     summarizeJob: async () => ({ graded: 0, failed: 0, cancelled: 0 }),
-    prepareScheduledJob: async () => ({ proofKey: 'proof', provider: 'fake', concurrency: 4, summary: 'scripted' }),
-    judgeScheduledJob: async () => ({ verdict: 'same', details: '**same**' }),
+    prepareScheduledJob: async () => preparedJob,
+    judgeScheduledJob: async () => ({ verdict: 'same', details: '**same**', notifies: true }),
     notifyVerdict: async () => {},
     placePoolSandbox: async () => ({ place: 'here', queue: 'test' }),
     openPoolSandbox: async ({ pool, sandboxNumber, profile }) => ({

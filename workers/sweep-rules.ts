@@ -23,14 +23,14 @@ export interface SweepPolicy {
   readonly takeKept?: boolean
 }
 
-export interface Verdict {
+export interface SweepDecision {
   readonly remove: boolean
   /** Part of a sentence: "its rollout is over". */
   readonly because: string
 }
 
-/** Whether a sandbox goes (design §7). Pure: the same facts give the same verdict. */
-export function judgeSandbox(sandbox: FoundSandbox, owner: Owner, policy: SweepPolicy): Verdict {
+/** Whether a sandbox goes (design §7). Pure: the same facts give the same decision. */
+export function judgeSandbox(sandbox: FoundSandbox, owner: Owner, policy: SweepPolicy): SweepDecision {
   const { ownership, createdMs } = sandbox
   const isExpired = ownership.expires <= policy.nowMs
   if (owner.state === 'foreign') {
@@ -60,10 +60,10 @@ function isKept({ ownership }: FoundSandbox, owner: Owner): boolean {
   return ownership.keep === 'always'
 }
 
-function remove(because: string): Verdict {
+function remove(because: string): SweepDecision {
   return { remove: true, because }
 }
 
-function leave(because: string): Verdict {
+function leave(because: string): SweepDecision {
   return { remove: false, because }
 }

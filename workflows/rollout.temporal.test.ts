@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Context } from '@temporalio/activity'
 import { expect, test } from 'vitest'
 import type { Activities, RecordInput } from '../protocol/activities.ts'
-import { failing, policy, scriptedActivities } from '../testing/scripted-activities.ts'
+import { failing, policy, scriptedActivities, untilCancelled } from '../testing/scripted-activities.ts'
 import { runScriptedRollout } from '../testing/scripted-rollout.ts'
 import { useTemporal } from '../testing/temporal.ts'
 import type { RolloutInput, rolloutWorkflow } from './rollout.ts'
@@ -138,6 +138,15 @@ test('a grading failure is graded again in the same sandbox, with a phase of its
   expect(phases).toEqual([2, 3, 4])
 })
 
+test('a rollout that can never be graded is graded as often as the policy says', async () => {
+  const { outcome, calls } = await run(
+    { gradeRollout: async () => failing('reward-missing') },
+    { policy: { ...policy, gradingAttempts: 2 } },
+  )
+  expect(outcome).toEqual({ state: 'failed', code: 'reward-missing' })
+  expect(calls.filter((name) => name === 'gradeRollout')).toHaveLength(2)
+})
+
 test('a tampered grade is never graded again', async () => {
   const { outcome, calls } = await run(
     { gradeRollout: async () => failing('grade-tampered') },
@@ -151,8 +160,15 @@ test('a long rollout goes on as new with its sandbox, its turns, the agent’s t
   const owners = new Set<string>()
   const left: number[] = []
   const runs = new Set<string>()
+  const phases: RecordInput['phases'][] = []
+  let began = ''
   const { outcome, calls, workflowId } = await run({
+    recordRollout: async ({ state, phases: recorded }) => {
+      phases.push(recorded)
+      return { state, reward: 1 }
+    },
     runTurns: async ({ turn, owner, agentMs }) => {
+      if (turn === 0) began = new Date().toISOString()
       owners.add(owner)
       left.push(agentMs)
       runs.add(Context.current().info.workflowExecution?.runId ?? '')
@@ -166,6 +182,7 @@ test('a long rollout goes on as new with its sandbox, its turns, the agent’s t
   expect(owners.size).toBe(1)
   expect(left).toEqual(left.map((_, slice) => 60_000 - slice * 1_000))
   expect(runs.size).toBeGreaterThan(1)
+  expect(phases[0]?.turns?.startedAt.localeCompare(began)).toBeLessThanOrEqual(0)
   expect(workflowId).toBeTruthy()
 })
 
@@ -184,13 +201,6 @@ async function cancelledIn(name: keyof Activities, { activities, calls }: Return
     await handle.cancel()
     return await handle.result()
   })
-}
-
-/** Lives until it is cancelled. */
-async function untilCancelled(): Promise<never> {
-  const context = Context.current()
-  const ticking = setInterval(() => context.heartbeat(), 200)
-  return await context.cancelled.finally(() => clearInterval(ticking))
 }
 
 test.each([

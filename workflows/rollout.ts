@@ -201,7 +201,6 @@ class Rollout {
 
   /** False when the history has grown so long that the workflow must go on as new. */
   async #takeTurns(opened: OpenedRollout, plan: PartPlan): Promise<boolean> {
-    if (this.#progress.agentEnd !== undefined) return true
     this.#progress.phase = Math.max(this.#progress.phase, 1)
     return await timed(this.#progress, 'turns', async () => {
       while (this.#progress.agentEnd === undefined) {
@@ -235,7 +234,7 @@ class Rollout {
   /** Only a grading failure is worth another attempt: in the surviving sandbox, or in a new one of the verifier's own. */
   async #grade(opened: OpenedRollout, plan: PartPlan): Promise<GradeResult> {
     const isWanted = plan.separate === true || opened.steps !== undefined
-    if (isWanted && this.#progress.collectedPhase === undefined) await this.#collect(opened.lease)
+    if (isWanted) await this.#collect(opened.lease)
     showRollout(this.#progress, 'grade')
     let lostVerifiers = 0
     for (let attempt = 1; ; attempt += 1) {
@@ -248,8 +247,10 @@ class Rollout {
         return await timed(this.#progress, 'grade', gradeOnce)
       } catch (error) {
         const { code } = failureOf(error)
-        if (plan.separate && this.#mayReplaceVerifier(code, (lostVerifiers += 1))) attempt -= 1
-        else if (!isGradingFailure(code) || attempt >= this.#input.policy.gradingAttempts) throw error
+        if (plan.separate && this.#mayReplaceVerifier(code, lostVerifiers)) {
+          lostVerifiers += 1
+          attempt -= 1
+        } else if (!isGradingFailure(code) || attempt >= this.#input.policy.gradingAttempts) throw error
       }
     }
   }
@@ -331,9 +332,9 @@ class Rollout {
   }
 
   /** The agent's work is safe: only the sandbox of its verifier was lost. */
-  #mayReplaceVerifier(code: FailureCode, lost: number): boolean {
+  #mayReplaceVerifier(code: FailureCode, lostBefore: number): boolean {
     const { policy, maxIncarnations } = this.#input.policy.sandboxLoss
-    return code === 'sandbox-lost' && policy === 'restart' && lost < maxIncarnations
+    return code === 'sandbox-lost' && policy === 'restart' && lostBefore + 1 < maxIncarnations
   }
 
   #mayRestart(code: FailureCode): boolean {

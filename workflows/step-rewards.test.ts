@@ -37,6 +37,10 @@ describe('what steps come to together', () => {
     expect(combinedGrade([step({ reward: 1 }), step({ other: 0.25 })], 'final').rewards).toEqual({ other: 0.25 })
   })
 
+  test('of no graded step there are no rewards, and nothing is claimed', () => {
+    expect(combinedGrade([step(undefined)], 'mean')).toEqual({ rewards: {}, integrity: 'live' })
+  })
+
   test('integrity is the weakest of the steps whose rewards count', () => {
     const steps = [step({ reward: 1 }, 'live'), step({ reward: 1 }, 'separate'), step({ reward: 1 }, 'non-root')]
     expect(combinedGrade(steps, 'mean').integrity).toBe('live')

@@ -74,6 +74,7 @@ test('each step is prepared, worked on, collected and graded, in phases of its o
     [1, 6],
     [1, 8],
   ])
+  expect(parts.every((part) => !('collectedPhase' in part))).toBe(true)
   expect(records[0]).toMatchObject({ phase: 9, isCollected: true, gradingAttempts: 2 })
   expect(records[0]?.steps).toMatchObject([
     { name: 'one', rewards: { reward: 1 }, agentEnd: 'done', firstPhase: 1, lastPhase: 4 },
@@ -165,6 +166,7 @@ test('a long history goes on as new in the middle of a step', async () => {
   expect([...seen]).toEqual(['0 2', '1 6'])
   expect(calls.filter((name) => name === 'prepareStep')).toHaveLength(2)
   expect(calls.filter((name) => name === 'runTurns')).toHaveLength(20)
+  expect(calls.filter((name) => name === 'gradeRollout')).toHaveLength(2)
 })
 
 const apart: readonly StepPlan[] = [{ name: 'one', ...limits, separate: true }]
@@ -201,6 +203,38 @@ test('a verifier’s sandbox that is lost is replaced; the agent’s work is not
   expect(calls.filter((name) => name === 'runTurns')).toHaveLength(1)
 })
 
+test.each([
+  ['no more often than the policy says', { policy: 'restart' as const, maxIncarnations: 1 }],
+  ['not at all where the policy is fail', { policy: 'fail' as const, maxIncarnations: 3 }],
+])('a verifier’s sandbox that is lost is replaced %s', async (_, loss) => {
+  const gradeRollout = async () => failing('sandbox-lost')
+  const { outcome, opened } = await runSteps([], {
+    steps: apart,
+    script: { gradeRollout },
+    input: { policy: { ...policy, sandboxLoss: { ...loss, hostLostMs: 120_000 } } },
+  })
+  expect(outcome).toMatchObject({ state: 'failed', code: 'sandbox-lost' })
+  expect(opened).toEqual([0, 4])
+})
+
+test('failed gradings are no lost verifiers: one that is lost after them is replaced all the same', async () => {
+  const fates = ['reward-missing', 'sandbox-lost'] as const
+  let graded = 0
+  const gradeRollout: Activities['gradeRollout'] = async () => {
+    const fate = fates[graded]
+    graded += 1
+    return fate === undefined ? { rewards: { reward: 1 }, integrity: 'separate' } : failing(fate)
+  }
+  const sandboxLoss = { policy: 'restart' as const, maxIncarnations: 2, hostLostMs: 120_000 }
+  const { outcome, calls } = await runSteps([], {
+    steps: apart,
+    script: { gradeRollout },
+    input: { policy: { ...policy, sandboxLoss, gradingAttempts: 2 } },
+  })
+  expect(outcome).toEqual({ state: 'graded', reward: 1 })
+  expect(calls.filter((name) => name === 'runTurns')).toHaveLength(1)
+})
+
 test('what could not be removed right after grading is asked for again at the end', async () => {
   let asked = 0
   const releases: (readonly unknown[] | undefined)[] = []
@@ -212,6 +246,23 @@ test('what could not be removed right after grading is asked for again at the en
   const { outcome } = await runSteps([1], { steps: apart, script: { releaseSandbox } })
   expect(outcome).toEqual({ state: 'graded', reward: 1 })
   expect(releases).toEqual([[{ incarnation: 1, phase: 4 }], [{ incarnation: 1, phase: 4 }]])
+})
+
+test('artifacts that were collected from a lost sandbox are not those of the next', async () => {
+  const openRollout: Activities['openRollout'] = async ({ incarnation }) => {
+    const lease = { provider: 'fake', place: 'here', sandbox: 'main', incarnation, spec: 's' }
+    return { lease, ...limits, separate: true }
+  }
+  const runTurns: Activities['runTurns'] = async ({ incarnation, turn }) =>
+    incarnation === 1 ? { turn: turn + 1, end: 'done' } : failing('model-rejected')
+  const sandboxLoss = { policy: 'restart' as const, maxIncarnations: 2, hostLostMs: 120_000 }
+  const { outcome, records, calls } = await runSteps([], {
+    script: { openRollout, runTurns, gradeRollout: async () => failing('host-lost') },
+    input: { policy: { ...policy, sandboxLoss } },
+  })
+  expect(outcome).toMatchObject({ state: 'failed', code: 'model-rejected' })
+  expect(calls).toContain('collectArtifacts')
+  expect(records[0]).not.toHaveProperty('isCollected')
 })
 
 test('artifacts of a single separate verifier are collected once, however often it is graded', async () => {

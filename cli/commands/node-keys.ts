@@ -2,7 +2,6 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { StoredKey } from '../../compute/ssh-keys.ts'
 import type { CommandContext } from '../context.ts'
-import { keysTable } from '../node-view.ts'
 import { badOption, parseChoice } from '../parse-values.ts'
 import type { CommandHost } from '../run-cli.ts'
 
@@ -44,6 +43,7 @@ export function defineNodeKeys(nodes: Command, host: CommandHost): void {
       const [kept, nodeList] = await Promise.all([all.keys.list(), all.registry.list()])
       if (kept.length === 0)
         return context.stderr.write('No key is kept here: see rollcall nodes keys generate --help\n')
+      const { keysTable } = await import('../node-view.ts')
       context.stdout.write(`${keysTable(kept, nodeList)}\n`)
     })
   keys

@@ -1,12 +1,11 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { nodeTypes } from '../../compute/node.ts'
+import { nodeTypes } from '../../compute/node-types.ts'
 import type { ComputeNode } from '../../compute/node.ts'
 import type { Nodes } from '../../compute/nodes.ts'
 import { escapeControls } from '../../results/terminal-text.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { nodeDetails, nodesTable } from '../node-view.ts'
 import { badOption, parseChoice, parsePairs } from '../parse-values.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { repeatable } from './command-options.ts'
@@ -72,7 +71,7 @@ async function add(name: string, flags: AddFlags, context: CommandContext): Prom
   const settings = { ...(await sshSettings(flags, nodes)), ...parsePairs('--provider-arg', flags.providerArg) }
   const node = await nodes.add({ name, type, settings, probe: flags.probe })
   if (flags.default === true) await nodes.registry.setDefault(name)
-  context.stdout.write(`${nodeDetails(node)}\n`)
+  await show(node, false, context)
   return exitCodes.ok
 }
 
@@ -102,6 +101,7 @@ function defineLooking(nodes: Command, host: CommandHost): void {
       const [all, preferred] = await Promise.all([registry.list(), registry.default()])
       if (json === true) return all.forEach((node) => context.stdout.write(`${JSON.stringify(node)}\n`))
       if (all.length === 0) return context.stderr.write('No node has been added: see rollcall nodes add --help\n')
+      const { nodesTable } = await import('../node-view.ts')
       context.stdout.write(`${nodesTable(all, preferred?.name)}\n`)
     })
   nodes
@@ -110,7 +110,7 @@ function defineLooking(nodes: Command, host: CommandHost): void {
     .option('--json', 'as JSON')
     .description('What is known of a node.')
     .action(async (name: string, { json }: { json?: boolean }) => {
-      show(await (await openNodes(context)).registry.get(name), json === true, context)
+      await show(await (await openNodes(context)).registry.get(name), json === true, context)
     })
   nodes
     .command('probe')
@@ -119,12 +119,13 @@ function defineLooking(nodes: Command, host: CommandHost): void {
     .description('Asks a node what it is now. Exit code 1 when it does not answer.')
     .action(async (name: string, { json }: { json?: boolean }) => {
       const node = await (await openNodes(context)).probe(name)
-      show(node, json === true, context)
+      await show(node, json === true, context)
       if (node.problem !== undefined) host.exitWith(exitCodes.failed)
     })
 }
 
-function show(node: ComputeNode, asJson: boolean, { stdout }: CommandContext): void {
+async function show(node: ComputeNode, asJson: boolean, { stdout }: CommandContext): Promise<void> {
+  const { nodeDetails } = await import('../node-view.ts')
   stdout.write(`${asJson ? JSON.stringify(node) : nodeDetails(node)}\n`)
 }
 

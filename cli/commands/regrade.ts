@@ -45,7 +45,7 @@ async function regrade(id: string, flags: RegradeFlags, context: CommandContext)
   const failUnder = flags.failUnder === undefined ? undefined : parseReward('--fail-under', flags.failUnder)
   const options = parseOptions(flags, context)
   const following = { jobsDir: flags.jobsDir, json: flags.json === true, detach: flags.detach === true, failUnder }
-  const launch = async () => (await import('../../client/index.ts')).regradeJob(parent, options)
+  const launch = async () => (await import('../../client/regrade-job.ts')).regradeJob(parent, options)
   return await launchAndFollow(launch, following, context)
 }
 

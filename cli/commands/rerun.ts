@@ -57,7 +57,7 @@ async function rerun(
     onProgress: (line: string) => context.stderr.write(`${line}\n`),
   }
   const following = { jobsDir: flags.jobsDir, json: flags.json === true, detach: flags.detach === true, failUnder }
-  const launch = async () => (await import('../../client/index.ts')).rerunJob(parent, options)
+  const launch = async () => (await import('../../client/rerun-job.ts')).rerunJob(parent, options)
   return await launchAndFollow(launch, following, context)
 }
 

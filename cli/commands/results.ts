@@ -4,9 +4,7 @@ import type { JobSummary } from '../../protocol/grade.ts'
 import type { ExportOptions } from '../../results/export-job.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { printKeptSandboxes } from '../kept-sandboxes.ts'
 import { parseReward } from '../parse-values.ts'
-import { exitCodeOf, printSummary } from '../print-summary.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { parseJobId } from '../run-options.ts'
 
@@ -42,11 +40,14 @@ async function results(id: string, flags: ResultsFlags, context: CommandContext)
   const form = formOf(flags)
   const passReward = flags.passReward === undefined ? undefined : parseReward('--pass-reward', flags.passReward)
   const failUnder = flags.failUnder === undefined ? undefined : parseReward('--fail-under', flags.failUnder)
-  const [{ openStore }, { readGrades }, { wasCancelled }] = await Promise.all([
-    import('../../store/open-store.ts'),
-    import('../../results/read-job.ts'),
-    import('../../results/summary.ts'),
-  ])
+  const [{ openStore }, { readGrades }, { wasCancelled }, { exitCodeOf, printSummary }, { printKeptSandboxes }] =
+    await Promise.all([
+      import('../../store/open-store.ts'),
+      import('../../results/read-job.ts'),
+      import('../../results/summary.ts'),
+      import('../print-summary.ts'),
+      import('../kept-sandboxes.ts'),
+    ])
   const store = openStore(context.environment.storeUrl)
   const job = parseJobId(id)
   const { summary, finished } = await readGrades(store, job, { passReward })

@@ -7,7 +7,7 @@ import { launchAndFollow } from '../launch-and-follow.ts'
 import type { JobFile } from '../job-file.ts'
 import { addRunOptions, configOf, givenFlags, loadRun } from '../run-command.ts'
 import type { RunFlags } from '../run-command.ts'
-import { defaultJobsDir, printedConfig } from '../run-config.ts'
+import { defaultJobsDir } from '../run-options.ts'
 import type { CommandHost } from '../run-cli.ts'
 
 interface RunCommandFlags extends RunFlags {
@@ -61,6 +61,7 @@ async function run(
 ): Promise<number> {
   const config = await configOf({ taskset, flags, agents })
   if (flags.printConfig) {
+    const { printedConfig } = await import('../run-config.ts')
     context.stdout.write(printedConfig(config))
     return exitCodes.ok
   }

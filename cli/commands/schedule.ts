@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { scheduleNamePattern } from '../../protocol/schedule.ts'
+import { scheduleNamePattern } from '../../protocol/names.ts'
 import type { RunOptions, Schedule, ScheduleOptions } from '../../client/index.ts'
 import { AgentCollector } from '../agent-options.ts'
 import type { CommandContext } from '../context.ts'
@@ -10,7 +10,6 @@ import { badOption, parseDurationMs, parseShare } from '../parse-values.ts'
 import { addRunOptions, configOf, givenFlags, loadRun } from '../run-command.ts'
 import type { RunFlags } from '../run-command.ts'
 import type { CommandHost } from '../run-cli.ts'
-import { historyTable, scheduleTable, showSchedule } from '../schedule-view.ts'
 
 interface CreateFlags extends RunFlags {
   readonly cron: string
@@ -113,7 +112,7 @@ async function save(
   const { environment, stdout, stderr } = context
   const { taskset, options } = await loadRun(config, context)
   const { job: _, worker: __, ...run } = options
-  const { Schedule: schedules } = await import('../../client/index.ts')
+  const { Schedule: schedules } = await import('../../client/schedule.ts')
   const onProgress = (line: string) => stderr.write(`${line}\n`)
   const schedule = await schedules[verb](taskset, { ...run, ...times, environment, onProgress })
   try {
@@ -132,9 +131,12 @@ function defineLooking(schedule: Command, host: CommandHost): void {
     .option('--json', 'one JSON object per line')
     .description('Lists the schedules of this namespace.')
     .action(async (flags: { json?: boolean }) => {
-      const { environment, stdout } = host.context
-      const { Schedule: schedules } = await import('../../client/index.ts')
-      const states = await schedules.list({ environment })
+      const { environment, stdout, stderr } = host.context
+      const [{ Schedule: schedules }, { scheduleTable }] = await Promise.all([
+        import('../../client/schedule.ts'),
+        import('../schedule-view.ts'),
+      ])
+      const states = await schedules.list({ environment, onProgress: (line) => stderr.write(`${line}\n`) })
       stdout.write(flags.json ? states.map((state) => `${JSON.stringify(state)}\n`).join('') : scheduleTable(states))
     })
   schedule
@@ -144,16 +146,16 @@ function defineLooking(schedule: Command, host: CommandHost): void {
     .description('Shows when a schedule is due, what it runs, and what its last jobs came to.')
     .action(async (name: string, { json = false }: { json?: boolean }) => {
       await withSchedule(name, host.context, async (opened) => {
-        const [state, history] = await Promise.all([opened.state(), opened.history()])
+        const [state, history, untold] = await Promise.all([opened.state(), opened.history(), opened.untold()])
+        const { showSchedule } = await import('../schedule-view.ts')
         const { stdout } = host.context
-        stdout.write(json ? `${JSON.stringify({ ...state, history })}\n` : showSchedule(state, history))
+        stdout.write(json ? `${JSON.stringify({ ...state, history, untold })}\n` : showSchedule(state, history, untold))
       })
     })
 }
 
 function defineOperating(schedule: Command, host: CommandHost): void {
   const operations = [
-    { verb: 'trigger', says: 'starts a job now, unless one of it runs', run: (opened: Schedule) => opened.trigger() },
     { verb: 'pause', says: 'starts nothing by itself until `resume`', run: (opened: Schedule) => opened.pause() },
     { verb: 'resume', says: 'starts jobs again when they are due', run: (opened: Schedule) => opened.resume() },
     { verb: 'delete', says: 'is gone; its jobs and its history stay', run: (opened: Schedule) => opened.delete() },
@@ -169,6 +171,13 @@ function defineOperating(schedule: Command, host: CommandHost): void {
       })
   }
   schedule
+    .command('trigger')
+    .argument('<name>', 'name of the schedule')
+    .description('The schedule starts a job now, unless one of it runs.')
+    .action(async (name: string) => {
+      await withSchedule(name, host.context, (opened) => trigger(opened, host.context))
+    })
+  schedule
     .command('backfill')
     .argument('<name>', 'name of the schedule')
     .requiredOption('--from <time>', 'ISO 8601, for instance 2026-11-01T00:00:00Z')
@@ -180,6 +189,20 @@ function defineOperating(schedule: Command, host: CommandHost): void {
       await withSchedule(name, host.context, (opened) => opened.backfill(range))
       host.context.stdout.write(`Schedule ${name} makes up for ${flags.from} to ${flags.to}, one job after another.\n`)
     })
+}
+
+async function trigger(opened: Schedule, { stdout, stderr }: CommandContext): Promise<void> {
+  const { running, served } = await opened.state()
+  await opened.trigger()
+  const [job] = running
+  stdout.write(
+    job === undefined
+      ? `Schedule ${opened.name} starts a job now.\n`
+      : `Schedule ${opened.name} starts no job now, while ${job} runs.\n`,
+  )
+  if (served) return
+  const { unserved } = await import('../schedule-view.ts')
+  stderr.write(`${unserved}\n`)
 }
 
 /** What jobs of a schedule came to, from the store alone: also of one that is deleted. */
@@ -202,9 +225,10 @@ interface HistoryFlags {
 async function history(name: string, { json = false, output }: HistoryFlags, context: CommandContext): Promise<void> {
   if (!scheduleNamePattern.test(name)) throw badOption('Schedule', name, 'letters, digits, - and _, at most 60')
   const { environment, stdout, stderr } = context
-  const [{ openStore }, { readVerdicts }] = await Promise.all([
+  const [{ openStore }, { readVerdicts }, { historyTable }] = await Promise.all([
     import('../../store/open-store.ts'),
     import('../../results/schedule-history.ts'),
+    import('../schedule-view.ts'),
   ])
   const verdicts = await readVerdicts(openStore(environment.storeUrl), name)
   if (verdicts.length === 0) stderr.write(`No job of a schedule named ${JSON.stringify(name)} has ended yet.\n`)
@@ -229,7 +253,7 @@ async function withSchedule(
   { environment, stderr }: CommandContext,
   use: (schedule: Schedule) => Promise<void>,
 ): Promise<void> {
-  const { Schedule: schedules } = await import('../../client/index.ts')
+  const { Schedule: schedules } = await import('../../client/schedule.ts')
   const schedule = await schedules.open(name, { environment, onProgress: (line) => stderr.write(`${line}\n`) })
   try {
     await use(schedule)

@@ -5,7 +5,6 @@ import type { CommandContext } from '../context.ts'
 import type { ListedJob } from '../../results/list-jobs.ts'
 import { escapeControls } from '../../results/terminal-text.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { progressLines } from '../progress-view.ts'
 import type { CommandHost } from '../run-cli.ts'
 
 const jobsListed = 20
@@ -34,6 +33,7 @@ async function showJob(job: Job, { json }: { json: boolean }, { stdout }: Comman
     stdout.write(`${JSON.stringify({ ...status, rollouts: running })}\n`)
     return exitCodes.ok
   }
+  const { progressLines } = await import('../progress-view.ts')
   const view = { status, running, elapsedMs: undefined, doneBefore: 0, ...unclipped }
   stdout.write(`Job ${job.id} is ${status.state}\n${progressLines(view).join('\n')}\n`)
   if (status.state === 'failed') stdout.write(`${await failureOf(job)}\n`)

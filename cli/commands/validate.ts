@@ -2,13 +2,10 @@ import type { Command } from 'commander'
 import type { ClientEnvironment } from '../../client/index.ts'
 import type { CommandContext } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { followJob } from '../follow-job.ts'
 import { leaveOnInterrupt } from '../leave-on-interrupt.ts'
 import { parseCount, parsePairs } from '../parse-values.ts'
 import type { CommandHost } from '../run-cli.ts'
 import { parseProvider } from '../run-options.ts'
-import { hasSolution } from '../../tasks/task-parts.ts'
-import { formatSoundness, judgeSoundness, unsolvedTasks } from '../soundness.ts'
 import type { TaskSoundness } from '../soundness.ts'
 import { addProviderOptions, repeatable } from './command-options.ts'
 import type { ProviderFlags } from './command-options.ts'
@@ -54,7 +51,7 @@ async function validate(path: string, flags: ValidateFlags, { stdout, environmen
 }
 
 async function load(path: string, { include, exclude }: ValidateFlags, environment: ClientEnvironment) {
-  const { Taskset } = await import('../../client/index.ts')
+  const { Taskset } = await import('../../client/taskset.ts')
   return (await Taskset.load(path, { environment })).select({ include: [...include], exclude: [...exclude] })
 }
 
@@ -68,21 +65,27 @@ async function validateByRunning(path: string, flags: ValidateFlags, context: Co
     environment: context.environment,
     onProgress: (line: string) => context.stderr.write(`${line}\n`),
   }
-  const taskset = await load(path, flags, context.environment)
+  const [taskset, { hasSolution }, { followJob }, { judgeSoundness, unsolvedTasks }] = await Promise.all([
+    load(path, flags, context.environment),
+    import('../../tasks/task-parts.ts'),
+    import('../follow-job.ts'),
+    import('../soundness.ts'),
+  ])
   const unsolved = unsolvedTasks(taskset.tasks)
-  if (unsolved.length === taskset.tasks.length) return printSoundness(unsolved, context)
+  if (unsolved.length === taskset.tasks.length) return await printSoundness(unsolved, context)
   const job = await leaveOnInterrupt(() => taskset.filter(hasSolution).run(options), context)
   if (job === undefined) return exitCodes.interrupted
   try {
     const followed = await followJob({ job, json: false, onInterrupt: 'cancel' }, context)
     if (followed === exitCodes.interrupted) return followed
-    return printSoundness([...judgeSoundness(await job.result()), ...unsolved], context)
+    return await printSoundness([...judgeSoundness(await job.result()), ...unsolved], context)
   } finally {
     await job.close()
   }
 }
 
-function printSoundness(judged: readonly TaskSoundness[], { stdout }: CommandContext): number {
+async function printSoundness(judged: readonly TaskSoundness[], { stdout }: CommandContext): Promise<number> {
+  const { formatSoundness } = await import('../soundness.ts')
   stdout.write(`\n${formatSoundness(judged)}\n`)
   return judged.every((task) => task.problems.length === 0) ? exitCodes.ok : exitCodes.failed
 }

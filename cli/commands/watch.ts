@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
 import { attachedJob } from '../attached-job.ts'
-import { followJob } from '../follow-job.ts'
 import { parseReward } from '../parse-values.ts'
 import type { CommandHost } from '../run-cli.ts'
 
@@ -15,6 +14,7 @@ export function defineWatch(program: Command, host: CommandHost): void {
     .addHelpText('after', '\nExample:\n  rollcall watch nightly-7\n\nCtrl-C stops watching; the job runs on.\n')
     .action(async (id: string, flags: { jobsDir?: string; json?: boolean; failUnder?: string }) => {
       const { context } = host
+      const { followJob } = await import('../follow-job.ts')
       const { jobsDir } = flags
       const failUnder = flags.failUnder === undefined ? undefined : parseReward('--fail-under', flags.failUnder)
       const following = {

@@ -36,6 +36,7 @@ export interface ConformanceContext {
   readonly shared: () => Promise<OpenSandbox>
 }
 
+/** One thing that every provider must do in the same way. */
 export interface ConformanceCase {
   /** A sentence about behaviour; known deviations are listed by it. */
   readonly name: string

@@ -22,6 +22,7 @@ const baseSpec: SandboxSpec = {
   mounts: [],
 }
 
+/** What cases run in, and how it is cleaned up. */
 export interface ConformanceHarness extends ConformanceContext {
   /** Destroys what cases have opened; with `all` also the shared sandbox. */
   readonly cleanUp: (scope: 'case' | 'all') => Promise<void>

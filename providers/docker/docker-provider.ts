@@ -9,6 +9,7 @@ import { connectToDocker, describeConnection, type DockerConnection } from './do
 import { dockerError } from './docker-errors.ts'
 import { createImageResolver } from './image-resolver.ts'
 import { enterContainer } from './shell.ts'
+import { systemPicture } from './system-picture.ts'
 
 export interface DockerProviderOptions {
   readonly connection: DockerConnection
@@ -72,6 +73,7 @@ export function createDockerProvider(options: DockerProviderOptions): Provider {
     connect: (name) => attach(streams, lifecycle, name),
     destroy: (name) => lifecycle.destroy(name),
     shell: (name, user) => enterContainer({ streams, lifecycle, name }, user),
+    systemPicture: (name) => systemPicture(streams, name),
     list: (labels) => lifecycle.list(labels),
     // The client library opens one connection for each call and keeps none.
     close: async () => {},
