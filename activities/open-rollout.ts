@@ -64,8 +64,15 @@ export async function openRollout(input: OpenInput, dependencies: OpenDependenci
   const provider = await context.providerOf(lease)
   const system = input.verifier === undefined ? await takeSystemPicture(provider, lease.sandbox) : undefined
   const runtime = effectiveRuntime(spec)
-  const picture = system === undefined ? {} : { system }
-  const opening: StoredOpening = { opened, image, runtime, workdir, ...users, execs: [], ...picture }
+  const opening: StoredOpening = {
+    opened,
+    image,
+    runtime,
+    workdir,
+    ...users,
+    execs: [],
+    ...(system === undefined ? {} : { system }),
+  }
   return (await putJsonOnce(context.store, key, opening)).opened
 }
 

@@ -6,6 +6,7 @@ import { profileSchema } from '../protocol/pool.ts'
 import type { PoolStatus, ProfileInput } from '../protocol/pool.ts'
 import { failing, scriptedActivities } from '../testing/scripted-activities.ts'
 import { createWorker, useTemporal } from '../testing/temporal.ts'
+import { sandboxOwner } from '../workers/sandbox-owner.ts'
 import type { poolWorkflow } from './pool.ts'
 
 const temporal = useTemporal()
@@ -144,7 +145,7 @@ test('who gets nothing in time is told its place in the queue, and leaves it', a
     await pool.acquire('a')
     const told = {
       code: 'acquire-timeout',
-      message: 'b got no slot within 300 ms: number 1 in the queue, all slots are in use',
+      message: 'b got no slot within 300 ms: number 1 in the queue, none is free',
     }
     await expect(pool.acquire('b', { timeoutMs: 300 })).rejects.toMatchObject(told)
     await statusWhen(pool, ({ queue }) => queue.length === 0)
@@ -243,6 +244,26 @@ test('a whole sandbox is bound to its workflow, and replaced when that is over',
     expect(await pool.releaseHolder('r/1', { workflow: 'other' })).toBe('not-held')
     expect(await pool.releaseHolder('r/1', { workflow: 'r' })).toBe('released')
     expect((await pool.acquire('r/2', { workflow: 'r', whole: true })).sandboxNumber).toBe(2)
+  })
+})
+
+test('the sweep is told which sandboxes are the pool’s', async () => {
+  const owners: string[] = []
+  const script: Partial<Activities> = {
+    placePoolSandbox: async ({ owner, pool }) => {
+      owners.push(owner)
+      return { place: 'here', queue: pool.slice('pool.test.'.length) }
+    },
+  }
+  await withPool({ script }, async (pool) => {
+    await pool.acquire('a')
+    const { client } = temporal.environment()
+    const ownership = { job: pool.id, workflow: pool.id, role: 'pool', spec: '', keep: 'never', expires: 0 } as const
+    const ownerOf = (owner: string, incarnation: number) =>
+      sandboxOwner({ client, namespace: 'n', ownership: { ...ownership, namespace: 'n', owner, incarnation } })
+    expect(await ownerOf(owners[0] ?? '', 1)).toEqual({ state: 'open' })
+    expect(await ownerOf(owners[0] ?? '', 2)).toEqual({ state: 'disowned' })
+    expect(await ownerOf('another', 1)).toEqual({ state: 'disowned' })
   })
 })
 

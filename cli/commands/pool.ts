@@ -1,4 +1,6 @@
 import type { Command } from 'commander'
+import type { TemporalConnection } from '../../client/connect.ts'
+import type { PoolClient } from '../../client/sandboxes/pool-client.ts'
 import { RollcallError } from '../../protocol/failure.ts'
 import { counted } from '../../protocol/names.ts'
 import type { PoolStatus } from '../../protocol/pool.ts'
@@ -102,13 +104,13 @@ const stop: InPool = (profile, flags, context) =>
 
 async function inPool(
   at: { profile: string; flags: PoolFlags; context: CommandContext },
-  work: (pool: InstanceType<typeof import('../../client/sandboxes/pool-client.ts').PoolClient>) => Promise<void>,
+  work: (pool: PoolClient) => Promise<void>,
 ): Promise<number> {
   const { poolId } = await import('../../client/sandboxes/start-pool.ts')
-  const { PoolClient } = await import('../../client/sandboxes/pool-client.ts')
+  const { PoolClient: Pool } = await import('../../client/sandboxes/pool-client.ts')
   const id = poolId(at.flags.poolName ?? 'default', at.profile)
   return await connected(at.context, async ({ client }) => {
-    const pool = new PoolClient({ client, id })
+    const pool = new Pool({ client, id })
     await work(pool)
     await pool.close()
   })
@@ -116,7 +118,7 @@ async function inPool(
 
 async function connected(
   { environment, stderr }: CommandContext,
-  work: (temporal: Awaited<ReturnType<typeof import('../../client/connect.ts').connectTemporal>>) => Promise<void>,
+  work: (temporal: TemporalConnection) => Promise<void>,
 ): Promise<number> {
   const { connectTemporal } = await import('../../client/connect.ts')
   const temporal = await connectTemporal({ ...environment, onProgress: (line) => stderr.write(`${line}\n`) })

@@ -149,6 +149,6 @@ function tooLate({ request, answer }: Wanted, timeoutMs: number): RollcallError 
   const asked = `${request.holder} got no slot within ${timeoutMs} ms`
   if (answer?.state !== 'queued') return new RollcallError('acquire-timeout', `${asked}: the pool has not answered`)
   const { position, hindrance } = answer
-  const why = hindrance === undefined ? 'all slots are in use' : `no sandbox could be made (${hindrance.message})`
+  const why = hindrance === undefined ? 'none is free' : `no sandbox could be made (${hindrance.message})`
   return new RollcallError('acquire-timeout', `${asked}: number ${position} in the queue, ${why}`)
 }
