@@ -134,7 +134,7 @@ describe.each(['local', 'docker'])('on %s', (profile) => {
     ])
     expect(outcomes.slice(0, 4).map(({ output }) => output)).toEqual([
       'Wrote 4 bytes to d/new\nline',
-      `Wrote 3 bytes to ${slot.workspace}/d/new\nline`,
+      `Wrote 3 bytes to ${slot.workspace}/d/new\nline (replace)`,
       'é\n',
       '"new\\nline"',
     ])

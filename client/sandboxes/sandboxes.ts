@@ -278,11 +278,7 @@ export class DirectSandboxes {
   }
 
   /** @param isApart what comes out goes to somebody who may take it slowly */
-  async #inSlot<Result>(
-    slot: Slot,
-    work: (place: SlotPlace) => Promise<Result>,
-    isApart = false,
-  ): Promise<Result> {
+  async #inSlot<Result>(slot: Slot, work: (place: SlotPlace) => Promise<Result>, isApart = false): Promise<Result> {
     const { workspace } = slot
     const root = this.#options.allowAbsolutePaths ? '/' : workspace
     const user = slot.user === undefined ? {} : { user: slot.user }

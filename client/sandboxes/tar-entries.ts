@@ -93,7 +93,13 @@ export async function* zipEntries(
   for (const header of links) {
     const content = await contentOf(bytesOf(header.linkname))
     const { name, modified, mode } = commonOf(header)
-    yield { name, modified, mode: typeBits.file | mode, sizeBytes: content.length, content: PassThrough.from([content]) }
+    yield {
+      name,
+      modified,
+      mode: typeBits.file | mode,
+      sizeBytes: content.length,
+      content: PassThrough.from([content]),
+    }
   }
 }
 
