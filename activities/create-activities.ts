@@ -83,9 +83,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
       }),
 
     releaseSandbox: (input) =>
-      runWholeActivity(async () =>
-        releaseRollout(input, { context: await contextOf(input), services, attachments }),
-      ),
+      runWholeActivity(async () => releaseRollout(input, { context: await contextOf(input), services, attachments })),
 
     summarizeJob: (input) =>
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
