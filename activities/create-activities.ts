@@ -1,5 +1,5 @@
 import { Context } from '@temporalio/activity'
-import type { Activities, JobRef, Lease, PartInput, TurnsInput } from '../protocol/activities.ts'
+import type { Activities, JobRef, Lease, PartInput, ReleaseInput, TurnsInput } from '../protocol/activities.ts'
 import type { ActivityNote, ModelWait } from '../protocol/activity-note.ts'
 import { parseRolloutName } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
@@ -37,7 +37,7 @@ const planAttempts = 3
 export function createActivities(services: ActivityServices): { activities: Activities; close: () => void } {
   const contextOf = createJobContexts(services)
   const attachments = new SandboxAttachments(services.attachmentIdleMs)
-  const { handover, namespace, versions } = services
+  const { handover, versions } = services
 
   const inSandbox = sandboxUser(contextOf, attachments)
   const pools = poolActivities(services)
@@ -83,16 +83,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
       }),
 
     releaseSandbox: (input) =>
-      runWholeActivity(async () => {
-        const context = await contextOf(input)
-        const task = await context.task(parseRolloutName(input.rollout).task)
-        const profile = profileOf(task, context.options)
-        if (profile === undefined) return await releaseSandbox(input, { context, namespace, attachments })
-        await releasePooled(input, { context, task, profile, services })
-        if (input.verifiers?.length) {
-          await releaseSandbox({ ...input, incarnations: [] }, { context, namespace, attachments })
-        }
-      }),
+      runWholeActivity(async () => releaseRollout(input, { context: await contextOf(input), services, attachments })),
 
     summarizeJob: (input) =>
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
@@ -102,6 +93,21 @@ export function createActivities(services: ActivityServices): { activities: Acti
   }
   const close = (): void => [attachments, pools].forEach((opened) => opened.close())
   return { activities, close }
+}
+
+/** Gives back what came out of a pool, and removes what was the rollout's own. */
+async function releaseRollout(
+  input: ReleaseInput,
+  at: { context: JobContext; services: ActivityServices; attachments: SandboxAttachments },
+): Promise<void> {
+  const { context, services, attachments } = at
+  const { namespace } = services
+  const task = await context.task(parseRolloutName(input.rollout).task)
+  const profile = profileOf(task, context.options)
+  if (profile === undefined) return await releaseSandbox(input, { context, namespace, attachments })
+  await releasePooled(input, { context, task, profile, services })
+  if (!input.verifiers?.length) return
+  await releaseSandbox({ ...input, incarnations: [] }, { context, namespace, attachments })
 }
 
 /** What an error tells ends in histories and results: no values of secrets. */

@@ -26,7 +26,7 @@ async function pooled(more: { task?: Partial<Task>; profile?: object; options?: 
   const asked: unknown[] = []
   const services = {
     pools: {
-      acquire: async (pool: string, { signal: _, ...request }: object & { signal: AbortSignal }) => {
+      acquire: async (pool: string, request: object) => {
         asked.push(['acquire', pool, request])
         return lease as never
       },
@@ -42,7 +42,7 @@ test('a rollout asks for a whole sandbox that lives long enough, for as long as 
   const { at, asked } = await pooled()
   expect(await acquirePooled({ ...rollout, incarnation: 1 }, { ...at, signal })).toBe(lease)
   const request = { holder: 'j.t.oracle.1/1', workflow: 'j.t.oracle.1', whole: true, timeoutMs: 60_000 }
-  expect(asked).toEqual([['acquire', 'pool.mine.p', { ...request, neededMs: expect.any(Number) }]])
+  expect(asked).toEqual([['acquire', 'pool.mine.p', { ...request, neededMs: expect.any(Number), signal }]])
 })
 
 test('another incarnation first gives back what was lost, for the pool to look after', async () => {

@@ -21,7 +21,7 @@ test('what keeps a schedule from running, and from being heard of, is said', () 
     'next: never',
     'no worker serves it: start `rollcall worker` where the sandboxes are to be',
     'left out: 1 while a job still ran, 2 while the server was away',
-    'nobody has been told yet what nightly-20261121-030000 came to: the workflow nightly-20261121-030000.told in the Temporal UI says why',
+    'not all have been told yet what nightly-20261121-030000 came to: the workflow nightly-20261121-030000.told in the Temporal UI says why',
     'No job has ended yet.',
     '',
   ])
