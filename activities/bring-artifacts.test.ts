@@ -6,7 +6,7 @@ import { extract, pack } from 'tar-stream'
 import { expect, onTestFinished, test } from 'vitest'
 import type { ArtifactRecord } from '../protocol/grade.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
-import { openTestSandbox, uniqueScope } from '../runner/test-sandbox.ts'
+import { noLiveExecs, openTestSandbox, uniqueScope } from '../runner/test-sandbox.ts'
 import { createFileStore } from '../store/file-store.ts'
 import { collectedKey } from '../store/keys.ts'
 import { putJsonOnce } from '../store/stored-json.ts'
@@ -87,6 +87,7 @@ const { signal } = new AbortController()
 /** A runner that nothing is asked of. */
 const unasked: Runner = {
   exec: (request: ExecRequest) => Promise.reject(new Error(`asked for ${request.script}`)),
+  ...noLiveExecs,
   acknowledge: () => {},
   writeInput: () => Promise.reject(new Error('asked for input')),
   readOutput: () => Promise.reject(new Error('asked for output')),

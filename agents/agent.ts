@@ -22,7 +22,10 @@ export interface CallResult {
   readonly ok: boolean
   /** What the agent sees: text, cut in the middle when long. */
   readonly output: string
-  /** How it ended. `running`: a command of a session that outlived the call. `skipped`: an earlier call of a stop-on-error batch failed. `invalid`: the arguments were wrong. */
+  /**
+   * How it ended. `running`: a command of a session that outlived the call. `skipped`: an earlier call of a stop-on-error
+   * batch failed. `invalid`: the arguments were wrong.
+   */
   readonly outcome: 'exited' | 'signaled' | 'timed-out' | 'lost' | 'skipped' | 'invalid' | 'running'
   readonly exitCode?: number
   /** Images that belong to the output, in order. */

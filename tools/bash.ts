@@ -12,6 +12,8 @@ const sessionWaitMs = 30_000
 /** How long an answer to input is waited for: until something comes and then nothing more for a moment. */
 const answerWaitMs = 10_000
 const answerQuietMs = 300
+/** After a key a program may take a moment to end. */
+const keyQuietMs = 1_000
 
 const bashArguments = z
   .strictObject({
@@ -129,7 +131,7 @@ function sessionCall(args: z.infer<typeof bashArguments>, context: ToolContext):
     ...common,
     op: 'look',
     waitMs,
-    quietMs: answerQuietMs,
+    quietMs: keys === undefined ? answerQuietMs : keyQuietMs,
     ...(input !== undefined && { bytes: Buffer.from(input) }),
     ...(keys !== undefined && { keys }),
   }

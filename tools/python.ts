@@ -14,6 +14,8 @@ import { builtInTool, failed, type ToolContext, type ToolResult } from './tool.t
 const defaultWaitMs = 60_000
 const answerWaitMs = 10_000
 const answerQuietMs = 300
+/** After a key a program may take a moment to end. */
+const keyQuietMs = 1_000
 /** Of one cell; more are named and left out. */
 const mostImages = 8
 
@@ -59,7 +61,7 @@ export const pythonTool = builtInTool({
       ...common,
       op: 'look',
       waitMs,
-      ...((input !== undefined || keys !== undefined) && { quietMs: answerQuietMs }),
+      ...((input !== undefined || keys !== undefined) && { quietMs: keys === undefined ? answerQuietMs : keyQuietMs }),
       ...(input !== undefined && { bytes: Buffer.from(input) }),
       ...(keys !== undefined && { keys }),
     })

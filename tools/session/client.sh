@@ -63,6 +63,7 @@ await() {
       [ "$_seen" = "$_first" ] || [ $((_u - _since)) -lt "$RC_QUIET" ] || return
     fi
     _i=$((_i + 1))
+    [ ! -e "$_D/$_n.keyed" ] || [ $((_i % 20)) != 1 ] || [ $_i -gt 200 ] || echo "b $_n" 1<>"$_D/ops"
     if [ $_i -lt 20 ]; then sleep 0.01; elif [ $_i -lt 60 ]; then sleep 0.03; else sleep 0.1; fi
   done
 }
@@ -148,6 +149,8 @@ case $RC_OP in
         _on=file
         [ ! -e "$_D/$_n.tty" ] || _on=tty
         [ "$_key" != stop ] || [ "$_tty" != - ] || say no-tty
+        # A shell that is interrupted as it reads on drops what it has read: it is then asked anew how its command ended.
+        : >"$_D/$_n.keyed"
         echo "$_key $_n 0 $_on" 1<>"$_D/ops"
       done
       await
@@ -173,8 +176,15 @@ if [ $_state = finished ]; then
   _before=$_last _beforeBytes=$_bytes
 fi
 _old=$_n _n=$((_n + 1))
+# Who makes the file runs it. One that was killed before it could say so has run nothing, and is passed by.
 set -C
-{ cat <&3; } >"$_D/$_n.cmd" || say busy
+until { cat <&3; } >"$_D/$_n.cmd"; do
+  sleep 1
+  _other=0
+  read -r _other <"$_D/n"
+  [ "$_other" -lt "$_n" ] || say busy
+  _n=$((_n + 1))
+done
 set +C
 [ "$RC_ON" = file ] || : >"$_D/$_n.tty"
 _term=0

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { buffer, text as textOf } from 'node:stream/consumers'
@@ -271,6 +271,17 @@ describe.each(mostPlaces)('%s', (_name, options) => {
     expect(JSON.parse(await printed)).toMatchObject([{ ok: true, output: 'done\n' }])
     expect(readFileSync(path('ran'), 'utf8')).toBe('kept\n')
     expect((await sh('echo "$X"')).output).toBe('changed\n')
+  })
+
+  test('two calls at once do not mix, and one that was killed before it began holds up nobody', async () => {
+    await sh('X=kept')
+    const [one, two] = await Promise.all([sh('echo one; sleep 0.3'), sh('echo two; sleep 0.3')])
+    const outcomes = [one, two].map(({ outcome }) => outcome).toSorted()
+    expect(['exited,exited', 'exited,invalid']).toContain(outcomes.join())
+    const [folder] = readdirSync('/tmp').filter((name) => name === `.rollcall-${scope}-shell-main`)
+    const number = Number(readFileSync(`/tmp/${folder}/n`, 'utf8'))
+    writeFileSync(`/tmp/${folder}/${number + 1}.cmd`, 'echo never')
+    expect((await sh('echo "$X"')).output).toBe('kept\n')
   })
 
   test('input that is sent again by the next worker is written once', async () => {
