@@ -17,6 +17,7 @@ import { bashInBatch } from './measures/bash-in-batch.ts'
 import { callsInFlight } from './measures/calls-in-flight.ts'
 import { manyTurns } from './measures/many-turns.ts'
 import { oneCallTurnsMeasure } from './measures/one-call-turns.ts'
+import { pools } from './measures/pools.ts'
 import { recovery } from './measures/recovery.ts'
 import { warmRollouts } from './measures/warm-rollouts.ts'
 import { wholeProcess } from './measures/whole-process.ts'
@@ -29,6 +30,7 @@ const measures: readonly Measure[] = [
   warmRollouts,
   wholeProcess,
   manyTurns,
+  pools,
   recovery,
 ]
 const failedExitCode = 1

@@ -5,6 +5,7 @@ import { defineCompare } from './commands/compare.ts'
 import { defineDoctor } from './commands/doctor.ts'
 import { defineNodes } from './commands/nodes.ts'
 import { definePause, defineResume } from './commands/pause.ts'
+import { definePool } from './commands/pool.ts'
 import { defineRegrade } from './commands/regrade.ts'
 import { defineReport } from './commands/report.ts'
 import { defineRerun } from './commands/rerun.ts'
@@ -52,6 +53,7 @@ const commands: readonly DefineCommand[] = [
   defineNodes,
   defineSchedule,
   defineHistory,
+  definePool,
   defineWorker,
   defineServer,
 ]
