@@ -34,6 +34,8 @@ export interface RunOptions {
         readonly options?: Readonly<Record<string, string>>
         readonly runtime?: RuntimeConfig
       }
+  /** Files that export tools of your own (`defineTool`); those of an earlier job by their bundles. Default: none. */
+  readonly tools?: readonly (string | { readonly key: string; readonly source: string })[]
   /**
    * Sandboxes come out of a pool, which is started if it does not run: `profile` for tasks that name none (absent: only
    * for tasks that do). Image, resources and limits are then the profile's.
@@ -45,8 +47,6 @@ export interface RunOptions {
     /** Keeps pools of the same profile apart. Default `default`. */
     readonly name?: string
   }
-  /** Files that export tools of your own (`defineTool`); those of an earlier job by their bundles. Default: none. */
-  readonly tools?: readonly (string | { readonly key: string; readonly source: string })[]
   /** Attempts per task and agent. Default 1. */
   readonly attempts?: number
   /** Rollouts at the same time. Default 4. */
