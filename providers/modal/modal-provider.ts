@@ -67,6 +67,7 @@ async function createOrAdopt({ settings, images, sandboxes }: Making, request: C
     throw new RollcallError('runtime-unsupported', `Modal cannot honour ${problem.field}: ${problem.expected}`)
   }
   checkedName(request.name)
+  request.signal?.throwIfAborted()
   const adopted = await sandboxes.adopt(request)
   if (adopted !== undefined) return asSandbox(adopted)
   const image = await withinStartTimeout(request, images.resolve(request))
