@@ -83,7 +83,7 @@ export class ControlPlane {
     this.#label = options.label
     this.#binds = options.binds
     this.#routerUrl = options.routerUrl
-    this.images = new ServerImages(options.docker)
+    this.images = new ServerImages(options.docker, options.label)
   }
 
   /** The methods that Rollcall's calls come to. */

@@ -47,6 +47,7 @@ export async function startModalServer(docker: Docker, binds: readonly string[] 
     },
     stop: async () => {
       await Promise.all(plane.sandboxes.map(({ machine }) => machine.end(resultStatus.terminated)))
+      await plane.images.remove()
       control.server.forceShutdown()
       commands.server.forceShutdown()
     },

@@ -14,16 +14,28 @@ export interface ImageRequest {
 /** Images of the test server: each is built by the Engine's own builder, once per text, and stays there as its cache. */
 export class ServerImages {
   readonly #docker: Docker
+  readonly #label: string
   readonly #building = new Map<string, Promise<GenericResult>>()
   readonly #published = new Map<string, string>()
 
-  constructor(docker: Docker) {
+  constructor(docker: Docker, label: string) {
     this.#docker = docker
+    this.#label = label
+  }
+
+  /** Takes away the names of what was built; the Engine keeps its cache. */
+  async remove(): Promise<void> {
+    for (const imageId of this.#building.keys()) {
+      await this.#docker
+        .getImage(this.reference(imageId))
+        .remove()
+        .catch(() => {})
+    }
   }
 
   /** What the Engine calls it. */
   reference(imageId: string): string {
-    return `rollcall-modal-test:${imageId}`
+    return `rollcall-modal-test:${imageId}-${this.#label}`
   }
 
   getOrCreate({ image }: ImageRequest): string {
