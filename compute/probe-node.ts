@@ -5,7 +5,7 @@ import { promisify } from 'node:util'
 import { connectToDocker, dockerConnection } from '../providers/docker/docker-connection.ts'
 import { ModalAccount } from '../providers/modal/modal-account.ts'
 import { modalSettings } from '../providers/modal/modal-settings.ts'
-import { SessionStream } from '../providers/ssh/session-stream.ts'
+import type { SessionStream } from '../providers/ssh/session-stream.ts'
 import { SshConnections } from '../providers/ssh/ssh-connections.ts'
 import { sshPlace } from '../providers/ssh/ssh-settings.ts'
 import { nothingKnown } from './node.ts'
@@ -78,7 +78,7 @@ async function probeSsh(settings: ComputeNode['settings'], environment: ProbeEnv
   const { target, workspace } = await sshPlace(settings, environment)
   const connections = new SshConnections(target)
   try {
-    const stream = new SessionStream(await connections.exec(`/bin/sh -s ${workspace}`))
+    const stream = await connections.exec(`/bin/sh -s ${workspace}`)
     stream.end(script)
     const report = readReport(await textOf(stream))
     return { ...report, roundTripMs: await roundTrip(connections) }
@@ -114,7 +114,7 @@ async function textOf(stream: SessionStream): Promise<string> {
 
 /** Of one byte there and back in a session that stands already. */
 async function roundTrip(connections: SshConnections): Promise<number> {
-  const stream = new SessionStream(await connections.exec('cat'))
+  const stream = await connections.exec('cat')
   try {
     return await medianMs(async () => {
       const echoed = new Promise((resolve) => stream.once('data', resolve))
