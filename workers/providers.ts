@@ -1,6 +1,7 @@
 import { RollcallError } from '../protocol/failure.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import type { WorkerConfig } from './config.ts'
+import { daytonaAccess, daytonaSettings } from '../providers/daytona/daytona-settings.ts'
 import { sshPlace, sshSettings } from '../providers/ssh/ssh-settings.ts'
 
 type Options = Readonly<Record<string, string>>
@@ -9,7 +10,7 @@ type Factory = (options: Options, config: Config) => Promise<Provider>
 
 interface Entry {
   readonly settings: readonly string[]
-  /** It is nowhere until its settings say where. */
+  /** It is nowhere until its settings, or credentials, say where. */
   readonly needsSettings?: boolean
   readonly create: Factory
 }
@@ -19,6 +20,7 @@ const providers: Readonly<Record<string, Entry>> = {
   local: { settings: ['network', 'unsafe', 'limits'], create: createLocal },
   docker: { settings: ['socket', 'limits'], create: createDocker },
   ssh: { settings: sshSettings, needsSettings: true, create: createSsh },
+  daytona: { settings: daytonaSettings, needsSettings: true, create: createDaytona },
   fake: { settings: ['faults', 'limits'], create: createFake },
 }
 
@@ -94,6 +96,11 @@ async function createSsh(options: Options, { stateDirectory, env }: Config): Pro
     allowNetwork: flag(options, 'network'),
     ignoreLimits: ignoresLimits(options),
   })
+}
+
+async function createDaytona(options: Options, { env }: Config): Promise<Provider> {
+  const { createDaytonaProvider } = await import('../providers/daytona/daytona-provider.ts')
+  return createDaytonaProvider({ access: daytonaAccess(options, env), ignoreLimits: ignoresLimits(options) })
 }
 
 async function createFake(options: Options, { stateDirectory }: Config): Promise<Provider> {
