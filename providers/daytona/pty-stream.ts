@@ -92,7 +92,7 @@ class PtyStream extends Duplex {
   }
 
   override _final(done: () => void): void {
-    this.#handle?.kill().catch(() => {})
+    if (this.#handle !== undefined) void removeTerminal(this.#handle)
     done()
   }
 
@@ -100,7 +100,7 @@ class PtyStream extends Duplex {
     const handle = this.#handle
     this.#flow?.resume()
     // A terminal outlives its connections, and with it the shell that serves the attachment.
-    if (handle?.isConnected() === true) void handle.kill().catch(() => {})
+    if (handle?.isConnected() === true) void removeTerminal(handle)
     void handle?.disconnect()
     done(error)
   }
@@ -129,6 +129,15 @@ class PtyStream extends Duplex {
       await this.#handle?.sendInput(chunk.subarray(at, at + messageBytes))
       while (!this.destroyed && (this.#flow?.bufferedAmount ?? 0) > sendLimitBytes) await wait(5)
     }
+  }
+}
+
+/** What cannot be removed ends with the sandbox. */
+async function removeTerminal(handle: PtyHandle): Promise<void> {
+  try {
+    await handle.kill()
+  } catch {
+    // The sandbox, or the way to it, is gone.
   }
 }
 

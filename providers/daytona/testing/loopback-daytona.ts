@@ -240,8 +240,9 @@ async function readUploads(request: IncomingMessage): Promise<{ path: string; co
   const files = []
   for (let index = 0; form.has(`files[${index}].path`); index += 1) {
     const file = form.get(`files[${index}].file`)
-    if (!(file instanceof Blob)) throw new Refusal(400, `files[${index}].file is no file`)
-    files.push({ path: String(form.get(`files[${index}].path`)), content: Buffer.from(await file.arrayBuffer()) })
+    const path = form.get(`files[${index}].path`)
+    if (!(file instanceof Blob) || typeof path !== 'string') throw new Refusal(400, `files[${index}] is no file`)
+    files.push({ path, content: Buffer.from(await file.arrayBuffer()) })
   }
   return files
 }
