@@ -105,6 +105,10 @@ export class LoopbackSandboxes {
     await sandbox.machine?.remove()
   }
 
+  all(): LoopbackSandbox[] {
+    return [...this.#all.values()]
+  }
+
   names(): string[] {
     return [...this.#all.values()].filter(({ goneMs }) => goneMs === undefined).map(({ dto }) => dto.name)
   }
