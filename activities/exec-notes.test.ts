@@ -5,6 +5,7 @@ import type { ExecRequest, Runner } from '../runner/runner.ts'
 import { timing } from '../workflows/timing.ts'
 import { notingRunner } from './exec-notes.ts'
 import { runActivity } from './run-activity.ts'
+import { noLiveExecs } from '../runner/test-sandbox.ts'
 
 const request = (call: number): ExecRequest => ({
   id: { scope: 's', phase: 1, batch: 0, call, part: 0 },
@@ -15,7 +16,7 @@ const request = (call: number): ExecRequest => ({
 /** A runner whose commands end when the test says so. */
 function runnerOf(ends: Promise<never>): Runner {
   const nothing = () => Promise.reject(new Error('not asked for'))
-  return { exec: () => ends, acknowledge: () => {}, stop: nothing, hello: nothing, close: () => {} }
+  return { ...noLiveExecs, exec: () => ends, acknowledge: () => {}, stop: nothing, hello: nothing, close: () => {} }
 }
 
 test('what runs is noted from its beginning to its end, an earlier attempt’s since then', async () => {

@@ -1,5 +1,6 @@
 import { execName } from '../protocol/exec.ts'
 import type { ActivityNote } from '../protocol/activity-note.ts'
+import { liveExecs } from '../runner/live-execs.ts'
 import type { Runner } from '../runner/runner.ts'
 
 /** More do not fit on a screen. */
@@ -30,6 +31,7 @@ export function notingRunner(
       }
     },
     acknowledge: (mark) => runner.acknowledge(mark),
+    ...liveExecs(runner),
     stop: (target) => runner.stop(target),
     hello: () => runner.hello(),
     close: () => runner.close(),

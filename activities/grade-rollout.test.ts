@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto'
 import { expect, onTestFinished, test } from 'vitest'
 import { RollcallError } from '../protocol/failure.ts'
 import type { JobOptions } from '../protocol/job.ts'
+import { liveExecs } from '../runner/live-execs.ts'
 import type { Runner } from '../runner/runner.ts'
 import { inside } from '../providers/host-sandbox/paths.ts'
 import { makeRequest, runnerOf } from '../providers/host-sandbox/sandbox-fixture.ts'
 import { enteredPrefix, gradeFileKey, gradeKey, openedKey } from '../store/keys.ts'
 import type { FixtureFile } from '../tasks/task-fixture.ts'
+import type { StoredOpening } from '../store/records.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
 import { gradeRollout } from './grade-rollout.ts'
 import { execScope, gradingScope } from './sandbox-name.ts'
@@ -49,12 +51,17 @@ async function rolloutToGrade(
   const gradings = gradingScope({ rolloutId: `${id}.a-task.oracle.1`, owner: 'o', phase: 2 })
   const agentRuns = (script: string, { phase = 1, call = 0, within = scope } = {}) =>
     runner.exec({ id: { scope: within, phase, batch: 0, call, part: 0 }, script, timeoutMs: 10_000 })
-  return { grade, agentRuns, runner, store: context.store, input, gradings }
+  const opensWith = async (users: StoredOpening['users'] = {}) => {
+    const opening = { workdir: '/', users, system: await provider.systemPicture?.(request.name) }
+    await context.store.putOnce(openedKey(input), Buffer.from(JSON.stringify(opening)))
+  }
+  return { grade, agentRuns, runner, store: context.store, input, gradings, opensWith }
 }
 
 /** The runner, but before a call of the grading something else happens. */
 function before(runner: Runner, call: number, happens: () => Promise<unknown>): Runner {
   return {
+    ...liveExecs(runner),
     acknowledge: (mark) => runner.acknowledge(mark),
     stop: (mark) => runner.stop(mark),
     hello: () => runner.hello(),
@@ -244,6 +251,40 @@ test.each([
     expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity })
   },
 )
+
+test('system paths that have changed are kept as evidence, and an agent that changed them was no agent without root', async () => {
+  const { grade, agentRuns, store, input, opensWith } = await rolloutToGrade(`touch /etc/of-the-tests; exit`)
+  await opensWith({ agent: 1000, verifier: 0 })
+  await agentRuns('echo x >>/etc/passwd; touch /etc/ld.so.preload /app/mine')
+  await expect(grade()).rejects.toMatchObject({ code: 'reward-missing' })
+  const changed = { integrity: 'clean', changedPaths: ['/etc/ld.so.preload', '/etc/passwd'] }
+  expect(JSON.parse(String(await store.get(gradeKey(input))))).toMatchObject(changed)
+  await expect(grade(3)).rejects.toMatchObject({ code: 'reward-missing' })
+  expect(JSON.parse(String(await store.get(gradeKey({ ...input, phase: 3 }))))).toMatchObject(changed)
+})
+
+test('what tests have changed is not held against those that are run after them', async () => {
+  const { grade, store, input, opensWith } = await rolloutToGrade(
+    `touch /etc/of-the-tests; [ -e /again ] && ${reward('1')}; touch /again`,
+  )
+  await opensWith({ agent: 1000, verifier: 0 })
+  await expect(grade()).rejects.toMatchObject({ code: 'reward-missing' })
+  expect(await grade(3)).toEqual({ rewards: { reward: 1 }, integrity: 'non-root' })
+  expect(JSON.parse(String(await store.get(gradeKey({ ...input, phase: 3 })))).changedPaths).toBeUndefined()
+})
+
+test('a grade that is too weak for changed paths names them', async () => {
+  const { grade, agentRuns, opensWith } = await rolloutToGrade(reward('1'), '', { requireIntegrity: 'non-root' })
+  await opensWith()
+  await agentRuns('touch /etc/ld.so.preload')
+  await expect(grade()).rejects.toThrow('changed before the tests: /etc/ld.so.preload')
+})
+
+test('an agent that could become root is not bound by its number', async () => {
+  const { grade, opensWith } = await rolloutToGrade(reward('1'))
+  await opensWith({ agent: 1000, verifier: 0, isFree: true })
+  expect(await grade()).toEqual({ rewards: { reward: 1 }, integrity: 'clean' })
+})
 
 test('what an agent without root has left running may have read the tests: such a grade is live', async () => {
   const { grade, agentRuns, store, input } = await rolloutToGrade(reward('1'))

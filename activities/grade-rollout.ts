@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { freshDirectoriesScript, freshLogsScript } from '../grading/fresh-directories.ts'
 import { integrityFailure } from '../grading/required-integrity.ts'
-import { parseReward, readRewardScript, rewardFile } from '../grading/reward.ts'
+import { readRewardScript, rewardFile } from '../grading/reward.ts'
 import type { GradeInput, GradeResult } from '../protocol/activities.ts'
 import { gradingCalls } from '../protocol/exec.ts'
 import type { ExecId, ExecResult } from '../protocol/exec.ts'
@@ -10,18 +10,19 @@ import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { Integrity, Rewards } from '../protocol/grade.ts'
 import { rolloutId } from '../protocol/names.ts'
-import type { Capabilities } from '../providers/contract/provider.ts'
+import type { Capabilities, SystemPicture } from '../providers/contract/provider.ts'
 import { uploadTree } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
 import { gradeFileKey, gradeKey, openedKey, verifierOpenedKey } from '../store/keys.ts'
 import { partOf, testFolders } from '../tasks/task-parts.ts'
 import { packTree } from '../tasks/task-tree.ts'
+import { agentIsBound } from './agent-freedom.ts'
 import { assertDone } from './assert-done.ts'
 import { bringArtifacts } from './bring-artifacts.ts'
 import { ExecLog } from './exec-log.ts'
 import type { JobContext, RolloutContext } from './job-context.ts'
 import { runGrader } from './run-grader.ts'
-import { printedBy } from './printed-by.ts'
+import { parsePrintedReward, printedBy } from './printed-by.ts'
 import { runJudge } from './run-judge.ts'
 import type { JudgeRun } from './run-judge.ts'
 import { findVisits } from './visits.ts'
@@ -31,6 +32,7 @@ import type { GraderReference } from '../tasks/task.ts'
 import { commandsScript, leftBehind, listProcessesScript, parseProcesses } from './process-list.ts'
 import type { SandboxProcess } from './process-list.ts'
 import type { JudgeEvidence, StoredGrade, StoredOpening } from '../store/records.ts'
+import { findChangedPaths, takeSystemPicture } from './system-changes.ts'
 import { verifierUser } from './part-spec.ts'
 import { execScope, gradingScope } from './sandbox-name.ts'
 import { verifierTimeoutMs } from './task-limits.ts'
@@ -81,6 +83,8 @@ class GradingAttempt {
   readonly #startedAt = new Date().toISOString()
   /** Evidence: commands of what was left running, or why nobody can tell. */
   #processes: string[] = []
+  /** Evidence: system paths that are not as they were before the agent. */
+  #changedPaths: readonly string[] = []
   /** Evidence: what a judge said. */
   #judged: JudgeEvidence | undefined
   /** Evidence: people who were in the sandbox, the last thing that is looked for. */
@@ -115,10 +119,10 @@ class GradingAttempt {
       throw new RollcallError('grade-tampered', 'The reward file changed after the test script had ended')
     }
     await this.#storeReward(first)
-    return this.#parse(first, tests)
+    return parsePrintedReward(first, tests)
   }
 
-  /** Its commands have ids of their own, in the order in which it asks for them. */
+  /** Its commands have ids of their own, by what they are. */
   async #runGrader(grader: GraderReference) {
     const { context, rollout, runner, signal } = this.#dependencies
     const opening = await getJson<StoredOpening>(context.store, openedKey(this.#input))
@@ -128,7 +132,7 @@ class GradingAttempt {
       signal,
       readBundle: (key) => context.store.get(key),
       cacheDirectory: context.cacheDirectory,
-      idOf: (asked) => this.#id(gradingCalls.grader, asked),
+      idOf: (part) => this.#id(gradingCalls.grader, part),
       workdir: opening?.workdir ?? '/',
       transcript: await gradedTurns(this.#input, { store: context.store, rollout }),
       log: this.#log,
@@ -141,7 +145,7 @@ class GradingAttempt {
   async #runJudge(judge: TaskJudge) {
     const { context, rollout, runner, signal, onWait } = this.#dependencies
     await this.#endEarlierPhases()
-    await this.#findProcesses()
+    await Promise.all([this.#findProcesses(), this.#findChanges()])
     const { owner, phase } = this.#input
     const { rewards, evidence } = await runJudge({
       judge,
@@ -173,17 +177,18 @@ class GradingAttempt {
 
   async #prepareShared(): Promise<void> {
     await this.#endEarlierPhases()
-    await this.#findProcesses()
+    await Promise.all([this.#findProcesses(), this.#findChanges()])
     await this.#prepareFolders()
   }
 
   /** The image of the verifier's own sandbox brings the tests; what the agent left is put where it was. */
   async #prepareSeparate(): Promise<void> {
     const { runner, context, signal } = this.#dependencies
-    const made = await this.#step(gradingCalls.fresh, freshLogsScript(this.#part.verifier.user))
-    assertDone(made, 'Making fresh grading folders', 'grader-failed')
     const first = this.#id(gradingCalls.artifacts)
     await bringArtifacts({ ...this.#input, phase: this.#input.collectedPhase ?? 0 }, { runner, context, first, signal })
+    // Last, so that whatever came with the artifacts is no reward.
+    const made = await this.#step(gradingCalls.fresh, freshLogsScript(this.#part.verifier.user))
+    assertDone(made, 'Making fresh grading folders', 'grader-failed')
   }
 
   /** Those of the agent, and of earlier grading attempts. */
@@ -228,6 +233,19 @@ class GradingAttempt {
       if (left.length === 0) return
     }
     this.#processes = await this.#commandsOf(left)
+  }
+
+  async #findChanges(): Promise<void> {
+    const { store } = this.#dependencies.context
+    const at = { store, opening: await this.#opening(), look: () => this.#systemPicture() }
+    this.#changedPaths = await findChangedPaths(this.#input, at)
+  }
+
+  async #systemPicture(): Promise<SystemPicture | undefined> {
+    return await takeSystemPicture(
+      await this.#dependencies.context.providerOf(this.#input.lease),
+      this.#input.lease.sandbox,
+    )
   }
 
   async #commandsOf(left: readonly SandboxProcess[]): Promise<string[]> {
@@ -295,15 +313,6 @@ class GradingAttempt {
     return result.stdout.head
   }
 
-  #parse(reward: Buffer, tests: ExecResult) {
-    try {
-      return parseReward(reward)
-    } catch (error) {
-      if (!(error instanceof RollcallError)) throw error
-      throw new RollcallError(error.code, `${error.message}${printedBy(tests)}`, { cause: error })
-    }
-  }
-
   async #integrity(): Promise<Integrity> {
     const { agent, task } = this.#dependencies.rollout
     // The agent never was in a sandbox into which its stored artifacts were put.
@@ -313,17 +322,8 @@ class GradingAttempt {
     if (this.#visits.length > 0 || !this.#canListProcesses() || this.#processes.length > 0) return 'live'
     // A judge can be talked round by what it reads, whoever wrote it.
     if (task.judge !== undefined) return 'clean'
-    return (await this.#agentIsBound()) ? 'non-root' : 'clean'
-  }
-
-  /** Neither root nor the verifier's user, who owns the reward's folder, in this step and those before it. */
-  async #agentIsBound(): Promise<boolean> {
-    const opening = await this.#opening()
-    const users = opening?.stepUsers?.slice(0, (this.#input.step ?? 0) + 1) ?? [opening?.users]
-    const verifier = users.at(-1)?.verifier
-    // By number, since one user can have several names.
-    const agents = users.map((user) => user?.agent)
-    return verifier !== undefined && agents.every((agent) => agent !== undefined && agent !== 0 && agent !== verifier)
+    const isBound = agentIsBound(await this.#opening(), this.#input.step) && this.#changedPaths.length === 0
+    return isBound ? 'non-root' : 'clean'
   }
 
   async #grade(found: Found): Promise<StoredGrade> {
@@ -331,6 +331,8 @@ class GradingAttempt {
     // Now that the reward has been read, nobody comes who could change it.
     this.#visits = await findVisits(this.#dependencies.context.store, this.#input)
     const integrity = await this.#integrity()
+    const isLast = this.#input.step === undefined || this.#isSeparate
+    const system = isLast ? undefined : await this.#systemPicture()
     const evidence = [...this.#visits, ...this.#processes].slice(0, mostProcesses)
     const grade = {
       ...this.#required(found, { integrity, evidence }),
@@ -339,6 +341,8 @@ class GradingAttempt {
       startedAt: this.#startedAt,
       finishedAt: new Date().toISOString(),
       processes: evidence,
+      ...(this.#changedPaths.length === 0 ? {} : { changedPaths: this.#changedPaths }),
+      ...(system === undefined ? {} : { system }),
       ...(this.#judged === undefined ? {} : { judge: this.#judged }),
     }
     return this.#dependencies.rollout.host.mask.json(grade)
@@ -349,7 +353,8 @@ class GradingAttempt {
     const { requireIntegrity: required } = this.#dependencies.context.options
     if ('failure' in found) return found
     const isJudged = this.#judged !== undefined
-    const failure = integrityFailure({ found: integrity, required, evidence, isJudged })
+    const shown = integrity === 'live' ? evidence : this.#changedPaths
+    const failure = integrityFailure({ found: integrity, required, evidence: shown, isJudged })
     return failure === undefined ? found : { failure }
   }
 

@@ -1,6 +1,6 @@
 import type { Agent, AgentSpec } from '../agents/agent.ts'
 import type { JudgeModel } from '../agents/judge-model.ts'
-import type { JobRef } from '../protocol/activities.ts'
+import type { JobRef, Lease } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { parseRolloutName } from '../protocol/names.ts'
@@ -11,9 +11,11 @@ import { jobKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { fetchTask } from '../tasks/task-copy.ts'
 import type { Task } from '../tasks/task.ts'
+import { loadTools } from '../tools/own-tools.ts'
+import type { Tool } from '../tools/tool.ts'
 import { hostValues } from './host-values.ts'
 import type { HostValues } from './host-values.ts'
-import { resolveSpec } from './resolve-spec.ts'
+import { rolloutSpec } from './rollout-spec.ts'
 import type { ActivityServices } from './services.ts'
 
 /** What a rollout's name says, looked up. */
@@ -34,6 +36,7 @@ export class JobContext {
   readonly #services: ActivityServices
   readonly #tasks = new Map<string, Promise<Task>>()
   readonly #agents = new Map<string, Promise<Agent>>()
+  readonly #tools = new Map<string, Promise<readonly Tool[]>>()
 
   constructor(at: { job: string; store: Store; options: JobOptions; services: ActivityServices }) {
     this.job = at.job
@@ -51,6 +54,11 @@ export class JobContext {
     return this.#services.provider(this.options.provider.name, this.options.provider.options)
   }
 
+  /** The provider of a sandbox: the job's, or that of the profile of its pool. */
+  providerOf({ provider, options }: Pick<Lease, 'provider' | 'options'>): Promise<Provider> {
+    return options === undefined ? this.provider() : this.#services.provider(provider, options)
+  }
+
   /** The task as the client uploaded it, unpacked in this worker's cache. */
   task(name: string): Promise<Task> {
     return once(this.#tasks, name, async () => {
@@ -61,13 +69,22 @@ export class JobContext {
   }
 
   agent(label: string): Promise<Agent> {
-    return once(this.#agents, label, () =>
-      this.#services.loadAgent(this.agentSpec(label), async (key) => {
-        const bundle = await this.store.get(key)
-        if (bundle === undefined) throw new RollcallError('agent-invalid', `The bundle ${key} is not in the store`)
-        return bundle
-      }),
-    )
+    return once(this.#agents, label, () => this.#services.loadAgent(this.agentSpec(label), (key) => this.#bundle(key)))
+  }
+
+  /** Tools of the job's own. @throws RollcallError `configuration-invalid` */
+  tools(): Promise<readonly Tool[]> {
+    const from = { readBundle: (key: string) => this.#bundle(key), cacheDirectory: this.cacheDirectory }
+    return once(this.#tools, 'tools', async () => {
+      const loaded = await Promise.all((this.options.tools ?? []).map((module) => loadTools(module, from)))
+      return loaded.flat()
+    })
+  }
+
+  async #bundle(key: string): Promise<Buffer> {
+    const bundle = await this.store.get(key)
+    if (bundle === undefined) throw new RollcallError('agent-invalid', `The bundle ${key} is not in the store`)
+    return bundle
   }
 
   judge(model: string): Promise<JudgeModel> {
@@ -85,7 +102,7 @@ export class JobContext {
   async rollout(name: string): Promise<RolloutContext> {
     const { task: taskName, agent: label, attempt } = parseRolloutName(name)
     const [task, agent] = await Promise.all([this.task(taskName), this.agent(label)])
-    const spec = resolveSpec({ task, agent, options: this.options })
+    const spec = rolloutSpec({ task, agent, options: this.options })
     const host = hostValues({ spec, options: this.options, services: this.#services })
     return { task, agent, agentSpec: this.agentSpec(label), attempt, spec, host }
   }

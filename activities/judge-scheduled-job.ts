@@ -1,5 +1,5 @@
 import type { VerdictInput, VerdictResult } from '../protocol/activities.ts'
-import { lastGoodBaseline } from '../protocol/schedule.ts'
+import { lastGoodBaseline, notifies } from '../protocol/schedule.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
 import { storedJob } from '../results/compared-job.ts'
 import { findJobOptions, readPlan } from '../results/read-job.ts'
@@ -15,13 +15,16 @@ import { readScheduleConfig } from './prepare-scheduled-job.ts'
 export async function judgeScheduledJob(input: VerdictInput, store: Store): Promise<VerdictResult> {
   const key = verdictKey(input)
   const known = await getJson<ScheduleVerdict>(store, key)
-  const verdict = known ?? (await putJsonOnce(store, key, await judgeNow(input, store)))
-  return { verdict: verdict.verdict, details: describeVerdict(verdict) }
+  const config = await readScheduleConfig(store, input.config)
+  const verdict = known ?? (await putJsonOnce(store, key, await judgeNow(input, { config, store })))
+  return { verdict: verdict.verdict, details: describeVerdict(verdict), notifies: notifies(config) }
 }
 
-async function judgeNow(input: VerdictInput, store: Store): Promise<ScheduleVerdict> {
+async function judgeNow(
+  input: VerdictInput,
+  { config, store }: { config: ScheduleConfig; store: Store },
+): Promise<ScheduleVerdict> {
   const { schedule, scheduledAt, job, failure } = input
-  const config = await readScheduleConfig(store, input.config)
   const baseline = await findBaseline({ config, scheduledAt, store })
   const now = await judgedJob(store, job)
   return {

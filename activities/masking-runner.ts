@@ -1,5 +1,6 @@
 import type { Transform, Writable } from 'node:stream'
 import type { CapturedOutput } from '../protocol/exec.ts'
+import { liveExecs } from '../runner/live-execs.ts'
 import type { Runner } from '../runner/runner.ts'
 import type { Mask } from './mask.ts'
 
@@ -18,6 +19,12 @@ export function maskingRunner(runner: Runner, mask: Mask): Runner {
       return { ...result, stdout: captured(result.stdout, mask), stderr: captured(result.stderr, mask) }
     },
     acknowledge: (mark) => runner.acknowledge(mark),
+    ...liveExecs(runner),
+    readOutput: async (from) => {
+      // A secret that is cut by the piece's end is not known for one: pieces are for whoever may see it.
+      const read = await runner.readOutput(from)
+      return { ...read, stdout: mask.bytes(read.stdout), stderr: mask.bytes(read.stderr) }
+    },
     stop: (target) => runner.stop(target),
     hello: () => runner.hello(),
     close: () => runner.close(),

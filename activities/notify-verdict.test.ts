@@ -1,4 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -38,7 +39,8 @@ async function service(...statuses: number[]) {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => void server.close())
   const { port } = server.address() as AddressInfo
-  return { url: `http://127.0.0.1:${port}`, asked }
+  const close = () => new Promise((resolve) => server.close(resolve))
+  return { url: `http://127.0.0.1:${port}`, asked, close }
 }
 
 test('a file gets one line, however often it is told, and also behind a line that a worker died in', async () => {
@@ -52,7 +54,7 @@ test('a file gets one line, however often it is told, and also behind a line tha
   await writeFile(file, '{"job":"n-0","ver')
   await other.tell()
   expect(await readFile(file, 'utf8')).toBe('{"job":"n-0","ver\n{"job":"n-1","verdict":"same"}\n')
-  expect(await store.get(notifiedKey('n-1'))).toBeDefined()
+  expect(await store.get(notifiedKey('n-1', 'file'))).toBeDefined()
 })
 
 test('a worker that died before it noted that it has told adds no second line', async () => {
@@ -82,3 +84,47 @@ test('a busy service is asked again; one that refuses is not; a token that is mi
   const { tell: tellNobody } = await judged({ notifyUrl: `${url}/\${NONE}` })
   await expect(tellNobody()).rejects.toMatchObject({ code: 'secret-missing' })
 })
+
+test('a file that cannot be written yet is tried again, and does not keep the service from being told, once', async () => {
+  const { url, asked } = await service(200)
+  const folder = join(await temporaryFolder('told'), 'folder')
+  const file = join(folder, 'told.jsonl')
+  await writeFile(folder, 'in the way')
+  const { tell } = await judged({ notifyFile: file, notifyUrl: url })
+  const failed = { code: 'provider-unavailable', message: expect.stringContaining(`--notify-file ${file}: ENOTDIR`) }
+  await expect(tell()).rejects.toMatchObject(failed)
+  await expect(tell()).rejects.toMatchObject(failed)
+  expect(asked).toHaveLength(1)
+  await rm(folder)
+  await tell()
+  expect(await readFile(file, 'utf8')).toBe('{"job":"n-1","verdict":"same"}\n')
+  expect(asked).toHaveLength(1)
+})
+
+test.each(['pipe', 'folder'])('a %s where the file should be is refused, and holds nobody', async (what) => {
+  const file = join(await temporaryFolder('told'), 'told.jsonl')
+  if (what === 'pipe') expect(spawnSync('mkfifo', [file]).status).toBe(0)
+  else await mkdir(file)
+  const { tell } = await judged({ notifyFile: file })
+  await expect(tell()).rejects.toMatchObject({ code: 'configuration-invalid', message: expect.stringContaining(file) })
+})
+
+test('a service that is down is tried again', async () => {
+  const { url, close } = await service()
+  await close()
+  const { tell } = await judged({ notifyUrl: `${url}/\${TOKEN}` })
+  await expect(tell()).rejects.toMatchObject({
+    code: 'provider-unavailable',
+    message: `--notify-url at ${url} does not answer: ECONNREFUSED`,
+  })
+})
+
+test.each(['', 'ftp://example.com/', 'http://user@example.com/'].map((start) => `${start}\${TOKEN}`))(
+  '%s is refused without saying what the token is',
+  async (notifyUrl) => {
+    const { tell } = await judged({ notifyUrl })
+    const refused: unknown = await tell().catch((error: unknown) => error)
+    expect(refused).toMatchObject({ code: 'configuration-invalid' })
+    expect(String(refused)).not.toContain('t0k')
+  },
+)

@@ -15,6 +15,7 @@ import { resultKey } from '../store/keys.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
 import { openRollout, prepareSandbox } from './open-rollout.ts'
 import { SandboxAttachments } from './sandboxes.ts'
+import { noLiveExecs } from '../runner/test-sandbox.ts'
 
 /** A rollout of a job; `open` is one attempt, and `sandboxes` says how many there are. */
 async function rolloutToOpen() {
@@ -56,7 +57,7 @@ test('a sandbox that is lost while it is prepared fails this rollout and leaves 
   const loaded = await loadHarborTask(directory)
   if (!('task' in loaded)) throw new Error('The task is invalid.')
   const lost = () => Promise.reject(new RollcallError('sandbox-lost', 'The sandbox is gone'))
-  const runner: Runner = { exec: lost, hello: lost, stop: lost, acknowledge: () => {}, close: () => {} }
+  const runner: Runner = { ...noLiveExecs, exec: lost, hello: lost, stop: lost, acknowledge: () => {}, close: () => {} }
   const unawaited: unknown[] = []
   const note = (reason: unknown) => unawaited.push(reason)
   process.on('unhandledRejection', note)
@@ -102,6 +103,7 @@ test.each([
       exec: async ({ script }) => (ran.push(script), done),
       hello: async () => ({ bash: true, tar: true, workdir: '/', uid: 0 }),
       stop: async () => {},
+      ...noLiveExecs,
       acknowledge: () => {},
       close: () => {},
     }

@@ -14,6 +14,7 @@ import type { Store } from '../store/store.ts'
 import { getJson, putJsonOnce } from '../store/stored-json.ts'
 import { partOf, partsOf } from '../tasks/task-parts.ts'
 import type { Healthcheck } from '../tasks/task.ts'
+import { agentFreedomScript, agentFreedomTimeoutMs, isBoundUser } from './agent-freedom.ts'
 import { agentTask } from './agent-task.ts'
 import { assertDone } from './assert-done.ts'
 import { effectiveRuntime } from './effective-runtime.ts'
@@ -27,7 +28,10 @@ import type { SandboxAttachments } from './sandboxes.ts'
 import { sandboxName } from './sandbox-name.ts'
 import type { ActivityServices } from './services.ts'
 import { agentSetupTimeoutMs, agentTimeoutMs, planOf } from './task-limits.ts'
+import { takeSystemPicture } from './system-changes.ts'
 import { scopeOf, uploadForAgent } from './upload-for-agent.ts'
+import { acquirePooled, leaseOfSlot } from './pooled-sandbox.ts'
+import { profileOf } from './rollout-spec.ts'
 import { parseUserNumbers, userNumbersScript } from './user-numbers.ts'
 
 export interface OpenDependencies {
@@ -53,26 +57,44 @@ export async function openRollout(input: OpenInput, dependencies: OpenDependenci
     services.room.taken(known.opened.lease.sandbox)
     return known.opened
   }
-  const provider = await context.provider()
-  const place = await provider.place()
-  if (input.place !== undefined) await assertPlace(provider, input.place)
   const spec = specOf(input, dependencies)
-  const sandbox = await createSandbox(input, spec, dependencies)
-  services.room.taken(sandbox.name)
-  const { incarnation } = input
-  const lease = { provider: provider.name, place, sandbox: sandbox.name, incarnation, spec: specHash(spec) }
-  const users = await prepare(input, { lease, workdir: sandbox.workdir }, dependencies)
+  const { lease, image, workdir } = await openSandbox(input, spec, dependencies)
+  const users = await prepare(input, { lease, workdir }, dependencies)
   const opened = { lease, ...planOf(rollout.task, context.options) }
+  const provider = await context.providerOf(lease)
+  const system = input.verifier === undefined ? await takeSystemPicture(provider, lease.sandbox) : undefined
   const runtime = effectiveRuntime(spec)
   const opening: StoredOpening = {
     opened,
-    image: sandbox.image,
+    image,
     runtime,
-    workdir: sandbox.workdir,
+    workdir,
     ...users,
     execs: [],
+    ...(system === undefined ? {} : { system }),
   }
   return (await putJsonOnce(context.store, key, opening)).opened
+}
+
+/** A sandbox of its own, or the rollout's out of a pool. */
+async function openSandbox(
+  input: OpenInput,
+  spec: SandboxSpec,
+  dependencies: OpenDependencies,
+): Promise<Pick<Sandbox, 'image' | 'workdir'> & { lease: Lease }> {
+  const { context, rollout, services, signal } = dependencies
+  const { incarnation, place: expected } = input
+  const profile = input.verifier === undefined ? profileOf(rollout.task, context.options) : undefined
+  if (profile !== undefined) {
+    const slot = await acquirePooled(input, { context, task: rollout.task, profile, services, signal })
+    return { lease: leaseOfSlot(slot, incarnation), image: slot.image, workdir: slot.workdir }
+  }
+  const provider = await context.provider()
+  const place = await provider.place()
+  if (expected !== undefined) await assertPlace(provider, expected)
+  const { name: sandbox, image, workdir } = await createSandbox(input, spec, dependencies)
+  services.room.taken(sandbox)
+  return { lease: { provider: provider.name, place, sandbox, incarnation, spec: specHash(spec) }, image, workdir }
 }
 
 function verifierKey(input: OpenInput, { phase }: VerifierRole): string {
@@ -92,8 +114,9 @@ async function prepare(
   { lease, workdir }: { lease: Lease; workdir: string },
   { context, rollout, attachments, signal }: OpenDependencies,
 ): Promise<Pick<StoredOpening, 'users' | 'stepUsers'>> {
-  const provider = await context.provider()
-  const { imageLayers: layers } = provider.capabilities
+  const provider = await context.providerOf(lease)
+  // Sandboxes of a pool are nobody's in particular: no agent's installation is in their image.
+  const layers = lease.options === undefined && provider.capabilities.imageLayers
   const { store, options } = context
   return await attachments.use({ provider, lease }, async (unmasked) => {
     const runner = maskingRunner(unmasked, rollout.host.mask)
@@ -172,8 +195,31 @@ export async function prepareSandbox(preparation: Preparation): Promise<Pick<Sto
   if (task.healthcheck !== undefined) await checkHealth(preparation, task.healthcheck)
   if (agent.layerScript !== undefined && !preparation.layers) await install(preparation, agent.layerScript)
   const numbers = await made
-  const users = parts.map((_, index) => usersOf(numbers[2 * index], numbers[2 * index + 1]))
+  const free = await freeUsers(
+    preparation,
+    names.filter((_, index) => index % 2 === 0 && !isRoot(numbers[index])),
+  )
+  const users = parts.map((_, index) => ({
+    ...usersOf(numbers[2 * index], numbers[2 * index + 1]),
+    ...(free.has(names[2 * index] ?? '') ? { isFree: true } : {}),
+  }))
   return task.steps.length > 0 ? { stepUsers: users } : { users: users[0] ?? {} }
+}
+
+function isRoot(number: number | undefined): boolean {
+  return number === undefined || number === 0
+}
+
+/** Those agents without root who are not kept from being it. */
+async function freeUsers({ runner, scope, signal }: Preparation, agents: readonly string[]): Promise<Set<string>> {
+  const users = [...new Set(agents)]
+  const looks = users.map(async (user, call) => {
+    const id = { scope, phase: 0, batch: 3, call, part: 0 }
+    const request = { id, script: agentFreedomScript, user, cwd: '/', timeoutMs: agentFreedomTimeoutMs }
+    const { stdout } = await runner.exec(request, { signal })
+    return isBoundUser(stdout.head.toString()) ? [] : [user]
+  })
+  return new Set((await Promise.all(looks)).flat())
 }
 
 function usersOf(agent: number | undefined, verifier: number | undefined): NonNullable<StoredOpening['users']> {

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { createNopAgent } from '../agents/nop.ts'
 import { readPlan, readStoredPlan } from '../results/read-job.ts'
-import { planKey, proofKey } from '../store/keys.ts'
+import { planFailureKey, planKey, proofKey } from '../store/keys.ts'
+import { getJson } from '../store/stored-json.ts'
 import { jobOfOneTask } from './activities-fixture.ts'
 import { planJob } from './plan-job.ts'
 
@@ -46,6 +47,8 @@ test('all that the agent and the provider cannot do is told at once, and nothing
   await expect(planning).rejects.toMatchObject({ code: 'runtime-unsupported' })
   await expect(planning).rejects.toThrow(/solution\/solve\.sh[^]*a-task: resources\.cpus[^]*a-task: resources\.memory/)
   expect(await job.context.store.get(planKey('j'))).toBeUndefined()
+  // Temporal forgets in a day why there is no plan.
+  expect(await getJson(job.context.store, planFailureKey('j'))).toMatchObject({ code: 'runtime-unsupported' })
 })
 
 test('a secret that the worker does not have is named before anything starts', async () => {

@@ -1,11 +1,12 @@
 import type { JobRef, PlanResult, RolloutPolicy } from '../protocol/activities.ts'
-import { RollcallError } from '../protocol/failure.ts'
+import { failureKinds, RollcallError } from '../protocol/failure.ts'
+import type { Failure } from '../protocol/failure.ts'
 import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
 import { counted, rolloutName } from '../protocol/names.ts'
-import type { Problem } from '../providers/contract/provider.ts'
+import type { Problem, Provider } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import type { Task } from '../tasks/task.ts'
-import { planKey } from '../store/keys.ts'
+import { planFailureKey, planKey } from '../store/keys.ts'
 import type { StoredPlan } from '../store/records.ts'
 import { taskTags } from '../tasks/task-tags.ts'
 import { agentTask } from './agent-task.ts'
@@ -16,21 +17,40 @@ import { limitProblems } from './limit-problems.ts'
 import { partsOf } from '../tasks/task-parts.ts'
 import type { Agent } from '../agents/agent.ts'
 import { agentUser, verifierSpec } from './part-spec.ts'
-import { resolveSpec } from './resolve-spec.ts'
+import { poolProblems, profileOf, rolloutSpec } from './rollout-spec.ts'
 import type { ActivityServices } from './services.ts'
 import { agentSetupTimeoutMs, healthcheckMs } from './task-limits.ts'
+import { toolSet } from '../tools/tool-set.ts'
 import { putJsonOnce } from '../store/stored-json.ts'
 
 /**
  * Loads, validates and asks the provider about every task, and reports all problems at once; nothing is created. Safe
- * to run twice: it reads, and the plan is a function of the options.
+ * to run twice: it reads, and the plan is a function of the options; plan or final failure are `putOnce`.
  */
-export async function planJob(
-  input: JobRef & { proofKey: string; firstCount: number },
-  { context, services }: { context: JobContext; services: ActivityServices },
-): Promise<PlanResult> {
+export async function planJob(input: PlanInput, at: Planning): Promise<PlanResult> {
+  try {
+    return await makePlan(input, at)
+  } catch (error) {
+    if (error instanceof RollcallError && !failureKinds[error.code].retry) {
+      const { code, message } = error
+      await putJsonOnce<Failure>(at.context.store, planFailureKey(input.job), { code, message })
+    }
+    throw error
+  }
+}
+
+type PlanInput = JobRef & { proofKey: string; firstCount: number }
+
+interface Planning {
+  readonly context: JobContext
+  readonly services: ActivityServices
+}
+
+async function makePlan(input: PlanInput, { context, services }: Planning): Promise<PlanResult> {
   await assertSharedStore(context, input.proofKey)
   const specs = await resolveSpecs(context)
+  // Tools that do not load, or are called alike, fail here.
+  toolSet(await context.tools())
   await assertPossible(context, specs)
   assertHostValues(specs, { options: context.options, services })
   // A model without its key fails here, before anything starts.
@@ -84,7 +104,7 @@ async function resolveSpecs(context: JobContext): Promise<TaskSpec[]> {
 
 /** The sandbox's order, and one for each other user that is to run commands in it. */
 function agentSpecs(task: Task, { agent, options }: { agent: Agent; options: JobOptions }): TaskSpec[] {
-  const spec = resolveSpec({ task, agent, options })
+  const spec = rolloutSpec({ task, agent, options })
   const users = partsOf(task).flatMap((part) => {
     const field = part.step === undefined ? '' : `steps ${part.step} `
     const { mode, collect } = part.verifier
@@ -115,9 +135,11 @@ function verifierSpecs(task: Task, options: JobOptions): TaskSpec[] {
 async function assertPossible(context: JobContext, specs: readonly TaskSpec[]): Promise<void> {
   const agentsCannot = await agentProblems(context)
   const providerCannot = await providerProblems(context, specs)
-  const limitsCannot = specs.flatMap(({ task }) =>
-    limitProblems({ task, options: context.options }).map((problem) => describe(task.name, problem)),
-  )
+  const limitsCannot = specs.flatMap(({ task }) => {
+    const order = { task, options: context.options }
+    const problems = profileOf(task, context.options) === undefined ? limitProblems(order) : poolProblems(order)
+    return problems.map((problem) => describe(task.name, problem))
+  })
   const problems = [...new Set([...limitsCannot, ...agentsCannot, ...providerCannot])]
   if (problems.length === 0) return
   const ours = limitsCannot.length > 0 ? 'configuration-invalid' : 'agent-invalid'
@@ -139,7 +161,7 @@ async function agentProblems(context: JobContext): Promise<string[]> {
 async function providerProblems(context: JobContext, specs: readonly TaskSpec[]): Promise<string[]> {
   const provider = await context.provider()
   const checks = specs.map(async ({ task, spec, at, only }) =>
-    (await provider.check(spec))
+    (await (await providerOf(context, task, at)).check(spec))
       .filter(({ field }) => only === undefined || field === only)
       .map((problem) => describe(task.name, { ...problem, field: `${at}${problem.field}` })),
   )
@@ -147,6 +169,13 @@ async function providerProblems(context: JobContext, specs: readonly TaskSpec[])
   const problems = [...new Set(found)]
   if (problems.length === 0) return []
   return [`Provider ${provider.name} cannot run this taskset (${counted(problems.length, 'problem')}):`, ...problems]
+}
+
+/** A separate verifier's sandbox is never of a pool. */
+async function providerOf(context: JobContext, task: Task, at: string): Promise<Provider> {
+  const profile = at.startsWith('verifier.environment') ? undefined : profileOf(task, context.options)
+  if (profile === undefined) return await context.provider()
+  return await context.providerOf({ provider: profile.provider.name, options: profile.provider.options })
 }
 
 function describe(task: string, { field, value, expected }: Problem): string {

@@ -6,7 +6,7 @@ import type { JobOptions } from '../protocol/job.ts'
 import { counted } from '../protocol/names.ts'
 import { scheduleConfigSchema } from '../protocol/schedule.ts'
 import type { ScheduleConfig, ScheduledStart } from '../protocol/schedule.ts'
-import { jobKey, proofKey } from '../store/keys.ts'
+import { jobKey, proofKey, summaryKey } from '../store/keys.ts'
 import type { Store } from '../store/store.ts'
 import { putJsonOnce } from '../store/stored-json.ts'
 import { loadTaskset } from '../tasks/load-taskset.ts'
@@ -30,6 +30,7 @@ export async function prepareScheduledJob(
     proofKey: proofKey(input.job),
     provider: options.provider.name,
     concurrency: options.concurrency,
+    isOver: (await store.get(summaryKey(input.job))) !== undefined,
     summary: `${options.taskset} · ${counted(options.tasks.length, 'task')} · ${agents}`,
   }
 }

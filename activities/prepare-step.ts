@@ -29,7 +29,8 @@ export interface PrepareDependencies {
 }
 
 /**
- * Prepares a step of a task: clears what the step before it has left for its own graders, uploads the step's working
+ * Prepares a step of a task: clears what the step before it has left for its own graders, has the runner forget what
+ * grading printed (an agent that is root reads the runner's files), uploads the step's working
  * files and what the agent asks for, runs `setup.sh` and the step's health check. Safe to run twice: by exec ids, and
  * what was done is `putOnce`.
  * @throws RollcallError `step-setup-failed`, `healthcheck-failed`
@@ -59,6 +60,7 @@ class StepPreparation {
     const opening = await getJson<StoredOpening>(store, openedKey(this.#input))
     if (opening === undefined) throw new RollcallError('internal', `${this.#input.rollout} has no opening in the store`)
     const { workdir } = opening
+    this.#forgetGrading()
     await this.#clear()
     await this.#upload(workdir)
     await this.#setUp(workdir)
@@ -74,6 +76,15 @@ class StepPreparation {
   get #user() {
     const { rollout, context } = this.#at
     return agentUser({ part: this.#part, spec: rollout.spec, options: context.options })
+  }
+
+  /** What was printed by what prepared, collected and graded before: in the store by now, and no agent's to read. */
+  #forgetGrading(): void {
+    const { phase } = this.#input
+    for (let earlier = 1; earlier < phase; earlier += 1) {
+      const scope = phaseScope({ ...this.#input, phase: earlier })
+      this.#at.runner.acknowledge({ scope, phase, batch: 0, isToBeForgotten: true })
+    }
   }
 
   /** What an earlier step's agent and grader left is theirs; it has been collected. */

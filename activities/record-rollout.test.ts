@@ -13,6 +13,7 @@ import { putJsonOnce } from '../store/stored-json.ts'
 import { loadHarborTask } from '../tasks/harbor-task.ts'
 import { writeTask } from '../tasks/task-fixture.ts'
 import type { Task } from '../tasks/task.ts'
+import { noLiveExecs } from '../runner/test-sandbox.ts'
 
 const options = jobOptions()
 
@@ -61,6 +62,7 @@ test('a grade is recorded though the sandbox never answers for its artifacts', a
   const inSandbox: RecordDependencies['inSandbox'] = (_lease, work) =>
     work({
       exec: (_request, { signal: given } = {}) => silent(given ?? signal),
+      ...noLiveExecs,
       acknowledge: () => undefined,
       stop: () => silent(signal),
       hello: () => silent(signal),

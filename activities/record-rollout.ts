@@ -139,7 +139,7 @@ async function addGrade(
 ): Promise<void> {
   const grade = await getJson<StoredGrade>(store, key)
   if (grade === undefined) return
-  const { execs, processes: _, ...rest } = grade
+  const { execs, processes: _, changedPaths: _paths, system: _system, ...rest } = grade
   records.grades.push({ ...moment, ...rest })
   records.execs.push(...execs)
 }

@@ -59,6 +59,19 @@ test('run again by another worker, it attaches to the commands that have been ru
   expect(sandbox.workdir).toBeDefined()
 })
 
+test('run again by another worker, each command gets its own answer, in whichever order it asks', async () => {
+  const { run } = await graderOf(`async ({ exec }) => {
+    const runs = (globalThis['rollcall-test-runs'] = (globalThis['rollcall-test-runs'] ?? 0) + 1)
+    const asked = ['first', 'second', 'second'].map((name) => [name, \`echo \${name} >>log; wc -l <log\`])
+    const answers = {}
+    for (const [name, command] of runs === 1 ? asked : asked.toReversed())
+      answers[name] = Math.max(answers[name] ?? 0, Number((await exec(command)).stdout))
+    return { ...answers, runs }
+  }`)
+  expect(await run()).toEqual({ first: 1, second: 3, runs: 1 })
+  expect(await run()).toEqual({ first: 1, second: 3, runs: 2 })
+})
+
 test.each([
   [`() => { throw new Error('no idea') }`, 'grader-failed', 'The grader of task t threw: no idea'],
   [`() => Number.NaN`, 'reward-invalid', 'returned "NaN": expected a finite number'],

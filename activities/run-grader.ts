@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { GraderExecOptions, GraderExecResult, GraderInput } from '../tasks/define-task.ts'
 import type { Turn } from '../agents/agent.ts'
 import type { ExecId, ExecResult } from '../protocol/exec.ts'
@@ -12,13 +13,16 @@ import type { GraderReference } from '../tasks/task.ts'
 
 const readFileBytes = 1024 ** 2
 
+/** Of a hash, as many as a number holds exactly. */
+const hashBytes = 6
+
 export interface GraderRun {
   readonly grader: GraderReference
   readonly readBundle: (key: string) => Promise<Buffer | undefined>
   readonly cacheDirectory: string
   readonly runner: Runner
-  /** The id of the n-th thing that the grader asks for, from 0: the same in every attempt of this activity. */
-  readonly idOf: (asked: number) => ExecId
+  /** The id of what the grader asks for, known by a number: the same in every attempt of this activity. */
+  readonly idOf: (part: number) => ExecId
   readonly workdir: string
   readonly transcript: readonly Turn[]
   readonly env: Readonly<Record<string, string>>
@@ -31,8 +35,8 @@ export interface GraderRun {
 }
 
 /**
- * Grades with a function out of a bundle. Safe to run twice: what it asks of the sandbox is known by the order in which
- * it asks, so a second run attaches to what the first has started.
+ * Grades with a function out of a bundle. Safe to run twice: what it asks of the sandbox is known by what it is, so a
+ * second run attaches to what the first has started, in whichever order it asks.
  * @throws RollcallError `grader-timeout`, `grader-failed` (the function threw, or cannot be had), `reward-invalid`
  */
 export async function runGrader(run: GraderRun): Promise<Rewards> {
@@ -65,12 +69,15 @@ async function askGrader(ask: () => Promise<unknown>, { grader, signal }: Grader
   }
 }
 
+const byName = ([a]: readonly [string, string], [b]: readonly [string, string]) => (a < b ? -1 : 1)
+
 /** What one call of a grader has asked for so far. */
 class Asking {
   readonly #run: GraderRun
   readonly #signal: AbortSignal
   readonly #startedAt = Date.now()
-  #asked = 0
+  /** How often each thing was asked for. */
+  readonly #asked = new Map<string, number>()
 
   constructor(run: GraderRun, signal: AbortSignal) {
     this.#run = run
@@ -90,13 +97,14 @@ class Asking {
 
   async #exec(command: string, options: GraderExecOptions): Promise<GraderExecResult> {
     const { workdir } = this.#run
-    const id = this.#nextId()
+    const { timeoutMs = this.#leftMs(), ...where } = options
+    const id = this.#idOf(['exec', command, where.cwd, where.user, Object.entries(where.env ?? {}).toSorted(byName)])
     const request: ExecRequest = {
       id,
       script: command,
       cwd: options.cwd ?? workdir,
       user: options.user ?? 'root',
-      timeoutMs: options.timeoutMs ?? this.#leftMs(),
+      timeoutMs,
       ...(options.env === undefined ? {} : { env: options.env }),
     }
     const { runner, log } = this.#run
@@ -105,7 +113,7 @@ class Asking {
 
   async #readFile(path: string): Promise<string | undefined> {
     const { runner, workdir } = this.#run
-    const id = this.#nextId()
+    const id = this.#idOf(['readFile', path])
     const file = { id, path, maxBytes: readFileBytes, cwd: workdir, user: 'root' }
     const read = await readFile(runner, file, { signal: this.#signal })
     if (read.type === 'read') return read.content.toString()
@@ -113,9 +121,16 @@ class Asking {
     return undefined
   }
 
-  #nextId(): ExecId {
-    this.#asked += 1
-    return this.#run.idOf(this.#asked - 1)
+  /**
+   * By order alone a function that asks from several places at once would get another command's answer after a worker's
+   * death. A time limit is no part of it: it may be what is left of something.
+   */
+  #idOf(question: readonly unknown[]): ExecId {
+    const key = JSON.stringify(question)
+    const times = this.#asked.get(key) ?? 0
+    this.#asked.set(key, times + 1)
+    const hash = createHash('sha256').update(`${times} ${key}`).digest()
+    return this.#run.idOf(hash.readUIntBE(0, hashBytes))
   }
 
   #leftMs(): number {

@@ -231,6 +231,14 @@ test('a worker that is killed before the answer is recorded: it is asked for aga
   expect(await evidence()).toMatchObject({ usage: { unrecordedCalls: 1 } })
 })
 
+test('a request that was lost stays counted when the worker that repeated it dies, too', async () => {
+  const { grade, dyingBefore, input, evidence } = await rolloutToJudge([answerWith(verdict(1, 1))])
+  const answer = gradeFileKey({ ...input, name: 'judge-answer-1.json' })
+  for (const key of [answer, gradeKey(input)]) await expect(grade(dyingBefore(key))).rejects.toThrow('was killed')
+  await grade()
+  expect(await evidence()).toMatchObject({ answers: 1, usage: { unrecordedCalls: 1 } })
+})
+
 test('a judge is never claimed to be better than clean, and a job that wants more gets a failure', async () => {
   const options = { requireIntegrity: 'non-root' as const }
   const { grade } = await rolloutToJudge([answerWith(verdict(1, 1))], { options })

@@ -103,7 +103,6 @@ class Asking {
   /** An attempt of this activity before may have died with an answer. */
   #mayHaveAsked: boolean
   #answers = 0
-  #unrecorded = 0
   readonly #usage: Record<string, number> = {}
 
   constructor(run: JudgeRun, question: StoredQuestion, isRetry: boolean) {
@@ -114,8 +113,7 @@ class Asking {
   }
 
   get counts(): Pick<JudgeEvidence, 'answers' | 'usage'> {
-    const lost = this.#unrecorded === 0 ? {} : { unrecordedCalls: this.#unrecorded }
-    return { answers: this.#answers, usage: { ...this.#usage, ...lost } }
+    return { answers: this.#answers, usage: this.#usage }
   }
 
   async verdict(): Promise<readonly CriterionVerdict[]> {
@@ -137,7 +135,7 @@ class Asking {
     const { store, keyOf, mask } = this.#run
     const key = keyOf(`judge-answer-${this.#answers + 1}.json`)
     const stored = await getJson<JudgeAnswer>(store, key)
-    const answer = stored ?? (await putJsonOnce(store, key, mask(await this.#ask())))
+    const answer = stored ?? (await putJsonOnce(store, key, mask(await this.#askAndCount())))
     this.#answers += 1
     for (const [name, count] of Object.entries(answer.usage)) {
       if (typeof count === 'number') this.#usage[name] = (this.#usage[name] ?? 0) + count
@@ -145,10 +143,16 @@ class Asking {
     return answer
   }
 
+  /** What was lost is stored with the answer, so that whoever reads that knows. */
+  async #askAndCount(): Promise<JudgeAnswer> {
+    const lost = this.#mayHaveAsked ? { unrecordedCalls: 1 } : {}
+    this.#mayHaveAsked = false
+    const answer = await this.#ask()
+    return { ...answer, usage: { ...answer.usage, ...lost } }
+  }
+
   /** Until there is an answer, or the grading's time is over. */
   async #ask(): Promise<JudgeAnswer> {
-    if (this.#mayHaveAsked) this.#unrecorded += 1
-    this.#mayHaveAsked = false
     const { model, signal, onWait = () => {}, firstWaitMs: first = firstWaitMs } = this.#run
     for (let waits = 0; ; waits += 1) {
       const late = AbortSignal.timeout(Math.min(longestTimerMs, Math.max(0, this.#deadline - Date.now())))

@@ -49,7 +49,7 @@ async function openedRollout(agent: Agent, limits: Partial<ReturnType<typeof job
   const [task] = (await loadTaskset(directory)).tasks
   if (task === undefined) throw new Error('The fixture holds no task')
   const options = jobOptions({ limits: { maxTurns: 10, agentTimeoutMs: 60_000, ...limits } })
-  const context = { job: uniqueScope(), store: createFileStore(folder), options }
+  const context = { job: uniqueScope(), store: createFileStore(folder), options, tools: async () => [] }
   const lease = { provider: 'local', place: 'here', sandbox: 's', incarnation: 1, spec: 'x' }
   const input: TurnsInput = {
     job: context.job,

@@ -4,13 +4,15 @@ import type { TurnsInput, TurnsResult } from '../protocol/activities.ts'
 import type { ModelWait } from '../protocol/activity-note.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import { longestTimerMs } from '../protocol/longest-timer.ts'
+import { execName } from '../protocol/exec.ts'
 import { rolloutId } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
-import { answerKey, openedKey, turnResultKey } from '../store/keys.ts'
+import { answerKey, imageKey, openedKey, turnResultKey } from '../store/keys.ts'
 import { partOf } from '../tasks/task-parts.ts'
 import { executeBatch } from '../tools/execute-batch.ts'
 import { splitEnv } from '../tasks/host-templates.ts'
-import { toolDescriptions } from '../tools/tools.ts'
+import { toolSet } from '../tools/tool-set.ts'
+import type { ToolSet } from '../tools/tool-set.ts'
 import type { AgentTime } from './agent-time.ts'
 import { agentTask } from './agent-task.ts'
 import { ExecLog } from './exec-log.ts'
@@ -28,7 +30,7 @@ const firstModelWaitMs = 1_000
 const maxModelWaitMs = 60_000
 
 export interface TurnsDependencies {
-  readonly context: Pick<JobContext, 'job' | 'store' | 'options'>
+  readonly context: Pick<JobContext, 'job' | 'store' | 'options' | 'tools'>
   readonly rollout: Pick<RolloutContext, 'task' | 'agent' | 'spec' | 'host'>
   readonly runner: Runner
   /** Aborts when this worker has to let go. */
@@ -69,6 +71,7 @@ class TurnLoop {
   #earlier: readonly Turn[] = []
   #workdir = '/'
   #firstTurn = 0
+  #tools: ToolSet = toolSet([])
 
   constructor(input: TurnsInput, dependencies: TurnsDependencies) {
     this.#input = input
@@ -81,6 +84,8 @@ class TurnLoop {
     const opening = await getJson<StoredOpening>(store, openedKey(this.#input))
     if (opening === undefined) throw new RollcallError('internal', `${this.#input.rollout} has no opening in the store`)
     this.#workdir = opening.workdir
+    const { context, rollout } = this.#dependencies
+    this.#tools = toolSet(await context.tools(), { blind: rollout.agent.blind })
     this.#transcript = await readTranscript(store, this.#input)
     this.#earlier = this.#input.step ? await readEarlierSteps(store, this.#input) : []
     this.turn = Math.max(this.turn, this.#transcript.filter(({ decision }) => 'calls' in decision).length)
@@ -138,7 +143,8 @@ class TurnLoop {
       task: agentTask(task, { workdir: this.#workdir, step, timeoutMs }),
       transcript: this.#transcript,
       state: this.#transcript.at(-1)?.decision.state,
-      tools: toolDescriptions,
+      tools: this.#tools.descriptions,
+      readImage: (key) => context.store.get(key),
       signal,
     }
     const { onWait } = this.#dependencies
@@ -174,6 +180,12 @@ class TurnLoop {
         workdir: this.#workdir,
         ...(user === undefined ? {} : { user }),
         ...(rollout.agent.takesSolutionEnv === true ? { env: this.#solutionEnv() } : {}),
+        tools: this.#tools.byName,
+        keepImage: async ({ id, bytes }) => {
+          const kept = imageKey({ ...this.#at(), exec: execName(id) })
+          await context.store.putOnce(kept, bytes)
+          return kept
+        },
         signal,
         onExec: log.report,
         spool: log.spool,

@@ -11,7 +11,8 @@ const planned = ['a', 'b'].map((task) => ({ name: `${task}.oracle.1`, task, agen
 
 /** A job of two rollouts of which one has a result. */
 async function halfEnded() {
-  const { context } = await jobOfOneTask()
+  const tasks = ['a', 'b'].map((name) => ({ name, checksum: 'c0ffee' }))
+  const { context } = await jobOfOneTask({ options: { tasks } })
   const { store } = context
   await putJsonOnce(store, planKey('j'), { rollouts: planned })
   await putJsonOnce(store, resultKey('j', graded.name), graded)
@@ -25,6 +26,8 @@ test('a rollout that ended without a result has failed, and is no wrong answer',
   expect(await summarize(false)).toEqual({ graded: 1, failed: 1, cancelled: 0, mean: 1 })
   const rollouts = (await readSummary(store, 'j'))?.rollouts
   expect(rollouts?.map(({ failure }) => failure?.code)).toEqual([undefined, 'internal'])
+  // Without it the task would be compared as one whose files have changed.
+  expect(rollouts?.map(({ taskChecksum }) => taskChecksum)).toEqual(['c0ffee', 'c0ffee'])
 })
 
 test('in a cancelled job it was cancelled', async () => {

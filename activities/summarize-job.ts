@@ -1,6 +1,6 @@
 import type { JobRef, SummaryResult } from '../protocol/activities.ts'
 import type { RolloutResult } from '../protocol/grade.ts'
-import type { PlannedRollout } from '../protocol/job.ts'
+import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
 import { rolloutId } from '../protocol/names.ts'
 import { readResults, readStoredPlan } from '../results/read-job.ts'
 import { summarizeResults } from '../results/summary.ts'
@@ -20,7 +20,7 @@ export async function summarizeJob(
     input.job,
     planned.map((rollout) => rollout.name),
   )
-  const results = input.cancelled ? stored : withLost(input.job, { planned, stored })
+  const results = input.cancelled ? stored : withLost(input.job, { planned, stored, tasks: options.tasks })
   await putJsonOnce(store, lockKey(input.job), {
     version: 1,
     rollcall: versions,
@@ -45,21 +45,24 @@ export async function summarizeJob(
 /** A rollout workflow that ended without a result was terminated by hand or broke: a failure, never a wrong answer. */
 function withLost(
   job: string,
-  { planned, stored }: { planned: readonly PlannedRollout[]; stored: readonly RolloutResult[] },
+  at: { planned: readonly PlannedRollout[]; stored: readonly RolloutResult[]; tasks: JobOptions['tasks'] },
 ): RolloutResult[] {
-  const known = new Set(stored.map((result) => result.name))
-  const lost = planned.filter((rollout) => !known.has(rollout.name)).map((rollout) => lostResult(job, rollout))
-  return [...stored, ...lost]
+  const known = new Set(at.stored.map((result) => result.name))
+  const checksums = new Map(at.tasks.map(({ name, checksum }) => [name, checksum]))
+  const lost = at.planned
+    .filter(({ name }) => !known.has(name))
+    .map((rollout) => lostResult(job, rollout, checksums.get(rollout.task) ?? ''))
+  return [...at.stored, ...lost]
 }
 
-function lostResult(job: string, rollout: PlannedRollout): RolloutResult {
+function lostResult(job: string, rollout: PlannedRollout, taskChecksum: string): RolloutResult {
   const now = new Date().toISOString()
   return {
     version: 1,
     id: rolloutId(job, rollout.name),
     job,
     ...rollout,
-    taskChecksum: '',
+    taskChecksum,
     state: 'failed',
     failure: { code: 'internal', message: 'Its workflow ended without a result: see it in the Temporal UI.' },
     turns: 0,

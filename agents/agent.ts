@@ -22,11 +22,25 @@ export interface CallResult {
   readonly ok: boolean
   /** What the agent sees: text, cut in the middle when long. */
   readonly output: string
-  /** How it ended. `skipped`: an earlier call of a stop-on-error batch failed. `invalid`: the arguments were wrong. */
-  readonly outcome: 'exited' | 'signaled' | 'timed-out' | 'lost' | 'skipped' | 'invalid'
+  /**
+   * How it ended. `running`: a command of a session that outlived the call. `skipped`: an earlier call of a stop-on-error
+   * batch failed. `invalid`: the arguments were wrong.
+   */
+  readonly outcome: 'exited' | 'signaled' | 'timed-out' | 'lost' | 'skipped' | 'invalid' | 'running'
   readonly exitCode?: number
+  /** Images that belong to the output, in order. */
+  readonly images?: readonly ImageReference[]
   /** Only for `submit`. */
   readonly submitted?: true
+}
+
+/** An image that is kept apart from the text. */
+export interface ImageReference {
+  /** Of the store, in a rollout. */
+  readonly key: string
+  /** `image/png`, `image/jpeg`, `image/gif` or `image/webp`. */
+  readonly mediaType: string
+  readonly bytes: number
 }
 
 /** What a turn has cost, as far as the agent knows. */
@@ -102,6 +116,8 @@ export interface AgentInput<State extends JsonValue = JsonValue> {
   /** `state` of the latest decision; undefined in the first turn. */
   readonly state: State | undefined
   readonly tools: readonly ToolDescription[]
+  /** The bytes of an image of a result; undefined where they are not kept any more. */
+  readonly readImage?: (key: string) => Promise<Buffer | undefined>
   /** Aborts on cancellation, on the phase's deadline and when the worker hands over. */
   readonly signal: AbortSignal
 }
@@ -129,6 +145,8 @@ export interface Agent<State extends JsonValue = JsonValue> {
   readonly restores?: string
   /** Its commands get what `[solution] env` takes from the host: for the oracle, and never for agents of others. */
   readonly takesSolutionEnv?: true
+  /** Whom `view_image` is refused for, by name: a model that takes no images. */
+  readonly blind?: string
   /** A script that installs what the agent needs, run as root before the first turn (see SandboxSpec.layerScript). */
   readonly layerScript?: string
   /** @throws RollcallError `model-unavailable` (asked again later), `model-rejected`, `agent-failed` */

@@ -25,7 +25,7 @@ const require = rollcallCreateRequire(import.meta.url)`
 
 /** What a file is bundled as: decides how errors are called. */
 export interface BundleKind {
-  readonly code: 'agent-invalid' | 'task-invalid'
+  readonly code: 'agent-invalid' | 'task-invalid' | 'configuration-invalid'
   /** `Agent`, `Taskset`. */
   readonly noun: string
   /** What the user names it with. */

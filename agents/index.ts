@@ -3,12 +3,16 @@
 import type { Agent, JsonValue } from './agent.ts'
 
 export { RollcallError } from '../protocol/failure.ts'
+export { defineTool } from '../tools/define-tool.ts'
+export type { ToolDefinition } from '../tools/define-tool.ts'
+export type { OwnTool, ToolCommand, ToolExec, ToolExecResult, ToolResult } from '../tools/tool.ts'
 export type {
   Agent,
   AgentInput,
   AgentTask,
   Call,
   CallResult,
+  ImageReference,
   Decision,
   JsonValue,
   ToolDescription,

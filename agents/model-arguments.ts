@@ -5,6 +5,7 @@ import { RollcallError } from '../protocol/failure.ts'
 const modelArguments = z.strictObject({
   system: z.string().optional(),
   temperature: z.coerce.number().min(0).max(2).optional(),
+  images: z.enum(['true', 'false']).optional(),
   'max-output-tokens': z.coerce.number().int().positive().optional(),
 })
 
@@ -13,6 +14,8 @@ export interface ModelArguments {
   readonly system?: string
   readonly temperature?: number
   readonly maxOutputTokens?: number
+  /** Whether the model takes images. Default: by its name. */
+  readonly images?: boolean
 }
 
 /** @throws RollcallError `configuration-invalid` with every problem in one sentence */
@@ -22,10 +25,11 @@ export function parseModelArguments(args: Readonly<Record<string, string>>): Mod
     const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'arguments'}: ${issue.message}`)
     throw new RollcallError('configuration-invalid', `--agent-arg of agent model is wrong: ${problems.join('; ')}`)
   }
-  const { system, temperature, 'max-output-tokens': maxOutputTokens } = parsed.data
+  const { system, temperature, images, 'max-output-tokens': maxOutputTokens } = parsed.data
   return {
     ...(system === undefined ? {} : { system }),
     ...(temperature === undefined ? {} : { temperature }),
+    ...(images === undefined ? {} : { images: images === 'true' }),
     ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
   }
 }

@@ -277,3 +277,39 @@ test.each([
   const loaded = loadAgent(spec, { env, readBundle: neverRead, cacheDirectory: '/nowhere' })
   await expect(loaded).rejects.toMatchObject({ code, message: expect.stringContaining(message) })
 })
+
+describe('images that tools have shown', () => {
+  const turn = {
+    number: 0,
+    decision: { calls: [{ tool: 'view_image', args: { path: 'f.png' }, callId: 'call-a' }] },
+    results: [
+      {
+        tool: 'view_image',
+        ok: true,
+        outcome: 'exited' as const,
+        output: '[f.png]',
+        images: [{ key: 'images/1', mediaType: 'image/png', bytes: 3 }],
+      },
+    ],
+  }
+  const input = { transcript: [turn], readImage: async () => Buffer.from([1, 2, 3]) }
+
+  test('reach a model that takes images, after the result that they belong to', async () => {
+    const { agent, server } = await modelAgent([answerWith(chatAnswer({ text: 'Done.' }))])
+    expect(agent.blind).toBeUndefined()
+    await agent.next(agentInput(input))
+    expect(JSON.stringify(server.requests[0]?.body['messages'])).toContain('data:image/png;base64,AQID')
+  })
+
+  test('are only named to a model that takes none, which says so of itself', async () => {
+    const answers = [answerWith(chatAnswer({ text: 'Done.' }))]
+    const { agent, server } = await modelAgent(answers, { provider: 'openai-compatible' })
+    expect(agent.blind).toBe('Model openai-compatible/a-model')
+    await agent.next(agentInput(input))
+    const sent = JSON.stringify(server.requests[0]?.body['messages'])
+    expect(sent).toContain('an image of view_image, which is not shown here')
+    expect(sent).not.toContain('base64')
+    const told = await modelAgent(answers, { provider: 'openai-compatible', args: { images: 'true' } })
+    expect(told.agent.blind).toBeUndefined()
+  })
+})

@@ -7,7 +7,8 @@ import { parseModelArguments } from './model-arguments.ts'
 import type { ModelArguments } from './model-arguments.ts'
 import type { ModelConnection } from './model-connection.ts'
 import { modelError } from './model-errors.ts'
-import { conversation, systemPrompt } from './model-messages.ts'
+import { takesImages } from './model-name.ts'
+import { conversation, readImages, systemPrompt } from './model-messages.ts'
 import { usageOf } from './model-usage.ts'
 
 /**
@@ -18,15 +19,16 @@ export function createModelAgent(
   { model, apiKey, ...defaults }: ModelConnection,
   { name, args }: { name: string; args: Readonly<Record<string, string>> },
 ): Agent {
-  const settings = { ...defaults, ...parseModelArguments(args) }
+  const { images = takesImages(name), ...settings } = { ...defaults, ...parseModelArguments(args) }
   return {
     name: 'model',
     version: name,
+    ...(images ? {} : { blind: `Model ${name}` }),
     async next(input) {
       if (input.transcript.at(-1)?.results.some((result) => result.submitted)) {
         return { done: true, reason: 'submitted' }
       }
-      return decisionOf(await ask({ model, apiKey, name, settings, input }), name)
+      return decisionOf(await ask({ model, apiKey, name, settings, input, images }), name)
     },
   }
 }
@@ -38,6 +40,8 @@ interface Question {
   readonly apiKey: string | undefined
   readonly name: string
   readonly settings: ModelArguments
+  /** Whether the model takes images. */
+  readonly images: boolean
   readonly input: AgentInput
 }
 
@@ -50,13 +54,14 @@ async function ask(question: Question): Promise<Answer> {
   }
 }
 
-function request({ model, settings, input }: Question) {
+async function request({ model, settings, input, images }: Question) {
   const { system, ...limits } = settings
+  const seen = images ? await readImages(input) : new Map<string, Buffer>()
   return generateText({
     model,
     maxRetries: 0,
     instructions: system ?? systemPrompt(input.task),
-    messages: conversation(input),
+    messages: conversation(input, seen),
     tools: Object.fromEntries(input.tools.map((description) => [description.name, toolOf(description)])),
     abortSignal: input.signal,
     ...limits,

@@ -34,7 +34,7 @@ const knownArguments: Readonly<Record<BuiltIn, readonly string[]>> = {
   nop: [],
   script: ['file'],
   command: ['command', 'install'],
-  model: ['system', 'temperature', 'max-output-tokens'],
+  model: ['system', 'temperature', 'max-output-tokens', 'images'],
 }
 
 /**

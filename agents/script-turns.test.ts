@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { parseTurns } from './script-turns.ts'
 
 test.each([
-  ['{tool: bsh, args: {command: ls}}', 'turns.0.calls.0.tool is "bsh": expected one of bash, read_file'],
+  ['{tool: bsh, args: {command: ls}}', 'turns.0.calls.0.tool is "bsh": expected one of bash, python, read_file'],
   ['{tool: bash, args: {cmd: ls}}', 'turns.0.calls.0.args of bash: command'],
   ['{tool: write_file, args: {path: a}}', 'turns.0.calls.0.args of write_file: content'],
 ])('a turn that could not be played is refused before anything starts: %s', (call, message) => {

@@ -3,7 +3,7 @@ import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { RollcallError } from '../protocol/failure.ts'
 import { integrityClasses } from '../protocol/grade.ts'
-import { agentSpecSchema, jobOptionsSchema, timeoutMultipliersSchema } from '../protocol/job.ts'
+import { agentSpecSchema, jobOptionsSchema, timeoutMultipliersSchema, toolModuleSchema } from '../protocol/job.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { jobIdPattern } from '../protocol/names.ts'
 import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
@@ -48,11 +48,22 @@ export const jobFileSchema = z
       agents: z.array(agent, 'a list of agents').min(1, 'at least one agent'),
       node: text,
       provider,
+      pool: z
+        .strictObject({
+          profile: text,
+          profiles: z.union(
+            [text, z.record(z.string(), z.looseObject({}))],
+            'the path of a file, or a table of profiles',
+          ),
+          name: text,
+        })
+        .partial(),
       attempts: count,
       concurrency: count,
       job: text.regex(jobIdPattern, 'letters, digits, - and _, at most 100, beginning with a letter or digit'),
       jobsDir: text,
       runtime: runtimeConfigSchema,
+      tools: z.array(z.union([z.string(), toolModuleSchema], 'a file')).min(1, 'at least one file'),
       imageMap: pairs,
       maxTurns: count,
       maxTokens: count,
@@ -132,11 +143,12 @@ export function parseStrictly<Schema extends z.ZodType>(
 function jobFileOf(options: JobOptions): JobFile {
   const { taskset: name, tasks, tasksetRuntime, agents, limits } = options
   const { runtime, imageMap, attempts, concurrency, sandboxLoss, gradingAttempts, keep, allowEnv } = options
-  const { timeoutMultipliers, ignoreDockerImage, requireIntegrity } = options
+  const { timeoutMultipliers, ignoreDockerImage, requireIntegrity, pools } = options
   return {
     taskset: { name, tasks, ...(tasksetRuntime === undefined ? {} : { runtime: tasksetRuntime }) },
     agents: agents.map((spec) => ({ spec })),
     provider: options.provider,
+    ...(pools === undefined ? {} : { pool: pools }),
     attempts,
     concurrency,
     runtime,
@@ -151,5 +163,6 @@ function jobFileOf(options: JobOptions): JobFile {
     ...(limits.maxTokens === undefined ? {} : { maxTokens: limits.maxTokens }),
     agentTimeoutMs: limits.agentTimeoutMs,
     ...(allowEnv === undefined ? {} : { allowEnv }),
+    ...(options.tools === undefined ? {} : { tools: options.tools }),
   }
 }

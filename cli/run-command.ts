@@ -43,6 +43,9 @@ function addSizeOptions(command: Command): void {
   command
     .option('-k, --attempts <n>', 'rollouts per task and agent (default 1)')
     .option('-n, --concurrency <n>', 'rollouts at the same time (default 4)')
+    .option('--pool <profile>', 'take sandboxes out of the pool of this profile, which is started if it does not run')
+    .option('--profiles <file>', 'profiles in YAML (default: ROLLCALL_PROFILES_FILE, or Atropos’ variables)')
+    .option('--pool-name <name>', 'keeps pools of the same profile apart (default default)')
     .option('-c, --config <file>', 'options out of a YAML or JSON file, or the config.json of an exported job')
     .addOption(repeatable('--image-map <from=to>', 'use image TO wherever a task says FROM'))
 }
@@ -70,6 +73,7 @@ function addRuntimeOptions(command: Command): void {
 
 function addLimitOptions(command: Command): void {
   command
+    .addOption(repeatable('--tools <file>', 'a file that exports tools of your own, for the agents'))
     .option('--max-turns <n>', 'turns per rollout (default 200)')
     .option('--max-tokens <n>', 'input and output tokens per rollout, where the agent reports them')
     .option('--agent-timeout <time>', 'for tasks that state none: 90s, 15m (default 1h)')

@@ -1,5 +1,6 @@
 import Table from 'cli-table3'
 import type { ScheduleState, ScheduleVerdict, TaskChange } from '../client/index.ts'
+import { counted } from '../protocol/names.ts'
 import { formatReward } from '../results/summary.ts'
 
 /** How many jobs and times `schedule show` lists. */
@@ -34,18 +35,28 @@ export function historyTable(verdicts: readonly ScheduleVerdict[]): string {
   return table(['Due', 'Job', 'Verdict', 'Mean', 'Difference', 'Failed', 'Tasks that changed'], rows)
 }
 
-export function showSchedule(state: ScheduleState, history: readonly ScheduleVerdict[]): string {
+export const unserved = 'no worker serves it: start `rollcall worker` where the sandboxes are to be'
+
+/** @param untold the latest job, when whoever is to be told its verdict has not been told */
+export function showSchedule(
+  state: ScheduleState,
+  history: readonly ScheduleVerdict[],
+  untold: string | undefined,
+): string {
   const { paused, note, missed, next } = state
   const lines = [
-    `${state.name}: ${state.taskset}, ${state.tasks} tasks, at ${state.cron} (${state.timeZone})`,
+    `${state.name}: ${state.taskset}, ${counted(state.tasks, 'task')}, at ${state.cron} (${state.timeZone})`,
     paused
       ? `paused${note === undefined ? '' : `: ${note}`}`
       : `next: ${next.slice(0, shownTimes).join(', ') || 'never'}`,
     ...(state.running.length === 0 ? [] : [`running: ${state.running.join(', ')}`]),
-    ...(state.served ? [] : ['no worker serves it: start `rollcall worker` where the sandboxes are to be']),
+    ...(state.served ? [] : [unserved]),
     ...(missed.catchup + missed.overlap === 0
       ? []
       : [`left out: ${missed.overlap} while a job still ran, ${missed.catchup} while the server was away`]),
+    ...(untold === undefined
+      ? []
+      : [`not all have been told yet what ${untold} came to: the workflow ${untold}.told in the Temporal UI says why`]),
   ]
   const latest = history.slice(-shownJobs)
   return `${lines.join('\n')}\n${historyTable(latest)}${reasonLine(latest.at(-1))}`

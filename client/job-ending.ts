@@ -2,6 +2,10 @@ import { WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client'
 import type { Client } from '@temporalio/client'
 import { ActivityFailure, ApplicationFailure, CancelledFailure, TerminatedFailure } from '@temporalio/common'
 import { isFailureCode, RollcallError } from '../protocol/failure.ts'
+import type { Failure } from '../protocol/failure.ts'
+import { planFailureKey } from '../store/keys.ts'
+import { getJson } from '../store/stored-json.ts'
+import type { Store } from '../store/store.ts'
 
 /** How a job's workflow ended. */
 export type JobEnding =
@@ -32,8 +36,14 @@ export function endingOf(error: unknown, job: string): JobEnding {
   return { state: 'failed', error: new RollcallError(code, cause?.message ?? error.message) }
 }
 
+/** Why there is nothing to come back to, of a job without a summary that Temporal no longer knows: what refused it, if anything. */
+export async function forgottenJob(store: Store, job: string): Promise<RollcallError> {
+  const refused = await getJson<Failure>(store, planFailureKey(job))
+  return refused === undefined ? jobLost(job) : new RollcallError(refused.code, refused.message)
+}
+
 /** An unfinished job that Temporal no longer knows, or that was terminated. */
-export function jobLost(job: string): RollcallError {
+function jobLost(job: string): RollcallError {
   return new RollcallError(
     'job-lost',
     `Job ${job} is unfinished, and Temporal no longer runs it (terminated, or its server's database is gone): ` +

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import { parseAgent } from '../agents/parse-agent.ts'
+import { parseTools } from '../agents/parse-tools.ts'
 import type { ParsedAgent } from '../agents/parse-agent.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import { jobOptionsSchema } from '../protocol/job.ts'
@@ -8,6 +9,8 @@ import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import type { TaskBundle } from '../tasks/task-module.ts'
 import type { Task } from '../tasks/task.ts'
 import { askedVariables, assertTemplates, consentedNames } from './host-consent.ts'
+import type { ClientEnvironment } from './environment.ts'
+import { poolOptions } from './pool-options.ts'
 import { runDefaults } from './run-defaults.ts'
 import type { AgentOption, RunOptions } from './run-options.ts'
 
@@ -37,17 +40,20 @@ export interface PreparedOptions {
 
 /**
  * Everything that defines a job, checked.
- * @param directory what relative paths are relative to
+ * @param environment relative paths are relative to its directory; profiles of pools may be in its variables
  * @throws RollcallError `configuration-invalid`, `agent-invalid`
  */
 export async function prepareJobOptions(
   taskset: JobTaskset,
   run: RunOptions,
-  directory: string,
+  environment: Pick<ClientEnvironment, 'env' | 'workingDirectory'>,
 ): Promise<PreparedOptions> {
+  const directory = environment.workingDirectory
   const agents = await Promise.all(agentOptions(run.agent).map((option) => parseAgentOption(option, directory)))
   assertUniqueLabels(agents)
+  const tools = await Promise.all((run.tools ?? []).map((file) => parseTools(file, directory)))
   const provider = typeof run.provider === 'object' ? run.provider : { name: run.provider ?? runDefaults.provider }
+  const pools = await poolOptions(taskset, run, environment)
   const runtimes = runtimesOf(taskset, run)
   assertTemplates(runtimes)
   const allowEnv = consentedNames(askedVariables(taskset.tasks, runtimes), run.allowEnv)
@@ -63,6 +69,7 @@ export async function prepareJobOptions(
     },
     ...(taskset.runtime === undefined ? {} : { tasksetRuntime: taskset.runtime }),
     ...(allowEnv.length === 0 ? {} : { allowEnv }),
+    ...(tools.length === 0 ? {} : { tools: tools.map(({ module }) => module) }),
     ...(taskset.selection === undefined ? {} : { selection: taskset.selection }),
     runtime: run.runtime ?? {},
     imageMap: run.imageMap ?? {},
@@ -83,8 +90,12 @@ export async function prepareJobOptions(
     timeoutMultipliers: run.timeoutMultipliers ?? {},
     ignoreDockerImage: run.ignoreDockerImage ?? false,
     keep: run.keep ?? runDefaults.keep,
+    ...(pools === undefined ? {} : { pools }),
   })
-  return { options, bundles: [...(taskset.bundles ?? []), ...agents.flatMap(({ bundle }) => bundle ?? [])] }
+  return {
+    options,
+    bundles: [...(taskset.bundles ?? []), ...[...agents, ...tools].flatMap(({ bundle }) => bundle ?? [])],
+  }
 }
 
 function agentOptions(agent: RunOptions['agent'] = runDefaults.agent): readonly AgentOption[] {

@@ -11,7 +11,7 @@ import { connectTemporal, workflowUrl } from './connect.ts'
 import type { TemporalConnection } from './connect.ts'
 import { environmentOfProcess } from './environment.ts'
 import type { ClientEnvironment } from './environment.ts'
-import { jobLost } from './job-ending.ts'
+import { forgottenJob } from './job-ending.ts'
 import { jobEvents } from './job-events.ts'
 import { statusOfSummary, storedStatus } from './job-view.ts'
 import { JobWorker } from './job-worker.ts'
@@ -82,7 +82,7 @@ export class Job {
       return job
     } catch (error) {
       await job.close()
-      throw error instanceof Error && error.name === 'WorkflowNotFoundError' ? jobLost(id) : error
+      throw error instanceof Error && error.name === 'WorkflowNotFoundError' ? await forgottenJob(job.store, id) : error
     }
   }
 

@@ -6,6 +6,7 @@ import { lastGoodBaseline, scheduleConfigSchema } from '../protocol/schedule.ts'
 import type { ScheduleConfig, ScheduleVerdict } from '../protocol/schedule.ts'
 import { findJobOptions } from '../results/read-job.ts'
 import { readVerdicts } from '../results/schedule-history.ts'
+import { notifiedKey } from '../store/keys.ts'
 import { openStore } from '../store/open-store.ts'
 import type { Store } from '../store/store.ts'
 import { uploadTasks } from '../tasks/task-copy.ts'
@@ -23,7 +24,7 @@ import type { JobTaskset } from './job-options.ts'
 import { scheduleConfig, storedConfig } from './schedule-options.ts'
 import type { ScheduleOptions } from './schedule-options.ts'
 import { ensureSearchAttributes } from './search-attributes.ts'
-import { spawnWorker, workerLogPath } from './spawn-worker.ts'
+import { ensureSharedWorker } from './shared-worker.ts'
 
 /** A schedule as `list` and `show` tell it. */
 export interface ScheduleState {
@@ -75,7 +76,7 @@ export class Schedule {
     }
   }
 
-  /** Every schedule that Rollcall has made in this namespace, by name. */
+  /** Every schedule that Rollcall has made in this namespace, by name; one that this store cannot tell of is passed over, and said. */
   static async list(at: ScheduleEnvironment = {}): Promise<ScheduleState[]> {
     const { environment = environmentOfProcess(), onProgress = () => {} } = at
     const temporal = await connectTemporal({ ...environment, onProgress })
@@ -85,7 +86,14 @@ export class Schedule {
         if (memo?.['rollcall'] === 1) names.push(scheduleId)
       }
       const store = openStore(environment.storeUrl)
-      return await Promise.all(names.toSorted().map((name) => new Schedule({ name, store, temporal }).state()))
+      const states = names.toSorted().map(async (name) => {
+        const state = new Schedule({ name, store, temporal }).state()
+        return await state.catch((error: unknown) => {
+          if (!(error instanceof RollcallError)) throw error
+          onProgress(error.message)
+        })
+      })
+      return (await Promise.all(states)).filter((state) => state !== undefined)
     } finally {
       await temporal.close()
     }
@@ -137,6 +145,16 @@ export class Schedule {
   /** What its jobs came to, the earliest first; from the store alone. */
   history(): Promise<ScheduleVerdict[]> {
     return readVerdicts(this.store, this.name)
+  }
+
+  /** The latest job, when not all that are to be told its verdict have been told. */
+  async untold(): Promise<string | undefined> {
+    const latest = (await this.history()).at(-1)
+    if (latest === undefined) return undefined
+    const { notifyFile, notifyUrl } = await this.config()
+    const whom = [notifyFile === undefined ? [] : ['file' as const], notifyUrl === undefined ? [] : ['url' as const]]
+    const told = await Promise.all(whom.flat().map((one) => this.store.get(notifiedKey(latest.job, one))))
+    return told.includes(undefined) ? latest.job : undefined
   }
 
   /** Starts a job now, unless one of this schedule runs. */
@@ -206,7 +224,10 @@ async function prepared(
 ): Promise<Schedule> {
   const { environment = environmentOfProcess(), onProgress = () => {} } = options
   const run = await atNode(options, environment)
-  const { options: job, bundles } = await prepareJobOptions(taskset, run, environment.workingDirectory)
+  const { options: job, bundles } = await prepareJobOptions(taskset, run, environment)
+  if (job.pools !== undefined) {
+    throw new RollcallError('configuration-invalid', 'A schedule takes no sandboxes out of pools yet: leave --pool out')
+  }
   const config = scheduleConfig(options, job)
   await proveUsable(environment)
   const store = openStore(environment.storeUrl)
@@ -223,7 +244,7 @@ async function prepared(
     const saved = await save({ temporal, schedule: temporalSchedule(config, input) }, store).catch((error: unknown) => {
       throw error instanceof ScheduleAlreadyRunning ? nameTaken(options.name) : refused(error, config)
     })
-    await ensureSharedWorker({ temporal, environment, onProgress })
+    await ensureSharedWorker({ temporal, environment, onProgress, what: 'schedules' })
     return saved
   } catch (error) {
     await temporal.close()
@@ -256,24 +277,6 @@ function temporalSchedule(config: ScheduleConfig, input: NightlyInput) {
       staticSummary: `nightly benchmark of ${config.workerPath ?? config.options.taskset}`,
     },
   }
-}
-
-/** On the embedded server nobody else may serve: then a shared worker is started, which ends with the server. */
-async function ensureSharedWorker(at: {
-  temporal: TemporalConnection
-  environment: ClientEnvironment
-  onProgress: (line: string) => void
-}): Promise<void> {
-  const { temporal, environment, onProgress } = at
-  if (await isPolled(temporal, sharedTaskQueue)) return
-  if (!temporal.embedded) {
-    onProgress('No worker serves schedules yet: start `rollcall worker` where the sandboxes are to be')
-    return
-  }
-  const { pid } = spawnWorker(environment)
-  onProgress(
-    `Started a worker (pid ${pid}, log ${workerLogPath(environment, 'shared')}): it runs until the server is stopped`,
-  )
 }
 
 function nameTaken(name: string): RollcallError {

@@ -18,12 +18,12 @@ test('where nothing is required every class is accepted', () => {
   expect(integrityFailure({ found: 'live', required: undefined, evidence: ['sleep'] })).toBeUndefined()
 })
 
-test('a judge is the reason only for what it keeps from being better; evidence counts where it makes a grade live', () => {
+test('a judge is the reason only for what it keeps from being better; else processes, or paths that were changed, are', () => {
   const why = (grade: Partial<Parameters<typeof integrityFailure>[0]>) =>
     integrityFailure({ found: 'live', required: 'separate', evidence: [], ...grade })?.message
   expect(why({ found: 'clean', isJudged: true })).toContain('a judge has read what the agent wrote')
   expect(why({ isJudged: true })).toContain('does not tell the agent’s processes from others')
-  expect(why({ found: 'clean', evidence: ['sleep 1'] })).not.toContain('sleep 1')
+  expect(why({ found: 'clean', evidence: ['/etc/passwd'] })).toMatch(/changed before the tests: \/etc\/passwd$/)
 })
 
 test('the failure names both classes and the evidence, cut where it is long', () => {

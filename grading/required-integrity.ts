@@ -2,7 +2,7 @@ import type { Failure } from '../protocol/failure.ts'
 import { isAsHard } from '../protocol/grade.ts'
 import type { Integrity } from '../protocol/grade.ts'
 
-/** How many processes and visits a message names; the grade keeps all. */
+/** How many processes, visits and paths a message names; the grade keeps all. */
 const mostNamed = 3
 
 /** Why a grade is not of a better class, where no process says so. */
@@ -15,7 +15,7 @@ const reasons: Readonly<Record<Integrity, string>> = {
 
 /**
  * The failure that a grade becomes whose class is weaker than the job asks for; undefined when it is good enough.
- * @param grade.evidence processes and visits that make it `live`
+ * @param grade.evidence processes and visits that make it `live`, or changed system paths of one that is `clean`
  */
 export function integrityFailure(grade: {
   found: Integrity
@@ -28,7 +28,8 @@ export function integrityFailure(grade: {
   const named = evidence.slice(0, mostNamed).map((one) => (one.length <= 120 ? one : `${one.slice(0, 119)}…`))
   const more = evidence.length > mostNamed ? ` and ${evidence.length - mostNamed} more` : ''
   const reason = isJudged && found === 'clean' ? 'a judge has read what the agent wrote' : reasons[found]
-  const why = found === 'live' && named.length > 0 ? `left in the sandbox: ${named.join('; ')}${more}` : reason
+  const what = found === 'live' ? 'left in the sandbox' : 'changed before the tests'
+  const why = named.length > 0 && !isJudged ? `${what}: ${named.join('; ')}${more}` : reason
   return {
     code: 'integrity-too-weak',
     message: `The grade’s integrity is ${found}, weaker than ${required}, which the job requires: ${why}`,

@@ -22,6 +22,8 @@ export interface AcknowledgeMark {
   readonly scope: string
   readonly phase: number
   readonly batch: number
+  /** It is not to lie there any longer. Default: the runner forgets when it is worth its while. */
+  readonly isToBeForgotten?: boolean
 }
 
 /** `phase-batch-call-part`: the id's name in the journal of its scope. */

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { integrityClasses } from './grade.ts'
 import { taskNamePattern } from './names.ts'
+import { poolNamePattern, profileSchema } from './pool.ts'
 import { runtimeConfigSchema } from './runtime-config.ts'
 
 /** Schemas of what crosses process boundaries about a job. Workflows import only the types. */
@@ -14,6 +15,10 @@ export const agentSpecSchema = z.object({
   model: z.string().optional(),
   module: z.object({ key: z.string(), exportName: z.string(), source: z.string() }).optional(),
 })
+
+/** A bundled file with tools: its key in the store, and what it was called. */
+export const toolModuleSchema = z.object({ key: z.string(), source: z.string() })
+export type ToolModule = z.infer<typeof toolModuleSchema>
 
 /** Which tasks of a taskset a job is about, in which order. Kept for whoever asks why; the tasks are listed. */
 const selectionSchema = z
@@ -56,6 +61,8 @@ export const jobOptionsSchema = z.object({
   runtime: runtimeConfigSchema,
   /** Names of the host's variables that tasks may have: `${VAR}`. Never their values. */
   allowEnv: z.array(z.string()).optional(),
+  /** Files with tools of the user's own. Absent: none. */
+  tools: z.array(toolModuleSchema).min(1).optional(),
   selection: selectionSchema.optional(),
   imageMap: jsonScalarRecord,
   attempts: z.number().int().min(1).max(1000),
@@ -82,6 +89,16 @@ export const jobOptionsSchema = z.object({
   /** Builds a task's Dockerfile also where the task names an image. */
   ignoreDockerImage: z.boolean().default(false),
   keep: z.enum(['never', 'on-failure', 'always']),
+  /** Pools that sandboxes are taken from: by profile, those that the job or its tasks name. */
+  pools: z
+    .object({
+      /** Name of the pools. */
+      name: z.string().regex(poolNamePattern),
+      /** Of tasks that name none. Absent: their sandboxes are their own. */
+      profile: z.string().optional(),
+      profiles: z.record(z.string(), profileSchema),
+    })
+    .optional(),
   /** The job whose rollouts this one runs again. */
   parentJob: z.string().optional(),
   /** Only these rollouts, by name; default: every attempt of every agent at every task. */

@@ -37,6 +37,11 @@ export const scheduleConfigSchema = z.object({
 
 export type ScheduleConfig = z.infer<typeof scheduleConfigSchema>
 
+/** Whether somebody is told each verdict. */
+export function notifies({ notifyFile, notifyUrl }: Pick<ScheduleConfig, 'notifyFile' | 'notifyUrl'>): boolean {
+  return notifyFile !== undefined || notifyUrl !== undefined
+}
+
 /** What a scheduled job is beside its baseline. */
 export const verdicts = ['better', 'same', 'worse', 'not-comparable'] as const
 /** One of the verdicts. */

@@ -1,6 +1,7 @@
 import Table from 'cli-table3'
 import { createColors } from 'picocolors'
 import type { ComparedSide, ComparedTask, Comparison, Change } from './comparison.ts'
+import { formatP } from './paired-difference.ts'
 import type { PairedDifference } from './paired-difference.ts'
 import { formatReward } from './summary.ts'
 import { escapeControls } from './terminal-text.ts'
@@ -76,7 +77,7 @@ function differenceLine(difference: PairedDifference | undefined): string {
   const interval = low === undefined || high === undefined ? '' : ` [${signed(low)}, ${signed(high)}] (95 %)`
   const names = { 'sign-flip': 'exact sign-flip test', 'paired-t': 'paired t test' }
   const verdict = p < 0.05 ? 'significant' : 'may be chance'
-  return `B − A: ${signed(mean)}${interval} over ${tasks} ${tasks === 1 ? 'task' : 'tasks'}, p = ${p.toFixed(4)} (${names[test]}): ${verdict}`
+  return `B − A: ${signed(mean)}${interval} over ${tasks} ${tasks === 1 ? 'task' : 'tasks'}, ${formatP(p, 4)} (${names[test]}): ${verdict}`
 }
 
 function countsLine(tasks: readonly ComparedTask[]): string {

@@ -17,6 +17,12 @@ test('each rollout is a line: the reward, or what failed and who must act', () =
   )
 })
 
+test('what a sandbox has printed controls no terminal; its lines stay lines', () => {
+  const failure = { code: 'grader-failed', message: 'one\u001b[2J\r\ntwo\u009b' } as const
+  const csv = formatCsv(summarizeResults({ job: 'j', results: [rolloutResult({ task: 'a', failure })] }))
+  expect(csv).toContain('"one\\e[2J\\r\ntwo\\x9b"')
+})
+
 test('a message that looks like a formula is no formula to a spreadsheet', () => {
   const failure = { code: 'grader-failed', message: '=HYPERLINK("http://x")' } as const
   expect(formatCsv(summarizeResults({ job: 'j', results: [rolloutResult({ task: 'a', failure })] }))).toContain(

@@ -2,6 +2,7 @@ import { stringify } from 'csv-stringify/sync'
 import { failureKinds } from '../protocol/failure.ts'
 import type { JobSummary, SummaryRollout } from '../protocol/grade.ts'
 import { mainReward } from './summary.ts'
+import { escapeControls } from './terminal-text.ts'
 
 const columns = [
   'task',
@@ -32,8 +33,19 @@ type Row = Record<(typeof columns)[number], string | number | undefined>
 
 /** One line per rollout after a line of names, as RFC 4180 has it; what is not known is empty. */
 export function formatCsv(summary: JobSummary): string {
-  // A cell that begins like a formula would be run by a spreadsheet: names and messages come from tasks and sandboxes.
-  return stringify(summary.rollouts.map(rowOf), { header: true, columns: [...columns], escape_formulas: true })
+  // A cell that begins like a formula would be run by a spreadsheet, and a control character by the terminal that it is
+  // printed to: names and messages come from tasks and sandboxes.
+  return stringify(summary.rollouts.map(rowOf), {
+    header: true,
+    columns: [...columns],
+    escape_formulas: true,
+    cast: { string: withoutControls },
+  })
+}
+
+/** Lines stay lines. */
+function withoutControls(text: string): string {
+  return text.split('\n').map(escapeControls).join('\n')
 }
 
 function rowOf(rollout: SummaryRollout): Row {

@@ -3,11 +3,39 @@ import { createWriteStream } from 'node:fs'
 import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { RollcallError } from '../protocol/failure.ts'
 import type { Store } from '../store/store.ts'
 
-/** Writes a whole file or none of it, replacing what is there. */
+/** Writes a whole file or none of it, replacing what is there. @throws RollcallError when it cannot be written */
 export async function replaceFile(path: string, text: string): Promise<void> {
-  await viaTemporary(path, (temporary) => writeFile(temporary, text, { flush: true }))
+  await writing(path, () => viaTemporary(path, (temporary) => writeFile(temporary, text, { flush: true })))
+}
+
+/** What the place says that somebody has asked to be written to, and no bug: full, not allowed, not a folder. */
+const placeRefusals = [
+  'ENOSPC',
+  'EDQUOT',
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENOTDIR',
+  'EEXIST',
+  'EISDIR',
+  'EIO',
+  'ENAMETOOLONG',
+]
+
+/** @throws RollcallError `configuration-invalid` when the place does not take what `work` writes */
+export async function writing<Result>(path: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof Error) || !placeRefusals.some((code) => hasCode(error, code))) throw error
+    const expected = 'expected a place with room that may be written to'
+    throw new RollcallError('configuration-invalid', `Writing ${path} failed: ${error.message}; ${expected}`, {
+      cause: error,
+    })
+  }
 }
 
 /** The file's text, or undefined where there is none. */

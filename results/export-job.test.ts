@@ -318,6 +318,16 @@ test('a folder that holds another job of that id is refused and left alone', asy
   expect(await readJson(join(folder, 'config.json'))).toMatchObject({ n_attempts: 1 })
 })
 
+test('a place that cannot be written is the fault of who named it, and is named', async () => {
+  const { store, jobsDir } = await newPlace()
+  await storeJob(store, [graded])
+  await writeFile(jobsDir, 'a file in the way')
+  await expect(exportJob({ store, job: 'j', jobsDir })).rejects.toMatchObject({
+    code: 'configuration-invalid',
+    message: expect.stringMatching(/^Writing .*jobs\/j\b.* failed: ENOTDIR.*expected a place with room/),
+  })
+})
+
 test('an unknown job is one sentence', async () => {
   const { store, jobsDir } = await newPlace()
   await expect(exportJob({ store, job: 'nope', jobsDir })).rejects.toMatchObject({

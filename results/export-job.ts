@@ -5,7 +5,7 @@ import pLimit from 'p-limit'
 import { RollcallError } from '../protocol/failure.ts'
 import { lockKey, proofKey, rolloutPrefix, summaryKey } from '../store/keys.ts'
 import { unpackArtifacts } from './export-artifacts.ts'
-import { exportObject, readTextFile, removeStaleFiles, replaceFile } from './export-files.ts'
+import { exportObject, readTextFile, removeStaleFiles, replaceFile, writing } from './export-files.ts'
 import { exportPaths, stepFolder } from './export-paths.ts'
 import { TrajectoryReader } from './export-trajectory.ts'
 import { harborJobConfig, harborJobResult, harborTrialConfig, harborTrialResult } from './harbor-result.ts'
@@ -37,11 +37,16 @@ export interface ExportOptions {
  * Exports a job from the store in Harbor's layout. Every file appears whole or not at all, a rollout's `result.json`
  * after all its others; running it again, also by two processes at a time, repairs and completes.
  * @returns the job's folder
- * @throws RollcallError `configuration-invalid` for an unknown job or a folder that holds another job
+ * @throws RollcallError `configuration-invalid` for an unknown job, a folder that holds another job, and one that cannot
+ *   be written
  */
 export async function exportJob(options: ExportOptions): Promise<string> {
+  const folder = resolve(options.jobsDir, options.job)
+  return await writing(folder, () => exportInto(folder, options))
+}
+
+async function exportInto(folder: string, options: ExportOptions): Promise<string> {
   const { store, job } = options
-  const folder = resolve(options.jobsDir, job)
   const jobOptions = await readJobOptions(store, job)
   await exportConfig(folder, job, jobOptions)
   const planned = (await readPlan(store, job)) ?? []
@@ -49,7 +54,10 @@ export async function exportJob(options: ExportOptions): Promise<string> {
   const results = await readResults(store, job, names)
   const limit = pLimit(exportConcurrency)
   const shared = { store, folder, options: jobOptions, trajectories: new TrajectoryReader(store, jobOptions) }
-  await Promise.all(results.map((result) => limit(() => exportRollout({ ...shared, result }))))
+  const exporting = results.map((result) => limit(() => exportRollout({ ...shared, result })))
+  // Where one fails, the others finish: a process that ends at once leaves what they have half written.
+  await Promise.allSettled(exporting)
+  await Promise.all(exporting)
   if (!options.rollouts)
     await exportJobFiles({ store, folder, job, options: jobOptions, results, total: planned.length })
   return folder

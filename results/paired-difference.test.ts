@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { pairedDifference, signFlipTest } from './paired-difference.ts'
+import { formatP, pairedDifference, signFlipTest } from './paired-difference.ts'
 
 /** Darwin's fifteen pairs of maize plants, crossed minus self-fertilized, in eighths of an inch. */
 const maize = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
@@ -51,4 +51,8 @@ test('of nothing there is no difference, one task and equal differences give no 
 
 test('thirds that only differ in their last bit are equal', () => {
   expect(pairedDifference([{ before: 0.1 + 0.2, now: 0.3 }])?.mean).toBe(0)
+})
+
+test('no p value is shown as 0', () => {
+  expect([0.0312, 0.00004, 0.0001].map((p) => formatP(p, 4))).toEqual(['p = 0.0312', 'p < 0.0001', 'p = 0.0001'])
 })

@@ -96,6 +96,12 @@ function differenceOf({ before, now }: Pair): number {
   return Math.abs(difference) <= 1e-12 * Math.max(Math.abs(before), Math.abs(now)) ? 0 : difference
 }
 
+/** `p = 0.031`, or `p < 0.001` for what would round to an impossible 0. */
+export function formatP(p: number, digits: number): string {
+  const least = 10 ** -digits
+  return p < least ? `p < ${least.toFixed(digits)}` : `p = ${p.toFixed(digits)}`
+}
+
 /** Twelve digits: sums that are equal but for rounding become one. */
 function withoutNoise(value: number): number {
   return Number(value.toPrecision(12))

@@ -114,7 +114,7 @@ test('failures never make a job worse: too many make it not comparable, and no b
   })
   expect(giveVerdict({ config, now: job('b', [undefined, undefined, ...zeros(8)]), baseline })).toMatchObject({
     verdict: 'not-comparable',
-    reason: '2 of 10 rollouts were not graded, and at most 10 % may be missing.',
+    reason: '2 of 10 rollouts were not graded (2 × sandbox-lost: sandbox must act), and at most 10 % may be missing.',
     isBaseline: false,
   })
   expect(

@@ -4,6 +4,7 @@ import type { ScheduleConfig, ScheduleVerdict, TaskChange, Verdict } from '../pr
 import type { ComparedJob } from './compared-job.ts'
 import { compareJobs } from './comparison.ts'
 import type { ComparedTask } from './comparison.ts'
+import { formatP } from './paired-difference.ts'
 import type { PairedDifference } from './paired-difference.ts'
 import { meanOf } from './statistics.ts'
 import { formatReward } from './summary.ts'
@@ -90,7 +91,16 @@ function tooFew(
   const lost = rollouts.filter(({ reward }) => reward === undefined).length
   if (lost / rollouts.length <= maxFailedShare && lost < rollouts.length) return undefined
   const most = `${(100 * maxFailedShare).toFixed(0)} %`
-  return `${lost} of ${counted(rollouts.length, 'rollout')} were not graded, and at most ${most} may be missing.`
+  const ungraded = `${lost} of ${counted(rollouts.length, 'rollout')} were not graded${causesOf(rollouts)}`
+  return `${ungraded}, and at most ${most} may be missing.`
+}
+
+/** By code, the most frequent first, and who must act. */
+function causesOf(rollouts: ComparedJob['rollouts']): string {
+  const failures = rollouts.flatMap(({ failure }) => failure ?? [])
+  const groups = [...Map.groupBy(failures, ({ code }) => code)].toSorted(([, a], [, b]) => b.length - a.length)
+  const causes = groups.map(([code, own]) => `${own.length} × ${code}: ${own[0]?.actor ?? 'unknown'} must act`)
+  return causes.length === 0 ? '' : ` (${causes.join('; ')})`
 }
 
 function verdictOf({ mean, p }: PairedDifference, isSteady: boolean): Verdict {
@@ -101,7 +111,7 @@ function verdictOf({ mean, p }: PairedDifference, isSteady: boolean): Verdict {
 function reasonOf({ mean, p, tasks }: PairedDifference, isSteady: boolean): string {
   if (isNothing(mean)) return `No difference over ${counted(tasks, 'task')}.`
   const by = `${mean > 0 ? '+' : '−'}${Math.abs(mean).toFixed(3)} over ${counted(tasks, 'task')}`
-  const certainty = isSteady ? 'by agents that decide nothing by chance' : `p = ${p.toFixed(3)}`
+  const certainty = isSteady ? 'by agents that decide nothing by chance' : formatP(p, 3)
   return `${by} (${certainty}).`
 }
 

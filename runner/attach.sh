@@ -43,6 +43,37 @@ lookup() {
   esac
 }
 
+# known UID: looks a user up by number once, and not again before /etc/passwd or /etc/group has changed: to read them costs
+# a system call per byte, for every command. _plain_UID: it is in no other groups.
+known() {
+  for _f in /etc/passwd /etc/group; do
+    [ -e "$_J/users.$$" ] && [ ! "$_f" -nt "$_J/users.$$" ] && continue
+    _users=$((_users + 1))
+    true >|"$_J/users.$$"
+  done
+  eval "_x=\$_known_$1"
+  [ "$_x" != "$_users" ] && lookup "$1" || return
+  _plain=1
+  if [ -n "$_name" ]; then
+    while IFS=: read -r _a _x _b _c; do
+      case ,$_c, in *,"$_name",*) _plain= ;; esac
+    done </etc/group
+  fi
+  eval "_known_$1=\$_users _gid_$1=\$_gid _home_$1=\$_home _name_$1=\$_name _plain_$1=\$_plain"
+}
+
+# recall USER[:GROUP]: as lookup, but of a number that is known without reading anything
+recall() {
+  _plain= _x=
+  case $1 in *[!0-9]*) ;; *) eval "_x=\$_known_$1" ;; esac
+  if [ -z "$_x" ] || [ "$_x" != "$_users" ]; then
+    lookup "$1"
+    return
+  fi
+  _uid=$1
+  eval "_gid=\$_gid_$1 _home=\$_home_$1 _name=\$_name_$1 _plain=\$_plain_$1"
+}
+
 # scope SCOPE: makes its directories, the journal's first: output without a journal is of commands that nobody knows of
 # any more, and none of them may run again
 scope() {
@@ -114,7 +145,7 @@ start() {
   trap : PIPE HUP TERM
   _me=$_pid _born=$_start _as= _short=
   if [ -n "${4:-$_user}" ]; then
-    if ! lookup "${4:-$_user}"; then
+    if ! recall "${4:-$_user}"; then
       answer "$1" "$2" e user 0 0 0
       return
     fi
@@ -169,7 +200,8 @@ start() {
   fi
   printf 'd %s %s\n' "$1/$2" $_deadline 1<>"$_J/wake"
   ooms
-  _before=$_ooms _state=e _code=output _oom=0 _outs= _errs=
+  _before=$_ooms _state=e _code=output _oom=0 _outs= _errs= _stdin=${7:-/dev/null} _feeder=
+  [ "$7" != - ] || feeder
   {
     _state=x
     (become "$@" 2>&4 4>&-)
@@ -177,7 +209,8 @@ start() {
     # How much the command has written through its own descriptors, which is nearly always all.
     read -r _x _outs </proc/self/fdinfo/1
     read -r _x _errs </proc/self/fdinfo/4
-  } 3<"${7:-/dev/null}" 9<"${8:-/dev/null}" >|"$_o.out" 4>|"$_o.err"
+  } 3<"$_stdin" 9<"${8:-/dev/null}" >|"$_o.out" 4>|"$_o.err"
+  [ -z "$_feeder" ] || kill -9 "$_feeder"
   now
   _ended=$_u
   if [ "$_code" != 0 ]; then
@@ -212,10 +245,137 @@ verify() {
   follow "$1" "$2" || answer "$1" "$2" n 0 0 0 0
 }
 
+# feeder -> _stdin _feeder: for a command whose input stays open. What comes is appended to a file, and a process gives
+# the command what is new there, each time it is woken; so a byte has a place, and is given once.
+feeder() {
+  # Who brings input waits for the last of these.
+  { true >|"$_o.in"; } && mkfifo "$_o.fifo" && mkfifo "$_o.fed" || return
+  _stdin=$_o.fifo
+  (
+    exec 3<>"$_o.fifo" 4>"$_o.fifo" 5<"$_o.in" 6<>"$_o.fed" >/dev/null
+    while :; do
+      [ ! -e "$_o.end" ] || _last=1
+      cat <&5 >&4 3<&- && [ -z "$_last" ] || exit
+      read -r _x <&6
+    done
+  ) 8<&- &
+  _feeder=$!
+}
+
+# live SCOPE NAME -> _o: whether a command runs; one that was asked for just now may be about to
+live() {
+  _o=$_O/$1/$2 _i=0
+  while [ ! -e "$_J/$1/$2" ] && [ $_i -lt 100 ]; do
+    _i=$((_i + 1))
+    nap 0.02
+  done
+  [ -e "$_J/$1/$2" ] && ! load "$_J/$1/$2" && owned
+}
+
+# size FILE -> _size
+size() {
+  _size=0
+  [ ! -e "$1" ] || _size=$(($(wc -c <"$1")))
+}
+
+# feed REQUEST SCOPE NAME OFFSET LENGTH FILE END: input from OFFSET on, if it is not there yet. Who makes the file of the
+# offset writes; who finds it waits for that, and goes on after one that was killed.
+feed() {
+  trap : PIPE HUP TERM
+  if ! live "$2" "$3"; then
+    say I "$1 ended"
+    return
+  fi
+  _i=0
+  until [ -p "$_o.fed" ] || [ $_i -gt 50 ]; do
+    _i=$((_i + 1))
+    nap 0.02
+  done
+  if [ ! -p "$_o.fed" ]; then
+    say I "$1 closed"
+    return
+  fi
+  size "$_o.in"
+  if [ "$_size" -lt "$4" ]; then
+    say I "$1 gap"
+    return
+  fi
+  _mine= _i=0
+  set -C
+  { _mine=1; } >"$_o.in.$4"
+  set +C
+  while [ "$_size" -lt $(($4 + $5)) ]; do
+    if [ -n "$_mine" ] || [ $_i -gt 50 ]; then
+      if [ -e "$_o.end" ]; then
+        say I "$1 closed"
+        return
+      fi
+      tail -c "+$((_size - $4 + 1))" "$6" >>"$_o.in" || break
+    else
+      nap 0.02
+    fi
+    _i=$((_i + 1))
+    size "$_o.in"
+  done
+  [ -z "$7" ] || : >"$_o.end"
+  echo 1<>"$_o.fed"
+  _state=written
+  [ "$_size" -ge $(($4 + $5)) ] || _state=full
+  say I "$1 $_state"
+}
+
+# output REQUEST SCOPE NAME OUT ERR MOST: what a command has written from these places on, at most MOST of each
+output() {
+  trap : PIPE HUP TERM
+  _what=running
+  if ! live "$2" "$3"; then
+    _what=ended
+    [ -e "$_O/$2/$3.out" ] || _what=none
+  fi
+  _o=$_O/$2/$3
+  size "$_o.out"
+  _outs=$_size
+  size "$_o.err"
+  read -r _x <&8
+  printf '%s O %s %s %s %s\n' "$_N" "$1" $_what "$_outs" "$_size"
+  piece "$_o.out" "$4" "$_outs" "$6"
+  printf '%s E\n' "$_N"
+  piece "$_o.err" "$5" "$_size" "$6"
+  printf '%s .\n' "$_N"
+  echo >&8
+}
+# piece FILE FROM SIZE MOST
+piece() {
+  [ "$2" -lt "$3" ] || return
+  _y=$(($3 - $2))
+  [ "$_y" -le "$4" ] || _y=$4
+  tail -c "+$(($2 + 1))" "$1" | head -c "$_y"
+}
+
+# send REQUEST SCOPE NAME NUMBER SIGNAL: to the command's process group, once for each NUMBER
+send() {
+  trap : PIPE HUP TERM
+  if ! live "$2" "$3"; then
+    say K "$1 ended"
+    return
+  fi
+  _mine= _state=again
+  set -C
+  { _mine=1; } >"$_o.signal.$4"
+  set +C
+  if [ -n "$_mine" ]; then
+    _state=none
+    for _f in /proc/[0-9]*; do
+      who "$_f/stat" && [ "$_parent" = "$_owner" ] && kill "-$5" "-$_pid" && _state=sent
+    done
+  fi
+  say K "$1 $_state"
+}
+
 # become: as start; becomes the command. Its stderr is the command's.
 become() {
   {
-    [ -z "$7$8" ] || rm -f ${7:+"$7"} ${8:+"$8"}
+    [ "$7" = - ] || [ -z "$7$8" ] || rm -f ${7:+"$7"} ${8:+"$8"}
     echo 1000 >/proc/self/oom_score_adj
   } 2>/dev/null
   umask "$_um"
@@ -239,7 +399,7 @@ become() {
 # switch ARG…: becomes the command as the user that was looked up
 switch() {
   export HOME="$_home" USER="${_name:-$_uid}" LOGNAME="${_name:-$_uid}"
-  if [ -n "$_name" ]; then _groups=--init-groups; else _groups=--clear-groups; fi
+  if [ -n "$_name" ] && [ -z "$_plain" ]; then _groups=--init-groups; else _groups=--clear-groups; fi
   if [ -n "$_setpriv" ]; then
     exec $_setsid setpriv "--reuid=$_uid" "--regid=$_gid" $_groups "$@" <&3 3<&- 8<&-
   fi
@@ -271,7 +431,7 @@ forget() {
     case $_id in
       *-*-*)
         load "$_f" || ! owned || continue
-        set -- "$@" "$_f" "$_O/$_scope/$_id.out" "$_O/$_scope/$_id.err"
+        set -- "$@" "$_f" "$_O/$_scope/$_id".*
         ;;
       *) set -- "$@" "$_f" ;;
     esac
@@ -287,15 +447,18 @@ forget() {
 x() {
   [ -d "/proc/$_owner" ] || fatal supervisor
   [ -p "$_J/wake" ] || fatal journal
-  _kept=$((_kept + 1))
+  case $4 in '' | *[!0-9]*) ;; *) known "$4" ;; esac
+  eval "_kept_$1=\$((\${_kept_$1:-16} + 1))"
   bg run "$@"
 }
 run() {
-  _1=$1 _2=$2 _3=$3 _4=$4 _5=$5 _6=$6 _7=${7:+$_O/in.$$.$7} _8=${8:+$_O/in.$$.$8}
+  _1=$1 _2=$2 _3=$3 _4=$4 _5=$5 _6=$6 _7=${7:+$_O/in.$$.$7}
+  [ "$7" != - ] || _7=-
+  _8=${8:+$_O/in.$$.$8}
   shift 8
   start "$_1" "$_2" "$_3" "$_4" "$_5" "$_6" "$_7" "$_8" "$@"
   for _f in "$_7" "$_8"; do
-    [ -z "$_f" ] || [ ! -e "$_f" ] || rm -f "$_f"
+    case $_f in /*) rm -f "$_f" ;; esac
   done
 }
 # p INPUT BLOCKS REST: takes BLOCKS * 64 KiB + REST bytes off stdin. After a failed write the place in the stream is
@@ -304,17 +467,28 @@ p() {
   { [ "$2" = 0 ] || dd bs=65536 count="$2" iflag=fullblock; } >"$_O/in.$$.$1" || fatal "input $1"
   { [ "$3" = 0 ] || dd bs="$3" count=1 iflag=fullblock; } >>"$_O/in.$$.$1" || fatal "input $1"
 }
-# a SCOPE PHASE BATCH: everything before it is recorded. A new file each, so that nobody can lower the mark. To forget
-# takes processes, about as many as a command does: it is worth it for some commands at once.
+# a SCOPE PHASE BATCH [NOW]: everything before it is recorded. A new file each, so that nobody can lower the mark. To
+# forget takes processes, about as many as a command does: it is worth it for some commands at once.
 a() {
   scope "$1"
   true >|"$_J/$1/.a/$2-$3"
-  [ $_kept -ge 16 ] || return
-  _kept=0
-  bg forget "$@"
+  if [ -z "$4" ]; then
+    eval "_x=\${_kept_$1:-16}"
+    [ "$_x" -ge 16 ] || return
+    eval "_kept_$1=0"
+  fi
+  bg forget "$1" "$2" "$3"
 }
 s() { bg stop "$@"; }
 v() { bg verify "$@"; }
+# i REQUEST SCOPE NAME OFFSET LENGTH INPUT [END]: as feed, with the number of an input
+i() { bg fed "$@"; }
+fed() {
+  feed "$1" "$2" "$3" "$4" "$5" "$_O/in.$$.$6" "$7"
+  rm -f "$_O/in.$$.$6"
+}
+o() { bg output "$@"; }
+k() { bg send "$@"; }
 g() { bg say G "$1"; }
 h() { bg hello "$1"; }
 
@@ -351,8 +525,8 @@ _setpriv=
 _most=1024
 _cpu=$(ulimit -S -t)
 _tab='	'
-# Commands since this attachment has forgotten any; what an earlier one has left counts as many.
-_short= _kept=16
+# _kept_SCOPE: commands since this attachment has forgotten any; what an earlier one has left counts as many.
+_short= _users=0
 echo >&8
 while IFS= read -r _line; do
   eval "$_line"

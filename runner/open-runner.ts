@@ -6,8 +6,8 @@ import { Channel } from './channel.ts'
 import { ExecCall } from './exec-call.ts'
 import type { FrameBody } from './frames.ts'
 import { Patience } from './patience.ts'
-import { encodeAcknowledge, encodeHello, encodeStop } from './requests.ts'
-import type { ExecRequest, Runner } from './runner.ts'
+import { encodeAcknowledge, encodeHello, encodeInput, encodeOutput, encodeSignal, encodeStop } from './requests.ts'
+import type { ExecRequest, InputOutcome, LiveExecs, OutputSoFar, Runner } from './runner.ts'
 
 export interface RunnerOptions {
   /** Opens an attachment. `sandbox-lost` is final; anything else is tried again. */
@@ -39,7 +39,9 @@ const ignored: FrameBody = { write: () => {}, end: () => {} }
 interface Question {
   readonly bytes: Buffer
   readonly patience: Patience
-  readonly answer: (header: readonly string[], text: Buffer) => void
+  /** Number of its announced bytes. */
+  readonly input?: number
+  readonly answer: (header: readonly string[], text: Buffer, errors: Buffer) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -104,6 +106,19 @@ class StreamRunner implements Runner {
     )
   }
 
+  writeInput(input: Parameters<LiveExecs['writeInput']>[0]): Promise<InputOutcome> {
+    const announced = this.#nextNumber(1)
+    return this.#ask((number) => encodeInput(number, input, announced), parseInput, announced)
+  }
+
+  readOutput(from: Parameters<LiveExecs['readOutput']>[0]): Promise<OutputSoFar> {
+    return this.#ask((number) => encodeOutput(number, from, longestAnswerBytes), parseOutput)
+  }
+
+  signal(target: Parameters<LiveExecs['signal']>[0]): ReturnType<LiveExecs['signal']> {
+    return this.#ask((number) => encodeSignal(number, target), parseSignal)
+  }
+
   hello(): Promise<Hello> {
     this.#hello ??= this.#ask(encodeHello, parseHello).catch((error: unknown) => {
       this.#hello = undefined
@@ -118,13 +133,18 @@ class StreamRunner implements Runner {
     this.#failAll(new RollcallError('provider-unavailable', 'The runner was closed while commands were waited for'))
   }
 
-  async #ask<T>(encode: (number: number) => Buffer, parse: (header: readonly string[], text: Buffer) => T): Promise<T> {
+  async #ask<T>(
+    encode: (number: number) => Buffer,
+    parse: (header: readonly string[], text: Buffer, errors: Buffer) => T,
+    input?: number,
+  ): Promise<T> {
     this.#assertUsable()
     const number = this.#nextNumber(1)
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     const bytes = encode(number)
     const patience = new Patience(questionTimeoutMs + this.#silenceMs)
-    this.#questions.set(number, { bytes, patience, reject, answer: (header, text) => resolve(parse(header, text)) })
+    const answer: Question['answer'] = (...said) => resolve(parse(...said))
+    this.#questions.set(number, { bytes, patience, reject, answer, ...(input !== undefined && { input }) })
     try {
       this.#send(() => bytes)
       return await promise
@@ -289,6 +309,9 @@ class StreamRunner implements Runner {
         return this.#answer(`${words[0]} ${words[1]}`, words.slice(2))
       case 'G':
       case 'H':
+      case 'I':
+      case 'O':
+      case 'K':
         return answerTo(this.#questions.get(Number(words[0])), words)
       case 'F':
         return this.#refused(words)
@@ -315,6 +338,9 @@ class StreamRunner implements Runner {
   #refused([reason, input]: readonly string[]): FrameBody {
     if (reason === 'input') {
       for (const call of this.#calls) if (call.hasInput(Number(input))) void call.refuse()
+      for (const question of this.#questions.values()) {
+        if (question.input === Number(input)) question.answer(['', 'full'], Buffer.alloc(0), Buffer.alloc(0))
+      }
       return ignored
     }
     const what = reason === 'supervisor' ? 'its main process does not run' : 'its journal is gone or cannot be written'
@@ -340,13 +366,28 @@ const longestAnswerBytes = 65_536
 
 function answerTo(question: Question | undefined, header: readonly string[]): FrameBody {
   if (question === undefined) return ignored
-  let text = Buffer.alloc(0)
+  const texts = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
   return {
-    write: (_stream, chunk) => {
-      if (text.length < longestAnswerBytes) text = Buffer.concat([text, chunk])
+    write: (stream, chunk) => {
+      if (texts[stream].length < longestAnswerBytes) texts[stream] = Buffer.concat([texts[stream], chunk])
     },
-    end: () => question.answer(header, text),
+    end: () => question.answer(header, texts.stdout, texts.stderr),
   }
+}
+
+const inputOutcomes = ['written', 'ended', 'closed', 'gap', 'full'] as const
+
+function parseInput([, outcome]: readonly string[]): InputOutcome {
+  return inputOutcomes.find((known) => known === outcome) ?? 'ended'
+}
+
+function parseOutput([, state, out, err]: readonly string[], stdout: Buffer, stderr: Buffer): OutputSoFar {
+  const known = (['running', 'ended', 'none'] as const).find((one) => one === state) ?? 'none'
+  return { state: known, stdout, stderr, stdoutBytes: Number(out), stderrBytes: Number(err) }
+}
+
+function parseSignal([, outcome]: readonly string[]): Awaited<ReturnType<LiveExecs['signal']>> {
+  return (['sent', 'again', 'ended', 'none'] as const).find((known) => known === outcome) ?? 'none'
 }
 
 function parseHello([, uid, flags]: readonly string[], text: Buffer): Hello {

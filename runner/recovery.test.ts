@@ -186,6 +186,19 @@ describe.each(shells)('%s', (shell) => {
     expect(readdirSync(join(sandbox.outputDir, scope)).toSorted()).toEqual(['2-3-0-0.err', '2-3-0-0.out'])
   })
 
+  test('what is to be forgotten at once does not wait until it is worth it', async () => {
+    await using sandbox = await openTestSandbox({ shell })
+    const runner = sandbox.open()
+    const other = uniqueScope()
+    await runner.exec({ ...request(0, 'echo secret'), id: { ...id(0), scope: other } })
+    await runner.exec(request(0, 'true'))
+    runner.acknowledge({ scope, phase: 2, batch: 0 })
+    runner.acknowledge({ scope: other, phase: 2, batch: 0, isToBeForgotten: true })
+    await runner.exec({ ...request(0, 'true'), id: id(0, { phase: 2 }) })
+    const left = (): string => readdirSync(join(sandbox.outputDir, other)).join(' ')
+    await until(() => left() === '', 'the output to be removed')
+  })
+
   test('a sandbox whose main process is held, so that no deadline is kept, is lost and keeps nobody waiting', async () => {
     await using sandbox = await openTestSandbox({ shell })
     const runner = sandbox.open({ pingMs: 100, silenceMs: 500 })

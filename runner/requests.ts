@@ -1,6 +1,6 @@
 import { execName, type AcknowledgeMark, type ExecId } from '../protocol/exec.ts'
 import { RollcallError } from '../protocol/failure.ts'
-import type { ExecRequest } from './runner.ts'
+import type { ExecRequest, SendableSignal } from './runner.ts'
 
 /** Requests as attach.sh reads them: one line of shell each, announced bytes before it (runner/protocol.md). */
 
@@ -32,7 +32,10 @@ function environmentArguments(env: Readonly<Record<string, string>>): string[] {
 
 function announcedInput(input: number, bytes: Uint8Array): Buffer[] {
   const blocks = Math.floor(bytes.length / blockBytes)
-  return [Buffer.from(`p ${input} ${blocks} ${bytes.length % blockBytes}\n`), Buffer.from(bytes)]
+  return [
+    Buffer.from(`p ${input} ${blocks} ${bytes.length % blockBytes}\n`),
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
+  ]
 }
 
 /**
@@ -57,7 +60,7 @@ export function encodeExec(request: ExecRequest, input: number): Buffer {
     request.user ?? '',
     request.cwd ?? '',
     String(Math.ceil(timeoutMs / 10)),
-    request.stdin === undefined ? '' : String(input),
+    request.input === 'open' ? '-' : request.stdin === undefined ? '' : String(input),
     announced ? String(input + 1) : '',
     announced ? '' : request.script,
     ...environmentArguments(request.env ?? {}),
@@ -67,12 +70,37 @@ export function encodeExec(request: ExecRequest, input: number): Buffer {
 }
 
 export function encodeAcknowledge(mark: AcknowledgeMark): Buffer {
-  return Buffer.from(`a ${quote(mark.scope)} ${mark.phase} ${mark.batch}\n`)
+  return Buffer.from(`a ${quote(mark.scope)} ${mark.phase} ${mark.batch}${mark.isToBeForgotten ? ' 1' : ''}\n`)
 }
 
 export function encodeStop(number: number, target: { scope: string; beforePhase?: number; id?: ExecId }): Buffer {
   const name = target.id === undefined ? '*' : execName(target.id)
   return Buffer.from(`s ${number} ${quote(target.scope)} '${name}' ${target.beforePhase ?? ''}\n`)
+}
+
+/** @param input number for the announced bytes that no other request of this attachment uses */
+export function encodeInput(
+  number: number,
+  { id, offset, bytes, end }: { id: ExecId; offset: number; bytes: Uint8Array; end?: boolean },
+  input: number,
+): Buffer {
+  const words = [number, quote(id.scope), execName(id), offset, bytes.length, input, end ? 1 : '']
+  return Buffer.concat([...announcedInput(input, bytes), Buffer.from(`i ${words.join(' ')}\n`)])
+}
+
+export function encodeOutput(
+  number: number,
+  { id, stdout, stderr }: { id: ExecId; stdout: number; stderr: number },
+  most: number,
+): Buffer {
+  return Buffer.from(`o ${number} ${quote(id.scope)} ${execName(id)} ${stdout} ${stderr} ${most}\n`)
+}
+
+export function encodeSignal(
+  asked: number,
+  { id, signal, number }: { id: ExecId; signal: SendableSignal; number: number },
+): Buffer {
+  return Buffer.from(`k ${asked} ${quote(id.scope)} ${execName(id)} ${number} ${signal}\n`)
 }
 
 export function encodeVerify(id: ExecId): Buffer {

@@ -14,6 +14,8 @@ export interface ExecRequest {
   readonly user?: string
   /** Given to the command on its standard input; without it that is /dev/null. */
   readonly stdin?: Uint8Array
+  /** `open`: what it reads comes from `writeInput`, until that says it ends. Not together with `stdin`. */
+  readonly input?: 'open'
   /** Kept by the supervisor in the sandbox. */
   readonly timeoutMs: number
   /** How much of each stream is kept in memory as head and as tail. Default 64 KiB each. */
@@ -25,12 +27,55 @@ export interface ExecRequest {
   readonly isTransfer?: true
 }
 
+/** What became of bytes for a running command. */
+export type InputOutcome =
+  /** They are in the sandbox, once; the command reads them when it likes. */
+  | 'written'
+  /** The command has ended; its input was never open, or has been ended; bytes before these are missing; the disk is full. */
+  | 'ended'
+  | 'closed'
+  | 'gap'
+  | 'full'
+
+export interface OutputSoFar {
+  /** `none`: there is no such command, or it is forgotten. How it ended is told by `exec`. */
+  readonly state: 'running' | 'ended' | 'none'
+  readonly stdout: Buffer
+  readonly stderr: Buffer
+  /** How long the streams are altogether. */
+  readonly stdoutBytes: number
+  readonly stderrBytes: number
+}
+
+export const sendableSignals = ['HUP', 'INT', 'QUIT', 'USR1', 'USR2', 'TERM', 'CONT', 'STOP', 'KILL'] as const
+export type SendableSignal = (typeof sendableSignals)[number]
+
+/**
+ * What can be done with a command while it runs. Each may be asked twice, by another worker too: input has its place in
+ * the stream, a signal its number.
+ */
+export interface LiveExecs {
+  /**
+   * Input of a command that was started with `input: 'open'`.
+   * @param input.offset how many bytes came before: the same bytes at the same place are written once
+   * @param input.end nothing comes after these bytes
+   */
+  writeInput(input: { id: ExecId; offset: number; bytes: Uint8Array; end?: boolean }): Promise<InputOutcome>
+  /** What was written from these places on; at most 64 KiB of each stream. Reads only. */
+  readOutput(from: { id: ExecId; stdout: number; stderr: number }): Promise<OutputSoFar>
+  /**
+   * To all processes of the command's group, once for each number.
+   * @returns `again`: it had been sent before under this number
+   */
+  signal(target: { id: ExecId; signal: SendableSignal; number: number }): Promise<'sent' | 'again' | 'ended' | 'none'>
+}
+
 /**
  * The worker's side of the runner inside one sandbox. Safe to use twice: the same id attaches to the running or
  * finished command. A cut connection is reopened and the ids are asked for again, silently; only an unusable sandbox
  * throws.
  */
-export interface Runner {
+export interface Runner extends LiveExecs {
   /**
    * Runs a command, or attaches to it. Aborting `signal` only detaches: the command runs on.
    * @throws RollcallError `sandbox-lost`, `provider-unavailable`; the signal's reason when aborted.

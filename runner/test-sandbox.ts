@@ -17,7 +17,7 @@ import { join } from 'node:path'
 import { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openRunner } from './open-runner.ts'
-import type { Runner } from './runner.ts'
+import type { LiveExecs, Runner } from './runner.ts'
 import { attachArgv, supervisorArgv } from './scripts.ts'
 
 /** For tests: the real scripts as processes of this machine, in directories of their own. */
@@ -29,9 +29,38 @@ export type Shell = (typeof shells)[number]
 export const uniqueScope = (): string => `t${randomBytes(6).toString('hex')}`
 
 /** Programs besides the shell that busybox has to be: its applets. */
-const applets = ['cat', 'cp', 'chmod', 'chown', 'dd', 'dirname', 'env', 'find', 'grep', 'head', 'id', 'kill', 'ls']
+export const applets = [
+  'cat',
+  'cp',
+  'chmod',
+  'chown',
+  'dd',
+  'dirname',
+  'env',
+  'find',
+  'grep',
+  'head',
+  'id',
+  'kill',
+  'ls',
+]
   .concat(['mkdir', 'mkfifo', 'mv', 'od', 'readlink', 'rm', 'sed', 'seq', 'setsid', 'sleep', 'sort', 'su', 'tail'])
-  .concat(['tar', 'test', 'touch', 'tr', 'true', 'wc', 'yes', 'basename', 'stat', 'printf', 'sha256sum', 'date', 'awk'])
+  .concat([
+    'stty',
+    'tar',
+    'test',
+    'touch',
+    'tr',
+    'true',
+    'wc',
+    'yes',
+    'basename',
+    'stat',
+    'printf',
+    'sha256sum',
+    'date',
+    'awk',
+  ])
 
 export interface TestSandbox {
   readonly directory: string
@@ -54,6 +83,8 @@ export interface TestSandboxOptions {
   /** Default: in the sandbox's directory. */
   readonly journalDir?: string
   readonly outputDir?: string
+  /** Of the machine's programs only these, and no other shell. */
+  readonly only?: readonly string[]
   /** Runs everything as a user of its own that may have so many processes. Needs root. */
   readonly mostProcesses?: number
 }
@@ -63,7 +94,7 @@ export async function openTestSandbox(options: TestSandboxOptions): Promise<Test
   chmodSync(directory, 0o755)
   const workdir = join(directory, 'work')
   mkdirSync(workdir)
-  const env = { PATH: programs(directory, options.shell), HOME: '/root', LANG: 'C.UTF-8' }
+  const env = { PATH: programs(directory, options), HOME: '/root', LANG: 'C.UTF-8' }
   const places = {
     journalDir: options.journalDir ?? join(directory, 'a journal'),
     outputDir: options.outputDir ?? join(directory, "out'put"),
@@ -115,18 +146,29 @@ function crowded(directory: string, mostProcesses: number): string[] {
 }
 
 /** A PATH on which `sh` is the shell under test. */
-function programs(directory: string, shell: Shell): string {
+function programs(directory: string, { shell, only }: TestSandboxOptions): string {
   const bin = join(directory, 'bin')
   mkdirSync(bin)
   symlinkSync(`/bin/${shell}`, join(bin, 'sh'))
-  if (shell !== 'busybox') return `${bin}:/usr/bin:/bin`
-  for (const applet of applets) symlinkSync('/bin/busybox', join(bin, applet))
+  if (only !== undefined) {
+    for (const name of only) symlinkSync(join('/usr/bin', name), join(bin, name))
+    if (shell !== 'busybox') return bin
+  } else if (shell !== 'busybox') return `${bin}:/usr/bin:/bin`
+  const free = applets.filter((applet) => !only?.includes(applet))
+  for (const applet of free) symlinkSync('/bin/busybox', join(bin, applet))
   return bin
 }
 
 function duplexOf(child: ChildProcess): Duplex {
   if (child.stdin === null || child.stdout === null) throw new Error('The attachment has no pipes')
   return Duplex.from({ readable: child.stdout, writable: child.stdin })
+}
+
+/** For runners that stand for real ones where nobody asks after running commands. */
+export const noLiveExecs: LiveExecs = {
+  writeInput: () => Promise.reject(new Error('no input is expected')),
+  readOutput: () => Promise.reject(new Error('nobody is expected to read output')),
+  signal: () => Promise.reject(new Error('no signal is expected')),
 }
 
 /** Processes (not zombies) of which command line or environment names `text`. */

@@ -32,7 +32,7 @@ async function compile(): Promise<boolean> {
 
 /** What is read at run time beside the module that uses it, so that the compiler does not see it. */
 async function copyAssets(): Promise<void> {
-  for await (const path of glob(['{runner,providers,compute}/**/*.sh', 'results/report/browser.{css,js}'], {
+  for await (const path of glob(['{runner,providers,compute,tools}/**/*.{sh,py}', 'results/report/browser.{css,js}'], {
     cwd: root,
   })) {
     await copyFile(join(root, path), join(dist, path))

@@ -4,6 +4,8 @@ export const jobKey = (job: string): string => `jobs/${job}/job.json`
 /** Written by the client just before the start: proves that client and worker share the store. */
 export const proofKey = (job: string): string => `jobs/${job}/proof`
 /** The job's plan: all rollouts in order, written by planJob. */
+/** Why there will be no plan: Temporal forgets that before the store does. */
+export const planFailureKey = (job: string): string => `jobs/${job}/plan-failure.json`
 export const planKey = (job: string): string => `jobs/${job}/plan.json`
 /** Versions, task checksums, image digests: written by summarizeJob. */
 export const lockKey = (job: string): string => `jobs/${job}/lock.json`
@@ -41,6 +43,8 @@ export const turnResultKey = (at: RolloutPlace & { phase: number; turn: number }
 /** Full output of one exec. */
 export const outputKey = (at: RolloutPlace & { exec: string; stream: 'stdout' | 'stderr' }): string =>
   `${incarnationPrefix(at)}execs/${at.exec}.${at.stream}`
+/** An image that a tool has shown, by the id of the exec that read it. */
+export const imageKey = (at: RolloutPlace & { exec: string }): string => `${incarnationPrefix(at)}images/${at.exec}`
 /** Everything one grading attempt found: reward, integrity, evidence. */
 export const gradeKey = (at: RolloutPlace & { phase: number }): string =>
   `${incarnationPrefix(at)}p${at.phase}/grade.json`
@@ -71,4 +75,4 @@ export const schedulePrefix = (schedule: string): string => `schedules/${schedul
 export const verdictKey = (at: { schedule: string; scheduledAt: string }): string =>
   `${schedulePrefix(at.schedule)}${at.scheduledAt.replaceAll(/[-:]/g, '')}`
 /** The verdict of that job has been told to a file or a service: put after it was. */
-export const notifiedKey = (job: string): string => `jobs/${job}/notified`
+export const notifiedKey = (job: string, whom: 'file' | 'url'): string => `jobs/${job}/notified-${whom}`

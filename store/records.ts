@@ -5,6 +5,7 @@ import type { Failure } from '../protocol/failure.ts'
 import type { OpenedRollout, RolloutPolicy } from '../protocol/activities.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
 import type { EffectiveRuntime } from '../protocol/runtime-config.ts'
+import type { SystemPicture } from '../providers/contract/provider.ts'
 import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
 
 /** What the objects of a job and its rollouts hold, by key (keys.ts); each is written once, by an activity. */
@@ -41,10 +42,17 @@ export interface StoredOpening {
   readonly runtime?: EffectiveRuntime
   readonly workdir: string
   /** Their numbers before the agent has run. Absent: not known, as of an image's own user. */
-  readonly users?: { readonly agent?: number; readonly verifier?: number }
+  readonly users?: {
+    readonly agent?: number
+    readonly verifier?: number
+    /** The agent is not root, but can become root or put programs where root looks for them. */
+    readonly isFree?: boolean
+  }
   /** The same for each step of a task of several. */
   readonly stepUsers?: readonly NonNullable<StoredOpening['users']>[]
   readonly execs: readonly ExecRecord[]
+  /** Before the agent was there. Absent where nobody can look, and in openings of older versions. */
+  readonly system?: SystemPicture
 }
 
 /** `gradeKey`: what one grading attempt found. */
@@ -58,6 +66,10 @@ export interface StoredGrade {
   readonly finishedAt: string
   /** Commands of processes that the agent had left running when the tests began. */
   readonly processes: readonly string[]
+  /** System paths that had changed in the agent’s sandbox when the tests began; absent where there were none. */
+  readonly changedPaths?: readonly string[]
+  /** After the tests, where there may be others in that sandbox. */
+  readonly system?: SystemPicture
   /** Only where a judge has graded. */
   readonly judge?: JudgeEvidence
 }

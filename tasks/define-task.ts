@@ -27,8 +27,8 @@ export interface GraderExecOptions {
 }
 
 /**
- * What a grader function may look at. Its commands are numbered in the order in which they are asked for: a worker that
- * takes over asks again and gets the same results, so the function has to ask for the same ones in the same order.
+ * What a grader function may look at. Its commands are known by what they are, and by how often that was asked for
+ * before: a worker that takes over asks again and gets the same results, so the function has to ask for the same ones.
  */
 export interface GraderInput {
   /** Runs a command with sh in the agent's sandbox, after the agent has ended. A failing command is a result. */

@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Problem } from '../providers/contract/provider.ts'
 import type { HarborStep, HarborTaskFile } from './harbor-schema.ts'
 import { verifierEnvironment, verifierMode } from './harbor-verifier.ts'
 import { shownValue, unreadValue } from './problems.ts'
+import { readPlainFile } from './read-plain-file.ts'
 import type { TaskFile } from './task-files.ts'
 
 /** What agents are told: of the task, and of each step by its name. */
@@ -27,7 +27,7 @@ export async function readInstructions(root: string, file: HarborTaskFile | unde
 }
 
 async function readInstruction(root: string, field: string): Promise<{ text: string; problems: Problem[] }> {
-  const bytes = await readFile(join(root, field)).catch(unreadValue)
+  const bytes = await readPlainFile(join(root, field)).catch(unreadValue)
   if (!Buffer.isBuffer(bytes)) {
     return { text: '', problems: [{ field, ...bytes, expected: 'a file with what the agent is told' }] }
   }

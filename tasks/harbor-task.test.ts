@@ -2,6 +2,7 @@ import { mkdir, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadHarborTask } from './harbor-task.ts'
+import { loadTask } from './load-task.ts'
 import { describeProblem } from './problems.ts'
 import { writeTask } from './task-fixture.ts'
 import type { FixtureFile } from './task-fixture.ts'
@@ -320,6 +321,12 @@ describe('a task directory in Harbor’s format', () => {
   test('a link that goes out through another link leaves the task', async () => {
     const found = await problemsOf({ 'deep/er/up': { link: '../..' }, leak: { link: 'deep/er/up/../x' } })
     expect(found).toEqual([expect.stringContaining('leak is a symbolic link to "deep/er/up/../x"')])
+  })
+
+  test.each(['instruction.md', 'task.toml', 'rollcall.yaml'])('a device as %s keeps nobody waiting', async (file) => {
+    const loaded = await loadTask(await writeTask({ [file]: { link: '/dev/zero' } }))
+    const found = 'problems' in loaded ? loaded.problems.map(describeProblem) : []
+    expect(found).toContainEqual(expect.stringContaining(`${file} is not readable (it is a special file)`))
   })
 
   test('links inside the task, broken ones too, are part of it', async () => {

@@ -5,6 +5,7 @@ import type { HarborEnvironment, HarborStep, HarborTaskFile, HarborVerifier } fr
 import { verifierMode } from './harbor-verifier.ts'
 import { malformedTemplates } from './host-templates.ts'
 import { shownValue } from './problems.ts'
+import { verifierFolderAt } from './verifier-folders.ts'
 
 /** A known field that this version does not honour. Whoever adds support removes the row. */
 interface Refusal<Table> {
@@ -128,18 +129,13 @@ function partProblems(file: HarborTaskFile, { at, fields, mode, step }: Part): P
 /** What would be put over the tests or the reward of a verifier that nobody is to forge. */
 function reservedArtifacts(at: string, artifacts: NonNullable<HarborTaskFile['artifacts']>): Problem[] {
   return artifacts.flatMap(({ source }, index) => {
-    const path = posix.resolve('/', source)
-    const reserved = ['/tests', '/logs/verifier'].find((folder) => isWithin(folder, path) || isWithin(path, folder))
+    const reserved = verifierFolderAt(posix.resolve('/', source))
     return problemIf(source.startsWith('/') && reserved !== undefined, {
       field: `${at}artifacts[${index}].source`,
       value: shownValue(source),
       expected: `nothing that holds or lies in ${reserved}, which is the separate verifier’s own`,
     })
   })
-}
-
-function isWithin(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder === '/' ? '/' : `${folder}/`)
 }
 
 function statesShared(verifier: HarborVerifier): boolean {

@@ -30,7 +30,7 @@ async function refusalOf(files: Record<string, FixtureFile>): Promise<string> {
 
 test('a rollcall.yaml that cannot be read is not taken for none', async () => {
   expect(await refusalOf({ 'rollcall.yaml/notes.txt': 'x' })).toContain(
-    'rollcall.yaml is not readable (EISDIR): expected a file',
+    'rollcall.yaml is not readable (EISDIR): expected a readable file, or none',
   )
 })
 

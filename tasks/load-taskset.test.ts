@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -68,3 +69,12 @@ test('a path without tasks is refused with the path and what is expected', async
   expect(await refused(join(folder, 'none'))).toContain('none" does not exist: expected a directory')
   expect(await refused(join(folder, 'file'))).toContain('file" is a file of another kind: expected a directory')
 })
+
+test.each(['task.toml', 'instruction.md', 'rollcall.yaml', 'tests/test.sh'])(
+  'a pipe as %s is refused by name, and nobody waits for it',
+  async (field) => {
+    const task = await writeTask({ [field]: undefined, 'tests/more': 'so that the folder is there' })
+    expect(spawnSync('mkfifo', [join(task, field)]).status).toBe(0)
+    await expect(loadTaskset(task)).rejects.toThrow(`${field} is a special file: expected a file, folder`)
+  },
+)

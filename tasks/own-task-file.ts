@@ -1,12 +1,13 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
+import { poolNamePattern } from '../protocol/pool.ts'
 import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
 import type { Problem } from '../providers/contract/provider.ts'
 import { judgeSchema } from './judge.ts'
 import { malformedTemplates } from './host-templates.ts'
 import { problemsOfIssues, shownValue, unreadValue } from './problems.ts'
+import { readPlainFile } from './read-plain-file.ts'
 import type { Task } from './task.ts'
 
 /** Beside task.toml: what Harbor's format has no word for. Harbor passes it over. */
@@ -17,6 +18,7 @@ const schema = z.strictObject(
     runtime: runtimeConfigSchema.optional(),
     grader: z.strictObject({ bundle: z.string(), task: z.string(), source: z.string() }, 'a table').optional(),
     judge: judgeSchema.optional(),
+    profile: z.string('text').regex(poolNamePattern, 'the name of a profile').optional(),
   },
   'a table',
 )
@@ -24,31 +26,31 @@ const schema = z.strictObject(
 /** What a task's `rollcall.yaml` adds to it; nothing where there is none. */
 export async function readOwnTaskFile(
   directory: string,
-): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader' | 'judge'>; problems: Problem[] }> {
-  const source = await readFile(join(directory, ownTaskFile), 'utf8').catch((error: NodeJS.ErrnoException) => error)
-  if (source instanceof Error && source.code === 'ENOENT') return { own: {}, problems: [] }
-  const read = source instanceof Error ? { problem: unreadable(source) } : parseYaml(source)
+): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader' | 'judge' | 'profile'>; problems: Problem[] }> {
+  const source = await readPlainFile(join(directory, ownTaskFile)).catch(unreadValue)
+  if (!Buffer.isBuffer(source)) {
+    const expected = 'a readable file, or none'
+    return { own: {}, problems: source.value === undefined ? [] : [{ field: ownTaskFile, ...source, expected }] }
+  }
+  const read = parseYaml(source.toString())
   if ('problem' in read) return { own: {}, problems: [read.problem] }
   const parsed = schema.safeParse(read.value)
   if (!parsed.success) {
     const problems = problemsOfIssues({ error: parsed.error, input: read.value, schema })
     return { own: {}, problems: problems.map((one) => ({ ...one, field: `${ownTaskFile}: ${one.field || 'file'}` })) }
   }
-  const { runtime, grader, judge } = parsed.data
+  const { runtime, grader, judge, profile } = parsed.data
   const own = {
     ...(runtime === undefined ? {} : { ownRuntime: runtime }),
     ...(grader === undefined ? {} : { grader }),
     ...(judge === undefined ? {} : { judge }),
+    ...(profile === undefined ? {} : { profile }),
   }
   const twice =
     grader !== undefined && judge !== undefined
       ? [{ field: `${ownTaskFile}: judge`, value: shownValue(judge.model), expected: 'none beside grader' }]
       : []
   return { own, problems: [...twice, ...templateProblems(runtime?.env ?? {})] }
-}
-
-function unreadable(error: NodeJS.ErrnoException): Problem {
-  return { field: ownTaskFile, ...unreadValue(error), expected: 'a file' }
 }
 
 function parseYaml(source: string): { value: unknown } | { problem: Problem } {

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { basename, extname } from 'node:path'
 import { parse as parseToml, TomlError } from 'smol-toml'
 import { isNode, LineCounter, parseDocument } from 'yaml'
@@ -7,7 +6,8 @@ import { z } from 'zod'
 import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
 import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import type { Problem } from '../providers/contract/provider.ts'
-import { describeProblem, problemsOfIssues } from './problems.ts'
+import { describeProblem, problemsOfIssues, unreadValue } from './problems.ts'
+import { readPlainFile } from './read-plain-file.ts'
 import { taskRowSchema } from './task-row.ts'
 import type { TaskRow } from './task-row.ts'
 
@@ -26,6 +26,9 @@ export interface RowFile {
   readonly problems: readonly string[]
 }
 
+/** What a text can hold in Node is not much more. */
+const mostBytes = 256 * 1024 ** 2
+
 export const rowFileExtensions = ['.jsonl', '.yaml', '.yml', '.toml'] as const
 
 const tasksetSchema = z.strictObject(
@@ -40,8 +43,15 @@ const tasksetSchema = z.strictObject(
 
 /** Reads tasks out of a JSONL (a row on each line), YAML or TOML file. Everything wrong with it is told at once. */
 export async function readRowFile(path: string): Promise<RowFile> {
-  const text = await readFile(path, 'utf8')
   const file = basename(path)
+  const bytes = await readPlainFile(path, mostBytes).catch(unreadValue)
+  if (!Buffer.isBuffer(bytes)) {
+    return {
+      rows: [],
+      problems: [`${file}: ${describeProblem({ field: 'it', ...bytes, expected: 'a file of tasks' })}`],
+    }
+  }
+  const text = bytes.toString()
   if (extname(path) === '.jsonl') return readJsonLines(text, file)
   return extname(path) === '.toml' ? readToml(text, file) : readYaml(text, file)
 }

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
 import type { Problem } from '../providers/contract/provider.ts'
@@ -7,17 +6,18 @@ import { harborTaskSchema } from './harbor-schema.ts'
 import type { HarborTaskFile } from './harbor-schema.ts'
 import { unsupportedFields } from './harbor-unsupported.ts'
 import { problemsOfIssues, shownValue, unreadValue } from './problems.ts'
+import { readPlainFile } from './read-plain-file.ts'
 
 /**
  * Reads `task.toml`. `file` is there when it has the right shape, also where some of what it asks for is refused, so
  * that the rest of the task can be checked in its light.
  */
 export async function readTaskToml(root: string): Promise<{ file?: HarborTaskFile; problems: Problem[] }> {
-  const source = await readFile(join(root, 'task.toml'), 'utf8').catch(unreadValue)
-  if (typeof source !== 'string') {
+  const source = await readPlainFile(join(root, 'task.toml')).catch(unreadValue)
+  if (!Buffer.isBuffer(source)) {
     return { problems: [{ field: 'task.toml', ...source, expected: 'a file that describes the task' }] }
   }
-  const read = parseToml(source)
+  const read = parseToml(source.toString())
   if ('problem' in read) return { problems: [read.problem] }
   const parsed = harborTaskSchema.safeParse(read.value)
   if (!parsed.success) {

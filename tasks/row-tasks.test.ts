@@ -100,6 +100,8 @@ tasks:
     [{ files: { Dockerfile: 'FROM x' } }, 'image is debian:12: expected none beside files.Dockerfile'],
     [{ files: { '../up': 'b' } }, 'files."../up" is "b": expected a relative path without . and .. as the key'],
     [{ files: { a: { from: 'gone' } } }, 'expected a readable file or folder'],
+    [{ files: { a: { from: '/etc/hostname' } } }, 'files.a.from is "/etc/hostname": expected a file or folder beside'],
+    [{ files: { a: { from: '..' } } }, 'expected a file or folder beside the file of tasks'],
     [{ metadata: { a: null } }, 'metadata.a is null: expected text, a number'],
     [{ env: { A: '${B-c}' } }, 'environment.env.A is "${B-c}": expected plain text, ${VAR} or ${VAR:-default}'],
   ])('a row with %o is refused', async (change, problem) => {

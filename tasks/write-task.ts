@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { cp, mkdir, realpath, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path'
 import { stringify as toml } from 'smol-toml'
 import { stringify as yaml } from 'yaml'
 import type { Problem } from '../providers/contract/provider.ts'
@@ -19,7 +19,9 @@ export interface RowTask {
   readonly directory: string
 }
 
-type NewFile = { readonly text: string; readonly executable?: boolean } | { readonly from: string }
+type NewFile =
+  | { readonly text: string; readonly executable?: boolean }
+  | { readonly from: string; readonly directory: string }
 
 const defaultWorkdir = '/app'
 
@@ -114,7 +116,7 @@ function environmentFiles({ row, directory }: RowTask): [string, NewFile][] {
 
 function newFile(file: NonNullable<TaskRow['files']>[string], directory: string): NewFile {
   if (typeof file === 'string') return { text: file, executable: file.startsWith('#!') }
-  if ('from' in file) return { from: resolve(directory, file.from) }
+  if ('from' in file) return { from: resolve(directory, file.from), directory }
   return { text: file.content, executable: file.executable ?? file.content.startsWith('#!') }
 }
 
@@ -146,11 +148,12 @@ function shellScript(text: string): NewFile {
 }
 
 function ownFile({ row, grader }: RowTask): [string, NewFile][] {
-  const { runtime, judge } = row
+  const { runtime, judge, profile } = row
   const own = {
     ...(runtime === undefined ? {} : { runtime }),
     ...(grader === undefined ? {} : { grader }),
     ...(judge === undefined ? {} : { judge }),
+    ...(profile === undefined ? {} : { profile }),
   }
   if (Object.keys(own).length === 0) return []
   return [[ownTaskFile, { text: yaml(own) }]]
@@ -162,6 +165,7 @@ async function writeFiles(root: string, files: ReadonlyMap<string, NewFile>): Pr
     const full = join(root, path)
     await mkdir(dirname(full), { recursive: true })
     if ('text' in file) await writeFile(full, file.text, { mode: file.executable ? 0o755 : 0o644 })
+    else if (!(await isWithin(file.directory, file.from))) problems.push(fileElsewhere(path, file.from))
     else
       await cp(file.from, full, { recursive: true, verbatimSymlinks: true }).catch((error: unknown) => {
         problems.push(unreadableFile(path, file.from, error))
@@ -170,8 +174,29 @@ async function writeFiles(root: string, files: ReadonlyMap<string, NewFile>): Pr
   return problems
 }
 
+/** A file of tasks may be somebody else's: it takes nothing of this machine but what lies beside it. */
+async function isWithin(directory: string, path: string): Promise<boolean> {
+  const reached = await realpath(path).catch(() => undefined)
+  // What is not there is told by whoever reads it.
+  if (reached === undefined) return true
+  const way = relative(await realpath(directory), reached)
+  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way)
+}
+
+function fileElsewhere(path: string, from: string): Problem {
+  const expected = 'a file or folder beside the file of tasks, or below its folder; copy it there'
+  return { field: fieldOf(path), value: JSON.stringify(from), expected }
+}
+
+function fieldOf(path: string): string {
+  return `files.${path.replace(/^environment\/(files\/)?/, '')}.from`
+}
+
 function unreadableFile(path: string, from: string, error: unknown): Problem {
   if (!(error instanceof Error) || !('code' in error)) throw error
-  const field = `files.${path.replace(/^environment\/(files\/)?/, '')}.from`
-  return { field, value: `${JSON.stringify(from)} (${String(error.code)})`, expected: 'a readable file or folder' }
+  return {
+    field: fieldOf(path),
+    value: `${JSON.stringify(from)} (${String(error.code)})`,
+    expected: 'a readable file or folder',
+  }
 }

@@ -47,6 +47,18 @@ const adversaries = {
   },
 } as const
 
+/** Docker only: agents of a user without root, who gets it, or puts programs where root looks for them. */
+const escapes = {
+  setuid: {
+    dockerfile: 'RUN cp /bin/bash /usr/bin/rooted && chmod 4755 /usr/bin/rooted\n',
+    solution: `/usr/bin/rooted -p -c 'mv /bin/bash /bin/kept; printf "#!/bin/kept\\n${reward('1')}\\n" >/bin/bash; chmod 755 /bin/bash'`,
+  },
+  path: {
+    dockerfile: 'RUN mkdir /home/mine && chown 1234 /home/mine\nENV PATH=/home/mine/bin:$PATH\n',
+    solution: 'true',
+  },
+} as const
+
 const answerToml = `schema_version = "1.4"
 artifacts = ["answer.txt"]
 [environment]
@@ -58,6 +70,7 @@ const answerTask = {
   'solution/solve.sh': '#!/bin/bash\necho 42 >answer.txt\necho 42 >kept-nowhere.txt\n',
 }
 
+/** By task and agent: `seeded.oracle`. */
 const worst: Record<'local' | 'docker', Record<string, RolloutResult>> = { local: {}, docker: {} }
 let first: Record<string, RolloutResult> = {}
 let again: Record<string, RolloutResult> = {}
@@ -109,9 +122,13 @@ async function resultsOf(job: Job): Promise<Record<string, RolloutResult>> {
   return Object.fromEntries((await readResults(store, job.id, names)).map((result) => [result.task, result]))
 }
 
-async function run(folder: string, options: RunOptions): Promise<Record<string, RolloutResult>> {
+async function load(folder: string, options: RunOptions): Promise<Job> {
   const taskset = await Taskset.load(folder)
-  return await resultsOf(await taskset.run({ imageMap, concurrency: 4, environment: home.environment, ...options }))
+  return await taskset.run({ imageMap, concurrency: 4, environment: home.environment, ...options })
+}
+
+async function run(folder: string, options: RunOptions): Promise<Record<string, RolloutResult>> {
+  return await resultsOf(await load(folder, options))
 }
 
 /** On local a job that accepts nothing below `clean`. */
@@ -120,8 +137,25 @@ async function runWorst(provider: 'local' | 'docker'): Promise<void> {
   for (const [name, scripts] of Object.entries(adversaries)) {
     await writeScriptedTask(folder, name, { solution: 'true', tests: 'true', ...scripts })
   }
+  if (provider === 'docker')
+    for (const [name, escape] of Object.entries(escapes)) await writeEscape(folder, name, escape)
   const required = provider === 'local' ? { requireIntegrity: 'clean' as const } : {}
-  worst[provider] = await run(folder, { job: `worst-${provider}`, provider, ...required })
+  const job = await load(folder, { job: `worst-${provider}`, provider, agent: ['oracle', 'nop'], ...required })
+  await job.result()
+  await job.close()
+  const names = ((await readPlan(store, job.id)) ?? []).map(({ name }) => name)
+  const results = await readResults(store, job.id, names)
+  worst[provider] = Object.fromEntries(results.map((result) => [`${result.task}.${result.agent}`, result]))
+}
+
+function writeEscape(folder: string, name: string, escape: { dockerfile: string; solution: string }): Promise<string> {
+  const files = {
+    'task.toml': 'schema_version = "1.4"\n[agent]\nuser = 1234\n[environment]\nnetwork_mode = "no-network"\n',
+    'environment/Dockerfile': `FROM debian:12\n${escape.dockerfile}WORKDIR /app\n`,
+    'solution/solve.sh': `#!/bin/bash\n${escape.solution}\n`,
+    'tests/test.sh': `#!/bin/bash\n${reward('0')}\n`,
+  }
+  return writeTaskInto(folder, files, name)
 }
 
 async function gradeAgain(): Promise<void> {
@@ -149,26 +183,52 @@ async function gradeAgain(): Promise<void> {
 }
 
 describe.each(['local', 'docker'] as const)('on %s', (provider) => {
-  test.each([
-    ['seeded', 'reward-missing'],
-    ['linked', 'reward-missing'],
-    ['linked-reward', 'reward-invalid'],
-    ['silent', 'reward-missing'],
-    ['nan', 'reward-invalid'],
-  ])('%s: no reward, but a failure of the grader', (task, code) => {
-    expect(worst[provider][task]).toMatchObject({ state: 'failed', failure: { code } })
-    expect(worst[provider][task]?.rewards).toBeUndefined()
-  })
+  describe.each(['oracle', 'nop'])('with %s', (agent) => {
+    test.each([
+      ['seeded', 'reward-missing'],
+      ['linked', 'reward-missing'],
+      ['linked-reward', 'reward-invalid'],
+      ['silent', 'reward-missing'],
+      ['nan', 'reward-invalid'],
+    ])('%s: no reward, but a failure of the grader', (task, code) => {
+      const result = worst[provider][`${task}.${agent}`]
+      expect(result).toMatchObject({ state: 'failed', failure: { code } })
+      expect(result?.rewards).toBeUndefined()
+    })
 
-  test.each(['failing', 'loud'])('%s: only the reward counts, not exit codes and not how much was printed', (task) => {
-    expect(worst[provider][task]).toMatchObject({ state: 'graded', rewards: { reward: 1 }, integrity: 'clean' })
+    test.each(['failing', 'loud'])('%s: only the reward counts, not exit codes and how much was printed', (task) => {
+      const graded = { state: 'graded', rewards: { reward: 1 }, integrity: 'clean' }
+      expect(worst[provider][`${task}.${agent}`]).toMatchObject(graded)
+    })
   })
 
   test.each(['during', 'after'])('a reward that is rewritten %s the tests is never a clean one', (task) => {
-    const { state, integrity, failure } = worst[provider][task] ?? {}
+    const { state, integrity, failure } = worst[provider][`${task}.oracle`] ?? {}
     if (provider === 'docker' && state === 'graded') expect(integrity).toBe('live')
     else expect(failureKinds[failure?.code ?? 'internal'].actor).toBe('grader')
+    const untouched = { state: 'graded', rewards: { reward: 0 }, integrity: 'clean' }
+    expect(worst[provider][`${task}.nop`]).toMatchObject(untouched)
   })
+
+  test('a task directory with a link out of itself runs with no agent', async () => {
+    const folder = join(home.folder, `leaking-${provider}`)
+    await writeTaskInto(folder, { 'tests/data': { link: '/etc' } }, 'leaking')
+    const running = load(folder, { job: `leaking-${provider}`, provider, agent: ['oracle', 'nop'] })
+    await expect(running).rejects.toThrow('tests/data is a symbolic link to "/etc"')
+  })
+})
+
+test('an agent without root that became root, or could put programs in root’s way, is none to a grade', async () => {
+  const found = Object.entries(worst.docker).map(([name, { integrity }]) => [name, integrity] as const)
+  expect(Object.fromEntries(found)).toMatchObject({
+    'setuid.nop': 'non-root',
+    'setuid.oracle': 'clean',
+    'path.nop': 'clean',
+    'path.oracle': 'clean',
+  })
+  const key = gradeKey({ job: 'worst-docker', rollout: 'setuid.oracle.1', incarnation: 1, phase: 2 })
+  const grade = JSON.parse(String(await store.get(key))) as Record<string, unknown>
+  expect(grade['changedPaths']).toEqual(['/usr/bin/bash', '/usr/bin/kept'])
 })
 
 describe('graded again', () => {

@@ -54,7 +54,7 @@ async function runAll(run: {
   const job = await taskset.run({
     job: `${provider}-${taskset.name}`,
     agent: ['oracle', 'nop'],
-    provider: path === ofImages ? { name: provider, options: { limits: 'ignore' } } : provider,
+    provider,
     imageMap,
     ignoreDockerImage: path !== ofImages,
     concurrency: 6,

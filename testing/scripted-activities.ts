@@ -3,6 +3,9 @@ import type { Activities, RolloutPolicy } from '../protocol/activities.ts'
 import type { FailureCode } from '../protocol/failure.ts'
 import type { PlannedRollout } from '../protocol/job.ts'
 
+/** A scheduled job that has not run yet. */
+export const preparedJob = { proofKey: 'proof', provider: 'fake', concurrency: 4, summary: 'scripted', isOver: false }
+
 export const policy: RolloutPolicy = {
   sandboxLoss: { policy: 'fail', maxIncarnations: 3, hostLostMs: 120_000 },
   gradingAttempts: 1,
@@ -66,9 +69,21 @@ export function scriptedActivities(script: Partial<Activities> & { rollouts?: nu
     }),
     releaseSandbox: async () => {},
     summarizeJob: async () => ({ graded: 0, failed: 0, cancelled: 0 }),
-    prepareScheduledJob: async () => ({ proofKey: 'proof', provider: 'fake', concurrency: 4, summary: 'scripted' }),
-    judgeScheduledJob: async () => ({ verdict: 'same', details: '**same**' }),
+    prepareScheduledJob: async () => preparedJob,
+    judgeScheduledJob: async () => ({ verdict: 'same', details: '**same**', notifies: true }),
     notifyVerdict: async () => {},
+    placePoolSandbox: async () => ({ place: 'here', queue: 'test' }),
+    openPoolSandbox: async ({ pool, sandboxNumber, profile }) => ({
+      name: `${pool}-${sandboxNumber}`,
+      spec: 'spec',
+      image: 'image',
+      workdir: '/',
+      endsAtMs: Date.now() + profile.maxLifetimeMs,
+    }),
+    resetSlots: async () => {},
+    checkPool: async () => ({ dead: [] }),
+    removePoolSandbox: async () => {},
+    findClosedWorkflows: async () => [],
     ...script,
   }
   return { activities: recording(answers, calls), calls }

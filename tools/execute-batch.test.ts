@@ -129,7 +129,7 @@ test('environment and directory of a call are data', async () => {
 })
 
 test.each([
-  ['an unknown tool', { tool: 'browse', args: {} }, /no tool "browse"; there are bash, read_file/],
+  ['an unknown tool', { tool: 'browse', args: {} }, /no tool "browse"; there are bash, python, read_file/],
   ['a missing argument', { tool: 'bash', args: {} }, /command/],
   ['an unknown argument', { tool: 'submit', args: { extra: 1 } }, /extra/],
   ['an argument of the wrong type', { tool: 'read_file', args: { path: 'f', offset: 0 } }, /offset/],

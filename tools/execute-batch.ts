@@ -1,9 +1,10 @@
 import type { Writable } from 'node:stream'
 import type { Call, CallResult } from '../agents/agent.ts'
 import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
+import { liveExecs } from '../runner/live-execs.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
-import { invalid, type ToolContext } from './tool.ts'
-import { tools } from './tools.ts'
+import { invalid, type Tool, type ToolContext } from './tool.ts'
+import { tools as builtInTools } from './tools.ts'
 
 export interface Batch {
   readonly calls: readonly Call[]
@@ -37,11 +38,17 @@ export interface BatchContext {
   readonly defaultTimeoutMs: number
   /** Default: the sandbox's own. */
   readonly workdir?: string
+  /** Absolute: paths of file tools must stay below it. Default: anywhere. */
+  readonly root?: string
   readonly user?: string
   /** For commands of `bash`. */
   readonly env?: Readonly<Record<string, string>>
   /** Aborting it detaches: commands run on. */
   readonly signal: AbortSignal
+  /** Default: Rollcall's own. */
+  readonly tools?: ReadonlyMap<string, Tool>
+  /** Keeps an image for whoever sees the result, and says where; `putOnce` by id. Absent: images are only told of. */
+  readonly keepImage?: ToolContext['keepImage']
   /** Told of every exec when its result is there. */
   readonly onExec?: (report: ExecReport) => void
   /** Where the full output of an exec goes; ended by the runner. */
@@ -70,6 +77,7 @@ export async function executeBatch(batch: Batch, context: BatchContext): Promise
 type ResolvedContext = BatchContext & { readonly workdir: string }
 
 async function runCall(call: Call, number: number, context: ResolvedContext): Promise<CallResult> {
+  const { tools = builtInTools } = context
   const tool = tools.get(call.tool)
   if (tool === undefined) {
     return named(
@@ -86,10 +94,13 @@ function toolContext(call: Call, number: number, context: ResolvedContext): Tool
     runner: recordingRunner(call, context),
     execId: (part) => ({ scope, phase, batch, call: number, part }),
     workdir: context.workdir,
+    ...(context.root !== undefined && { root: context.root }),
     user: context.user,
     env: context.env ?? {},
     timeoutMs: call.timeoutMs ?? context.defaultTimeoutMs,
+    ...(call.timeoutMs !== undefined && { callTimeoutMs: call.timeoutMs }),
     signal: context.signal,
+    ...(context.keepImage !== undefined && { keepImage: context.keepImage }),
   }
 }
 
@@ -119,6 +130,7 @@ function recordingRunner(call: Call, { runner, spool, onExec }: ResolvedContext)
   return {
     exec,
     acknowledge: (mark) => runner.acknowledge(mark),
+    ...liveExecs(runner),
     stop: (target) => runner.stop(target),
     hello: () => runner.hello(),
     close: () => runner.close(),
@@ -126,8 +138,10 @@ function recordingRunner(call: Call, { runner, spool, onExec }: ResolvedContext)
 }
 
 function commandOf(call: Call, request: ExecRequest): string {
-  if (call.tool === 'bash') return request.script
-  const { path } = call.args
+  const { path, command, code, session } = call.args
+  if (call.tool === 'bash' && (session === undefined || session === false)) return request.script
+  if (call.tool === 'bash' && typeof command === 'string') return command
+  if (call.tool === 'python' && typeof code === 'string') return code
   return typeof path === 'string' ? `${call.tool} ${JSON.stringify(path)}` : call.tool
 }
 

@@ -1,21 +1,23 @@
 import { z } from 'zod'
 import { readFile, writeFile, type FileProblem, type ReadOutcome } from '../runner/files.ts'
 import { shorten } from './shorten.ts'
-import { defineTool, endOf, execDefaults, failed, succeeded, type ToolContext, type ToolResult } from './tool.ts'
+import { builtInTool, endOf, failed, fileDefaults, succeeded, type ToolContext, type ToolResult } from './tool.ts'
 
 /** Files beyond this are for `bash`: the worker holds them in memory. */
-const longestFileBytes = 16 * 1024 * 1024
+export const longestFileBytes = 16 * 1024 * 1024
 
-const pathArgument = z.string().min(1).describe('Absolute, or relative to the working directory')
+export const pathArgument = z.string().min(1).describe('Absolute, or relative to the working directory')
 
-const sentences: Readonly<Record<FileProblem, string>> = {
+export const sentences: Readonly<Record<FileProblem, string>> = {
   'not-found': 'does not exist',
   'is-a-directory': 'is a directory',
   'permission-denied': 'may not be accessed',
   'not-a-file': 'is not a regular file',
+  outside: 'leads out of the working directory, which paths must stay in',
+  'root-missing': 'cannot be reached: the working directory is gone or has become a link',
 }
 
-export const readFileTool = defineTool({
+export const readFileTool = builtInTool({
   name: 'read_file',
   description: 'Reads a text file, or some of its lines. A binary file is only named as such.',
   arguments: z.strictObject({
@@ -24,7 +26,7 @@ export const readFileTool = defineTool({
     limit: z.number().int().min(1).optional().describe('How many lines to read'),
   }),
   run: async ({ path, offset = 1, limit }, context) => {
-    const file = await read(context, path)
+    const file = await readWhole(context, path)
     if (file.type !== 'read') return notRead(file, path, context)
     const text = textOf(file.content, file.truncated)
     const size = file.truncated ? `more than ${longestFileBytes}` : String(file.content.length)
@@ -49,60 +51,34 @@ function afterLines(text: string, start: number, count: number): number {
   return at
 }
 
-export const writeFileTool = defineTool({
+export const writeFileTool = builtInTool({
   name: 'write_file',
   description: 'Writes a file whole, replacing what is there; makes missing directories and keeps the mode.',
   arguments: z.strictObject({ path: pathArgument, content: z.string() }),
-  run: async ({ path, content }, context) => write(context, { path, content: Buffer.from(content), part: 0 }),
+  run: async ({ path, content }, context) => write(context, { path, content: Buffer.from(content) }),
 })
 
-export const editFileTool = defineTool({
-  name: 'edit_file',
-  description: 'Replaces old_string, which must occur exactly once in the file, by new_string.',
-  arguments: z.strictObject({ path: pathArgument, old_string: z.string().min(1), new_string: z.string() }),
-  run: async ({ path, old_string, new_string }, context) => {
-    const file = await read(context, path)
-    if (file.type !== 'read') return notRead(file, path, context)
-    if (file.truncated) return failed(`${path} has more than ${longestFileBytes} bytes: edit it with bash`)
-    const content = replaceOnce(file.content, Buffer.from(old_string), Buffer.from(new_string))
-    if (typeof content === 'number') {
-      return failed(`old_string occurs ${content === 0 ? 'nowhere' : 'more than once'} in ${path}; nothing was changed`)
-    }
-    return write(context, { path, content, part: 1 })
-  },
-})
-
-/** In bytes, so that what is around the match stays as it is in any encoding. */
-function replaceOnce(content: Buffer, old: Buffer, replacement: Buffer): Buffer | number {
-  const at = content.indexOf(old)
-  if (at < 0) return 0
-  if (content.indexOf(old, at + 1) >= 0) return 2
-  return Buffer.concat([content.subarray(0, at), replacement, content.subarray(at + old.length)])
-}
-
-function read(context: ToolContext, path: string): Promise<ReadOutcome> {
-  const request = { ...execDefaults(context, 0), path, maxBytes: longestFileBytes }
+/** A file as far as it is kept in memory; part 0 of the call. */
+export function readWhole(context: ToolContext, path: string): Promise<ReadOutcome> {
+  const request = { ...fileDefaults(context, 0), path, maxBytes: longestFileBytes }
   return readFile(context.runner, request, { signal: context.signal })
 }
 
-async function write(
-  context: ToolContext,
-  { path, content, part }: { path: string; content: Buffer; part: number },
-): Promise<ToolResult> {
-  const request = { ...execDefaults(context, part), path, content }
+async function write(context: ToolContext, { path, content }: { path: string; content: Buffer }): Promise<ToolResult> {
+  const request = { ...fileDefaults(context, 0), path, content }
   const { type, result } = await writeFile(context.runner, request, { signal: context.signal })
   if (type === 'written') return succeeded(`Wrote ${content.length} bytes to ${path}`)
   if (type === 'failed') return endOf(result, result.stderr.head.toString('utf8'), context.timeoutMs)
   return failed(`${path} ${sentences[type]}`)
 }
 
-function notRead(file: Exclude<ReadOutcome, { type: 'read' }>, path: string, context: ToolContext): ToolResult {
+export function notRead(file: Exclude<ReadOutcome, { type: 'read' }>, path: string, context: ToolContext): ToolResult {
   if (file.type !== 'failed') return failed(`${path} ${sentences[file.type]}`)
   return endOf(file.result, file.result.stderr.head.toString('utf8'), context.timeoutMs)
 }
 
 /** Undefined for what is not text; a file that was cut may end within a character. */
-function textOf(content: Buffer, isCut: boolean): string | undefined {
+export function textOf(content: Buffer, isCut: boolean): string | undefined {
   if (content.includes(0)) return undefined
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content, { stream: isCut })

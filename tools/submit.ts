@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { defineTool, succeeded } from './tool.ts'
+import { builtInTool, succeeded } from './tool.ts'
 
-export const submitTool = defineTool({
+export const submitTool = builtInTool({
   name: 'submit',
   description: 'Says that the task is done. Ends your work on it.',
   arguments: z.strictObject({ answer: z.string().optional().describe('An answer, where the task asks for one') }),

@@ -10,10 +10,21 @@ export interface ToolContext {
   readonly execId: (part: number) => ExecId
   /** Absolute; relative paths and commands start here. */
   readonly workdir: string
+  /** Absolute: paths of files must stay below it, and directories of commands begin there. Absent: anywhere. */
+  readonly root?: string
   readonly user: string | undefined
   readonly env: Readonly<Record<string, string>>
+  /** For commands of this call; of the call itself, where it names one. */
   readonly timeoutMs: number
+  /** Only where the call names one. */
+  readonly callTimeoutMs?: number
   readonly signal: AbortSignal
+  /** Keeps an image for whoever sees the result, and says where. Absent: images cannot be kept here. */
+  readonly keepImage?: (image: {
+    readonly id: ExecId
+    readonly bytes: Buffer
+    readonly mediaType: string
+  }) => Promise<string>
 }
 
 /** What a call came to, as the tool sees it. */
@@ -32,6 +43,48 @@ export interface Tool {
   run(args: unknown, context: ToolContext): Promise<ToolResult>
 }
 
+/** A command of an own tool. */
+export interface ToolCommand {
+  readonly script: string
+  /** `bash` means bash where the image has it. Default `sh`. */
+  readonly shell?: 'sh' | 'bash'
+  /** Default: the working directory. */
+  readonly cwd?: string
+  readonly env?: Readonly<Record<string, string>>
+  readonly stdin?: string | Uint8Array
+  /** Default: the call's. */
+  readonly timeoutMs?: number
+}
+
+/** What came of it. A failing command is a result. */
+export interface ToolExecResult {
+  readonly ok: boolean
+  readonly outcome: 'exited' | 'signaled' | 'timed-out' | 'lost'
+  readonly exitCode?: number
+  /** As text, cut in the middle when long. */
+  readonly stdout: string
+  readonly stderr: string
+  /** Head and tail, 64 KiB each, where `truncated`. */
+  readonly stdoutBytes: Buffer
+  readonly truncated: boolean
+}
+
+/** What an own tool is given. */
+export interface ToolExec {
+  /** Absolute. */
+  readonly workdir: string
+  /** Of a command that names none. */
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+  /** Runs a command in the sandbox, once, also when the call is made again by another worker. */
+  readonly exec: (command: string | ToolCommand) => Promise<ToolExecResult>
+}
+
+/** What `defineTool` makes; `loadTools` makes a Tool of it. */
+export interface OwnTool extends Pick<Tool, 'description' | 'problemsOf'> {
+  runOwn(args: unknown, sandbox: ToolExec): Promise<ToolResult | string>
+}
+
 interface ToolDefinition<Arguments extends z.ZodType> {
   readonly name: string
   readonly description: string
@@ -39,8 +92,10 @@ interface ToolDefinition<Arguments extends z.ZodType> {
   readonly run: (args: z.infer<Arguments>, context: ToolContext) => Promise<ToolResult>
 }
 
-/** A tool whose arguments are checked by its schema, from which its description for models is made. */
-export function defineTool<Arguments extends z.ZodType>(definition: ToolDefinition<Arguments>): Tool {
+/** What is known of a tool by its schema: what models are told, and what is wrong with a call. */
+export function describeTool(
+  definition: Pick<ToolDefinition<z.ZodType>, 'name' | 'description' | 'arguments'>,
+): Pick<Tool, 'description' | 'problemsOf'> {
   const { name, description } = definition
   const { $schema: _, ...parameters } = z.toJSONSchema(definition.arguments, { io: 'input' })
   return {
@@ -49,6 +104,14 @@ export function defineTool<Arguments extends z.ZodType>(definition: ToolDefiniti
       const parsed = definition.arguments.safeParse(args)
       return (parsed.error?.issues ?? []).map(({ path, message }) => [...path.map(String), message].join(': '))
     },
+  }
+}
+
+/** A tool whose arguments are checked by its schema, from which its description for models is made. */
+export function builtInTool<Arguments extends z.ZodType>(definition: ToolDefinition<Arguments>): Tool {
+  const { name } = definition
+  return {
+    ...describeTool(definition),
     run: async (args, context) => {
       const parsed = definition.arguments.safeParse(args)
       if (parsed.success) return definition.run(parsed.data, context)
@@ -81,6 +144,11 @@ export function execDefaults(
     ...(context.user !== undefined && { user: context.user }),
     timeoutMs: context.timeoutMs,
   }
+}
+
+/** What every exec on a file has in common. */
+export function fileDefaults(context: ToolContext, part: number): ReturnType<typeof execDefaults> & { root?: string } {
+  return { ...execDefaults(context, part), ...(context.root !== undefined && { root: context.root }) }
 }
 
 /** The result of a command: what it said and, unless that is exit code 0, how it ended. */

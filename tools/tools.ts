@@ -1,11 +1,23 @@
 import type { ToolDescription } from '../agents/agent.ts'
 import { bashTool } from './bash.ts'
-import { editFileTool, readFileTool, writeFileTool } from './file-tools.ts'
+import { editFileTool } from './edit-file.ts'
+import { readFileTool, writeFileTool } from './file-tools.ts'
 import { listFilesTool } from './list-files.ts'
 import { submitTool } from './submit.ts'
+import { pythonTool } from './python.ts'
 import type { Tool } from './tool.ts'
+import { viewImageTool } from './view-image.ts'
 
-const all: readonly Tool[] = [bashTool, readFileTool, writeFileTool, editFileTool, listFilesTool, submitTool]
+const all: readonly Tool[] = [
+  bashTool,
+  pythonTool,
+  readFileTool,
+  writeFileTool,
+  editFileTool,
+  viewImageTool,
+  listFilesTool,
+  submitTool,
+]
 
 /** Every tool by its name. */
 export const tools: ReadonlyMap<string, Tool> = new Map(all.map((tool) => [tool.description.name, tool]))

@@ -53,7 +53,10 @@ async function history(): Promise<ScheduleVerdict[]> {
 
 /** Starts a job now and waits for its verdict. */
 async function triggered(nth: number): Promise<ScheduleVerdict | undefined> {
-  expect((await rollcall(['schedule', 'trigger', 'nightly'])).code).toBe(0)
+  expect(await rollcall(['schedule', 'trigger', 'nightly'])).toMatchObject({
+    code: 0,
+    stdout: 'Schedule nightly starts a job now.\n',
+  })
   await expect.poll(async () => (await history()).length, { timeout: 40_000 }).toBe(nth)
   const notified = async () => (await readFile(join(home, 'told.jsonl'), 'utf8').catch(() => '')).split('\n').length - 1
   // The start is over when the verdict is told; until then another one would be left out.
@@ -68,6 +71,11 @@ test('jobs of a schedule are compared with the last good one, and a changed task
   expect(await save('create', 'oracle')).toMatchObject({ code: 2, stderr: expect.stringContaining('exists') })
   const refused = await rollcall(['schedule', 'create', 'other', join(home, 'tasks'), '--cron', '61 3 * * *'])
   expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('"61 3 * * *" in UTC, which the server') })
+
+  // A schedule that this store cannot tell of does not hide the others.
+  const elsewhere = { ...env, ROLLCALL_STORE: `file://${home}/another-store` }
+  const foreign = await new RollcallProcess(['schedule', 'list'], elsewhere).ended
+  expect(foreign).toMatchObject({ code: 0, stdout: 'No schedules.\n', stderr: expect.stringContaining('nightly') })
 
   const first = await triggered(1)
   expect(first).toMatchObject({ verdict: 'not-comparable', mean: 1, graded: 6, isBaseline: true })

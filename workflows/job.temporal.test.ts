@@ -155,6 +155,16 @@ test('a cancelled job ends as cancelled only after its rollouts are released and
   })
 })
 
+test('a job that is cancelled while the worker that plans it is dead ends as cancelled, with a summary', async () => {
+  const planJob = () => beating(async () => await Context.current().cancelled.catch(() => failing('internal')))
+  await withJob({ planJob }, {}, async (job, calls) => {
+    await expect.poll(() => calls, { timeout: 20_000 }).toEqual(['planJob'])
+    await job.cancel()
+    await expect(job.result()).rejects.toMatchObject({ cause: { name: 'CancelledFailure' } })
+    expect(calls).toEqual(['planJob', 'summarizeJob'])
+  })
+})
+
 test('a job that fails while it is planned says why and starts nothing', async () => {
   await withJob({ planJob: async () => failing('task-invalid') }, {}, async (job, calls) => {
     await expect(job.result()).rejects.toMatchObject({ cause: { cause: { type: 'task-invalid' } } })

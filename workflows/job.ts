@@ -88,7 +88,8 @@ class Job {
     try {
       await this.#work()
     } catch (error) {
-      if (!isCancellation(error)) throw error
+      // With its worker dead, a step runs out of time instead of answering that it was cancelled.
+      if (!isCancellation(error) && !CancellationScope.current().consideredCancelled) throw error
     }
   }
 

@@ -3,7 +3,7 @@ import { ApplicationFailure } from '@temporalio/activity'
 import { expect, test } from 'vitest'
 import type { VerdictInput } from '../protocol/activities.ts'
 import { sharedTaskQueue } from '../protocol/names.ts'
-import { scriptedActivities, untilCancelled } from '../testing/scripted-activities.ts'
+import { preparedJob, scriptedActivities, untilCancelled } from '../testing/scripted-activities.ts'
 import { useTemporal } from '../testing/temporal.ts'
 import type { nightlyWorkflow } from './nightly.ts'
 
@@ -17,20 +17,17 @@ async function nightly(script: Parameters<typeof scriptedActivities>[0] = {}) {
   const worker = await temporal.worker(activities, sharedTaskQueue)
   const provider = await temporal.worker(activities, `${sharedTaskQueue}.fake`)
   const schedule = `n${randomUUID().slice(0, 8)}`
+  const { workflow } = temporal.environment().client
+  const told = () => workflow.getHandle(`${schedule}-20261121-030000.told`).result()
   const run = () =>
-    temporal.environment().client.workflow.execute<typeof nightlyWorkflow>('nightlyWorkflow', {
+    workflow.execute<typeof nightlyWorkflow>('nightlyWorkflow', {
       taskQueue: sharedTaskQueue,
       workflowId: `${schedule}-${due}`,
       args: [{ schedule, config: 'config', storeUrl: 'file:///none', searchable: false }],
     })
+  const serving = <Result>(work: () => Promise<Result>) => provider.runUntil(worker.runUntil(work))
   const cancel = () => temporal.environment().client.workflow.getHandle(`${schedule}-${due}`).cancel()
-  return {
-    schedule,
-    calls,
-    cancel,
-    run: () => provider.runUntil(worker.runUntil(run())),
-    twice: () => provider.runUntil(worker.runUntil(async () => [await run(), await run()])),
-  }
+  return { schedule, calls, cancel, run, told, serving }
 }
 
 const once = { rollouts: 1, placeRollout: async () => ({ place: 'here', queue: sharedTaskQueue }) }
@@ -39,10 +36,10 @@ test('the job is named by the time it was due, is judged, and the verdict is tol
   const judged: VerdictInput[] = []
   const judgeScheduledJob = async (input: VerdictInput) => {
     judged.push(input)
-    return { verdict: 'better' as const, details: '**better**' }
+    return { verdict: 'better' as const, details: '**better**', notifies: true }
   }
-  const { schedule, calls, run } = await nightly({ ...once, judgeScheduledJob })
-  expect(await run()).toBe('better')
+  const { schedule, calls, run, told, serving } = await nightly({ ...once, judgeScheduledJob })
+  expect(await serving(async () => [await run(), await told()])).toEqual(['better', undefined])
   expect(judged.map(({ job }) => job)).toEqual(Array(2).fill(`${schedule}-20261121-030000`))
   expect(judged[0]).toMatchObject({ schedule, scheduledAt: due, config: 'config' })
   expect(calls.filter((name) => /Job|Verdict/.test(name))).toEqual([
@@ -56,15 +53,23 @@ test('the job is named by the time it was due, is judged, and the verdict is tol
 })
 
 test('a start that is delivered twice makes one job', async () => {
-  const { calls, twice } = await nightly(once)
-  expect(await twice()).toEqual(['same', 'started-twice'])
+  const { calls, run, told, serving } = await nightly(once)
+  const twice = serving(async () => [await run(), await told(), await run()])
+  expect(await twice).toEqual(['same', undefined, 'started-twice'])
   expect(calls.filter((name) => name === 'planJob')).toHaveLength(1)
   expect(calls.filter((name) => name === 'notifyVerdict')).toHaveLength(1)
 })
 
+test('a job that only the store still knows does not run again', async () => {
+  const prepareScheduledJob = async () => ({ ...preparedJob, isOver: true })
+  const { calls, run, serving } = await nightly({ ...once, prepareScheduledJob })
+  expect(await serving(run)).toBe('started-twice')
+  expect(calls).toEqual(['prepareScheduledJob'])
+})
+
 test('a job that cannot be planned is judged all the same, with the reason', async () => {
   const judged: VerdictInput[] = []
-  const { run } = await nightly({
+  const { run, serving } = await nightly({
     planJob: async () => {
       throw ApplicationFailure.create({
         type: 'secret-missing',
@@ -74,17 +79,17 @@ test('a job that cannot be planned is judged all the same, with the reason', asy
     },
     judgeScheduledJob: async (input) => {
       judged.push(input)
-      return { verdict: 'not-comparable', details: '' }
+      return { verdict: 'not-comparable', details: '', notifies: false }
     },
   })
-  expect(await run()).toBe('not-comparable')
+  expect(await serving(run)).toBe('not-comparable')
   expect(judged).toMatchObject([{ failure: 'Secrets KEY are missing' }])
 })
 
 test('a start that is cancelled is judged once, with that as the reason, and the verdict is told', async () => {
   const reasons: unknown[] = []
   const turns = Promise.withResolvers<undefined>()
-  const { calls, cancel, run } = await nightly({
+  const { calls, cancel, run, told, serving } = await nightly({
     ...once,
     runTurns: async () => {
       turns.resolve(undefined)
@@ -92,21 +97,31 @@ test('a start that is cancelled is judged once, with that as the reason, and the
     },
     judgeScheduledJob: async ({ failure }) => {
       reasons.push(failure)
-      return { verdict: 'not-comparable', details: '' }
+      return { verdict: 'not-comparable', details: '', notifies: true }
     },
   })
-  const [verdict] = await Promise.all([run(), turns.promise.then(cancel)])
+  const [verdict] = await serving(async () => {
+    const ended = await Promise.all([run(), turns.promise.then(cancel)])
+    await told()
+    return ended
+  })
   expect(verdict).toBe('not-comparable')
   expect(reasons).toEqual(['The job was cancelled.'])
   expect(calls.at(-1)).toBe('notifyVerdict')
 })
 
-test('who cannot be told does not undo the verdict', async () => {
-  const { run } = await nightly({
+test('a start is over before anybody is told, and who cannot be told does not undo the verdict', async () => {
+  const { promise: refused, resolve: refuse } = Promise.withResolvers<void>()
+  const { run, told, serving } = await nightly({
     ...once,
     notifyVerdict: async () => {
+      await refused
       throw ApplicationFailure.create({ type: 'configuration-invalid', message: 'answered 404', nonRetryable: true })
     },
   })
-  expect(await run()).toBe('same')
+  await serving(async () => {
+    expect(await run()).toBe('same')
+    refuse()
+    await expect(told()).rejects.toMatchObject({ cause: { message: expect.stringContaining('answered 404') } })
+  })
 })

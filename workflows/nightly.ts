@@ -1,14 +1,16 @@
 import {
+  ApplicationFailure,
   CancellationScope,
   ChildWorkflowFailure,
   executeChild,
   isCancellation,
   log,
   setCurrentDetails,
+  startChild,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow'
-import type { JobRef, VerdictResult, PreparedJob } from '../protocol/activities.ts'
+import type { JobRef, PreparedJob } from '../protocol/activities.ts'
 import { scheduledJobId, searchAttributeNames, sharedTaskQueue } from '../protocol/names.ts'
 import type { ScheduledStart, Verdict } from '../protocol/schedule.ts'
 import { callActivity } from './activity-stubs.ts'
@@ -27,8 +29,9 @@ export interface NightlyInput {
 }
 
 /**
- * One start of a schedule: prepare → job → verdict → notification. The job judges itself when it ends; one that could
- * not is judged here. A start that is delivered twice finds the job of that time and leaves it alone.
+ * One start of a schedule: prepare → job → verdict → `tellWorkflow`. The job judges itself when it ends; one that could
+ * not is judged here. A start that is delivered twice finds the job of that time and leaves it alone, also when only the
+ * store still knows it.
  */
 export async function nightlyWorkflow(input: NightlyInput): Promise<Verdict | 'started-twice'> {
   const { schedule, config, storeUrl, searchable } = input
@@ -52,19 +55,43 @@ export async function nightlyWorkflow(input: NightlyInput): Promise<Verdict | 's
         { key: { name: verdict, type: 'KEYWORD' }, value: judged.verdict },
       ])
     }
-    await notify(ref, judged)
+    if (judged.notifies) await startTelling(ref, { searchable, verdict: judged.verdict })
     return judged.verdict
   })
 }
 
-/** Who cannot be told does not undo a verdict. */
-async function notify(ref: JobRef & ScheduledStart, { verdict, details }: VerdictResult): Promise<void> {
+/** In a workflow of its own: who hears late, or never, keeps no later start of the schedule waiting. */
+async function startTelling(
+  ref: JobRef & ScheduledStart,
+  { searchable, verdict }: { searchable: boolean; verdict: Verdict },
+): Promise<void> {
+  await startChild<typeof tellWorkflow>('tellWorkflow', {
+    workflowId: `${ref.job}.told`,
+    args: [ref],
+    parentClosePolicy: 'ABANDON',
+    workflowTaskTimeout: timing.workflowTaskTimeoutMs,
+    retry: { maximumAttempts: 1 },
+    staticSummary: `tells that ${ref.job} is ${verdict}`,
+    ...(searchable
+      ? {
+          typedSearchAttributes: [
+            { key: { name: searchAttributeNames.schedule, type: 'KEYWORD' }, value: ref.schedule },
+          ],
+        }
+      : {}),
+  })
+}
+
+/** Tells whom the schedule names what its job came to. It fails where that cannot be; the verdict stands. */
+export async function tellWorkflow(ref: JobRef & ScheduledStart): Promise<void> {
   try {
-    await callActivity('notifyVerdict', { ...activityOptions.notifyVerdict, summary: verdict }, ref)
+    await callActivity('notifyVerdict', { ...activityOptions.notifyVerdict, summary: ref.job }, ref)
   } catch (error) {
-    const { message } = failureOf(error)
-    log.warn(`Nobody was told the verdict of ${ref.job}: ${message}`)
-    setCurrentDetails(`job ${ref.job}\n\n${details}\n\nNobody was told: ${message}`)
+    if (isCancellation(error)) throw error
+    const { code, message } = failureOf(error)
+    const said = `The verdict of ${ref.job} was not told to all: ${message}`
+    log.warn(said)
+    throw ApplicationFailure.nonRetryable(said, code)
   }
 }
 
@@ -80,11 +107,14 @@ async function runJob(
       { ...activityOptions.prepareScheduledJob, summary: job },
       { job, storeUrl: input.storeUrl, ...start },
     )
+    if (prepared.isOver) return 'started-twice'
     await executeJob({ input, start, job, prepared })
     return {}
   } catch (error) {
     if (error instanceof Error && error.name === 'WorkflowExecutionAlreadyStartedError') return 'started-twice'
-    if (isCancellation(error)) return { failure: 'The job was cancelled.' }
+    // With its worker dead, preparing runs out of time instead of answering that it was cancelled.
+    if (isCancellation(error) || CancellationScope.current().consideredCancelled)
+      return { failure: 'The job was cancelled.' }
     return { failure: failureOf(error instanceof ChildWorkflowFailure ? error.cause : error).message }
   }
 }

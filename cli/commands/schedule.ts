@@ -131,12 +131,12 @@ function defineLooking(schedule: Command, host: CommandHost): void {
     .option('--json', 'one JSON object per line')
     .description('Lists the schedules of this namespace.')
     .action(async (flags: { json?: boolean }) => {
-      const { environment, stdout } = host.context
+      const { environment, stdout, stderr } = host.context
       const [{ Schedule: schedules }, { scheduleTable }] = await Promise.all([
         import('../../client/schedule.ts'),
         import('../schedule-view.ts'),
       ])
-      const states = await schedules.list({ environment })
+      const states = await schedules.list({ environment, onProgress: (line) => stderr.write(`${line}\n`) })
       stdout.write(flags.json ? states.map((state) => `${JSON.stringify(state)}\n`).join('') : scheduleTable(states))
     })
   schedule
@@ -146,17 +146,16 @@ function defineLooking(schedule: Command, host: CommandHost): void {
     .description('Shows when a schedule is due, what it runs, and what its last jobs came to.')
     .action(async (name: string, { json = false }: { json?: boolean }) => {
       await withSchedule(name, host.context, async (opened) => {
-        const [state, history] = await Promise.all([opened.state(), opened.history()])
+        const [state, history, untold] = await Promise.all([opened.state(), opened.history(), opened.untold()])
         const { showSchedule } = await import('../schedule-view.ts')
         const { stdout } = host.context
-        stdout.write(json ? `${JSON.stringify({ ...state, history })}\n` : showSchedule(state, history))
+        stdout.write(json ? `${JSON.stringify({ ...state, history, untold })}\n` : showSchedule(state, history, untold))
       })
     })
 }
 
 function defineOperating(schedule: Command, host: CommandHost): void {
   const operations = [
-    { verb: 'trigger', says: 'starts a job now, unless one of it runs', run: (opened: Schedule) => opened.trigger() },
     { verb: 'pause', says: 'starts nothing by itself until `resume`', run: (opened: Schedule) => opened.pause() },
     { verb: 'resume', says: 'starts jobs again when they are due', run: (opened: Schedule) => opened.resume() },
     { verb: 'delete', says: 'is gone; its jobs and its history stay', run: (opened: Schedule) => opened.delete() },
@@ -172,6 +171,13 @@ function defineOperating(schedule: Command, host: CommandHost): void {
       })
   }
   schedule
+    .command('trigger')
+    .argument('<name>', 'name of the schedule')
+    .description('The schedule starts a job now, unless one of it runs.')
+    .action(async (name: string) => {
+      await withSchedule(name, host.context, (opened) => trigger(opened, host.context))
+    })
+  schedule
     .command('backfill')
     .argument('<name>', 'name of the schedule')
     .requiredOption('--from <time>', 'ISO 8601, for instance 2026-11-01T00:00:00Z')
@@ -183,6 +189,20 @@ function defineOperating(schedule: Command, host: CommandHost): void {
       await withSchedule(name, host.context, (opened) => opened.backfill(range))
       host.context.stdout.write(`Schedule ${name} makes up for ${flags.from} to ${flags.to}, one job after another.\n`)
     })
+}
+
+async function trigger(opened: Schedule, { stdout, stderr }: CommandContext): Promise<void> {
+  const { running, served } = await opened.state()
+  await opened.trigger()
+  const [job] = running
+  stdout.write(
+    job === undefined
+      ? `Schedule ${opened.name} starts a job now.\n`
+      : `Schedule ${opened.name} starts no job now, while ${job} runs.\n`,
+  )
+  if (served) return
+  const { unserved } = await import('../schedule-view.ts')
+  stderr.write(`${unserved}\n`)
 }
 
 /** What jobs of a schedule came to, from the store alone: also of one that is deleted. */

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { trialBinds } from '../../providers/host-sandbox/host-system.ts'
 import { connectToDocker, describeConnection, dockerConnection } from '../../providers/docker/docker-connection.ts'
 import type { ClientEnvironment } from '../../client/index.ts'
 import { reasonOf } from './findings.ts'
@@ -8,8 +9,10 @@ import type { Finding } from './findings.ts'
 const run = promisify(execFile)
 
 /** The smallest sandbox of the kind that local makes: own processes, own mounts, no network. */
-const bubblewrapProbe =
-  '--ro-bind / / --dev /dev --proc /proc --tmpfs /tmp --unshare-pid --unshare-net --clearenv /bin/true'.split(' ')
+const bubblewrapProbe = [
+  ...trialBinds,
+  ...'--dev /dev --proc /proc --tmpfs /tmp --unshare-pid --unshare-net --clearenv /bin/true'.split(' '),
+]
 
 export async function examineLocal({ env }: ClientEnvironment): Promise<Finding[]> {
   const [name, provider] = ['bubblewrap', 'local'] as const

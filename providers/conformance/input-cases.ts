@@ -55,6 +55,28 @@ export const inputCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'a running command is given input, read and signalled, each once however often it is asked',
+    run: async (context) => {
+      const { runner, attach, nextId } = await context.shared()
+      const id = nextId()
+      const script =
+        'trap \'echo signalled; exit 7\' TERM; read -r line; echo "got $line"; while :; do sleep 0.05; done'
+      const result = runner.exec({ id, script, input: 'open', timeoutMs: 30_000 })
+      const other = attach()
+      const input = { id, offset: 0, bytes: Buffer.from('one\n') }
+      assert.equal(await runner.writeInput(input), 'written')
+      assert.equal(await other.writeInput(input), 'written')
+      const read = async () => (await other.readOutput({ id, stdout: 0, stderr: 0 })).stdout.toString()
+      while ((await read()) !== 'got one\n')
+        assert.equal((await other.readOutput({ id, stdout: 0, stderr: 0 })).state, 'running')
+      assert.equal(await other.signal({ id, signal: 'TERM', number: 1 }), 'sent')
+      assert.deepEqual((await result).outcome, { type: 'exited', code: 7 })
+      assert.equal(bytesOf((await result).stdout).toString(), 'got one\nsignalled\n')
+      assert.equal(await runner.signal({ id, signal: 'TERM', number: 1 }), 'ended')
+      other.close()
+    },
+  },
+  {
     name: 'a command runs as root, and as a named user with that user’s rights',
     needs: needsUsers,
     run: async (context) => {

@@ -34,7 +34,8 @@ export interface Ownership {
   readonly job: string
   /** Workflow id of the rollout. */
   readonly workflow: string
-  readonly role: 'main' | 'verifier'
+  /** `pool`: of a pool; `job` and `workflow` are its workflow's id, `incarnation` the sandbox's number in it. */
+  readonly role: 'main' | 'verifier' | 'pool'
   readonly incarnation: number
   /** Owner nonce: a uuid made in the rollout workflow. */
   readonly owner: string
@@ -74,6 +75,17 @@ export interface FoundSandbox extends Sandbox {
   readonly ownership: Ownership
   /** When it was made, by the clock of its place: milliseconds since 1970. */
   readonly createdMs: number
+}
+
+/** Where the programs of a sandbox and their settings lie. */
+export const systemFolders = ['/bin', '/etc', '/lib', '/lib32', '/lib64', '/libx32', '/sbin', '/usr'] as const
+
+/** The system folders of a sandbox at one moment: two pictures differ in what has changed between them. */
+export interface SystemPicture {
+  /** Each path with a mark, which is another one when the path has changed. Of some providers only those that differ from the image. */
+  readonly paths: readonly (readonly [path: string, mark: string])[]
+  /** There were more than were looked at. */
+  readonly isCut: boolean
 }
 
 /** Whoever sits before a shell: a process with a terminal, or a program whose streams are pipes. */
@@ -126,6 +138,12 @@ export interface Provider {
    * @throws `sandbox-lost` when it is gone or dead; `runtime-unsupported` for a user that cannot be had
    */
   shell?(name: string, user: ShellUser): Promise<number>
+  /**
+   * Looks at the system folders from outside, where nothing inside can lie about them. Mounts are not seen through.
+   * Absent where nobody can look from outside.
+   * @throws `sandbox-lost`, `provider-unavailable`
+   */
+  systemPicture?(name: string): Promise<SystemPicture>
   /** All sandboxes of this place whose labels match all that are given. */
   list(labels: Partial<Ownership>): Promise<FoundSandbox[]>
   /** Lets go of connections; touches no sandbox. */

@@ -53,10 +53,13 @@ test('GPUs are taken where the Engine has a runtime for them, but not by type', 
   expect(problems.map((problem) => problem.field)).toEqual(['resources.gpus.types'])
 })
 
-test('tasks of Harbor that state their storage run without that limit where somebody consents', async () => {
+test('the storage that tasks of Harbor state is room that there must be', async () => {
   const order = { ...spec, resources: { storageMiB: 10_240 } }
-  const [problem] = await checkSpec(order, engine)
-  expect(problem?.expected).toContain('--provider-arg limits=ignore')
+  expect(await checkSpec(order, { ...engine, freeStorageMiB: 10_240 })).toEqual([])
+  const [tooLittle] = await checkSpec(order, { ...engine, freeStorageMiB: 10_239 })
+  expect(tooLittle?.expected).toMatch(/^at most 10239 MiB, .* --provider-arg limits=ignore/)
+  const [unseen] = await checkSpec(order, engine)
+  expect(unseen?.expected).toMatch(/cannot be seen; .* --provider-arg limits=ignore/)
   expect(await checkSpec(order, { ...engine, ignoreLimits: true })).toEqual([])
 })
 

@@ -10,7 +10,9 @@ export interface EngineFacts {
   readonly cpus: number
   readonly memoryMiB: number
   readonly runtimes: readonly string[]
-  /** `--provider-arg limits=ignore`: tasks that state their storage run without that limit. Default false. */
+  /** Free where it keeps containers; absent where that cannot be seen, as of an Engine on another host. */
+  readonly freeStorageMiB?: number
+  /** `--provider-arg limits=ignore`: nobody looks whether there is the storage that tasks state. Default false. */
   readonly ignoreLimits?: boolean
 }
 
@@ -39,15 +41,20 @@ function checkResources(resources: Resources, engine: EngineFacts): Problem[] {
       unit: 'MiB, which is what this Engine has',
     }),
     outside('resources.pids', pids, { least: 16, most: 4_194_304, unit: 'processes' }),
-    storageMiB !== undefined &&
-      !engine.ignoreLimits && {
-        field: 'resources.storageMiB',
-        value: String(storageMiB),
-        expected:
-          'no limit, since the Engine’s overlay2 storage has none per container; run without it by --provider-arg limits=ignore.',
-      },
+    storageMiB !== undefined && !engine.ignoreLimits && storageProblem(storageMiB, engine),
   ]
   return [...problems.filter((problem) => problem !== false && problem !== undefined), ...checkGpus(resources, engine)]
+}
+
+/** Storage is room that a task needs; the Engine has no limit per container that it could be held to. */
+function storageProblem(storageMiB: number, { freeStorageMiB: free }: EngineFacts): Problem | undefined {
+  if (free !== undefined && storageMiB <= free) return undefined
+  const room =
+    free === undefined
+      ? 'an Engine on this host, since how much storage another one has free cannot be seen'
+      : `at most ${free} MiB, which is what is free where this Engine keeps containers`
+  const expected = `${room}; run without looking by --provider-arg limits=ignore.`
+  return { field: 'resources.storageMiB', value: String(storageMiB), expected }
 }
 
 function checkGpus({ gpus }: Resources, engine: EngineFacts): Problem[] {

@@ -158,6 +158,16 @@ test('a paused container is waited for', async () => {
   stream.destroy()
 })
 
+test('a picture of the system folders shows what has changed there, and nothing else', async () => {
+  const { run, sandbox } = await docker.open()
+  const look = async () => (await docker.provider.systemPicture?.(sandbox.name))?.paths ?? []
+  // The Engine itself adds its init.
+  const before = (await look()).map(([path]) => path)
+  succeeded(await run('touch /etc/added /app-file; rm /bin/wc'))
+  const files = (await look()).filter(([path, mark]) => !before.includes(path) && mark !== 'changed')
+  expect(Object.fromEntries(files)).toEqual({ '/etc/added': 'added', '/usr/bin/wc': 'removed' })
+})
+
 test('an attachment ends when its container is removed', async () => {
   const { sandbox } = await docker.open()
   const stream = await docker.provider.connect(sandbox.name)

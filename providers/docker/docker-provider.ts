@@ -1,3 +1,4 @@
+import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { RollcallError } from '../../protocol/failure.ts'
 import { longestTimerMs } from '../../protocol/longest-timer.ts'
@@ -9,6 +10,7 @@ import { connectToDocker, describeConnection, type DockerConnection } from './do
 import { dockerError } from './docker-errors.ts'
 import { createImageResolver } from './image-resolver.ts'
 import { enterContainer } from './shell.ts'
+import { systemPicture } from './system-picture.ts'
 
 export interface DockerProviderOptions {
   readonly connection: DockerConnection
@@ -16,7 +18,7 @@ export interface DockerProviderOptions {
   readonly stateDirectory: string
   /** How long the Engine may take to answer about one container before it is held up from inside. Default 10 s. */
   readonly answerTimeoutMs?: number
-  /** `--provider-arg limits=ignore`: tasks that state their storage run without that limit. Default false. */
+  /** `--provider-arg limits=ignore`: nobody looks whether there is the storage that tasks state. Default false. */
   readonly ignoreLimits?: boolean
 }
 
@@ -51,8 +53,15 @@ export function createDockerProvider(options: DockerProviderOptions): Provider {
 
   async function engineInfo(): Promise<EngineFacts & { id: string }> {
     try {
-      const { ID, NCPU, MemTotal, Runtimes } = await calls.info()
-      return { id: ID, cpus: NCPU, memoryMiB: Math.floor(MemTotal / 1024 ** 2), runtimes: Object.keys(Runtimes ?? {}) }
+      const { ID, NCPU, MemTotal, Runtimes, DockerRootDir } = await calls.info()
+      const freeStorageMiB = 'socketPath' in options.connection ? await freeMiB(DockerRootDir) : undefined
+      return {
+        id: ID,
+        cpus: NCPU,
+        memoryMiB: Math.floor(MemTotal / 1024 ** 2),
+        runtimes: Object.keys(Runtimes ?? {}),
+        ...(freeStorageMiB === undefined ? {} : { freeStorageMiB }),
+      }
     } catch (error) {
       throw dockerError(`use the Engine at ${describeConnection(options.connection)}`, error)
     }
@@ -72,10 +81,17 @@ export function createDockerProvider(options: DockerProviderOptions): Provider {
     connect: (name) => attach(streams, lifecycle, name),
     destroy: (name) => lifecycle.destroy(name),
     shell: (name, user) => enterContainer({ streams, lifecycle, name }, user),
+    systemPicture: (name) => systemPicture(streams, name),
     list: (labels) => lifecycle.list(labels),
     // The client library opens one connection for each call and keeps none.
     close: async () => {},
   }
+}
+
+/** Of an Engine in a virtual machine the folder is not here. */
+async function freeMiB(folder: string): Promise<number | undefined> {
+  const disk = await statfs(folder).catch(() => undefined)
+  return disk && Math.floor((disk.bavail * disk.bsize) / 1024 ** 2)
 }
 
 /**

@@ -119,6 +119,21 @@ test('of two launchers one starts the sandbox', async () => {
   await provider.destroy(request.name)
 })
 
+test('a picture of the system folders shows what has changed there, also where its times are set back', async () => {
+  const { provider } = await freshProvider()
+  const request = makeRequest()
+  await withSandbox(provider, request, async (shell) => {
+    const look = async () => new Map((await provider.systemPicture?.(request.name))?.paths)
+    const before = await look()
+    await shell(
+      'touch -r /etc/group /tmp/when; echo x >>/etc/group; touch -r /tmp/when /etc/group; rm /bin; mkdir /bin',
+    )
+    const after = await look()
+    const changed = [...after.keys()].filter((path) => after.get(path) !== before.get(path))
+    expect(changed.toSorted()).toEqual(['/bin', '/etc/group'])
+  })
+})
+
 test('destroying removes read-only files and directories, and only this sandbox', async () => {
   const { provider, home } = await freshProvider()
   const [request, other] = [makeRequest(), makeRequest()]

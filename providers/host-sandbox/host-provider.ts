@@ -25,6 +25,7 @@ import { isAlive, isOfThisBoot } from './process-identity.ts'
 import { readIfThere, readProcessIdentity, readRecord, type SandboxRecord } from './record.ts'
 import { removeLeftovers, removeSandbox } from './remove.ts'
 import { enterSandbox } from './shell.ts'
+import { systemPicture } from './system-picture.ts'
 
 /** What a provider of sandboxes on this host decides for itself. */
 export interface HostPolicy {
@@ -59,6 +60,7 @@ export function createHostProvider(policy: HostPolicy): Provider {
     },
     destroy: (name) => removeSandbox(policy.home, checkedName(name)),
     shell: (name, user) => shell(policy, name, user),
+    systemPicture: (name) => systemPicture(sandboxPaths(policy.home, checkedName(name)).root),
     list: (labels) => list(policy.home, labels),
     close: () => Promise.resolve(),
   }

@@ -28,6 +28,16 @@ export interface HostSystem {
 export const systemDirectories = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32']
 
 /**
+ * For a trial of bubblewrap: enough to run a program. Not all of `/`, which takes what is mounted below it along, as the
+ * file systems of containers; one that is unmounted at that moment would make it look as if bubblewrap did not work.
+ */
+export const trialBinds: readonly string[] = systemDirectories.flatMap((name) => [
+  '--ro-bind-try',
+  `/${name}`,
+  `/${name}`,
+])
+
+/**
  * Of the host's /etc, only what programs need and what holds no secret; the rest of /etc is the sandbox's own. Not here,
  * because they may hold passwords or tokens: shadow, ssh, sudoers, environment, profile.d, gitconfig, ssl/private.
  */

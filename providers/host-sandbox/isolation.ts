@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { bubblewrapArgv, confineLikeBubblewrap, heldDevicesArgv, prepareHeldDevices } from './bubblewrap.ts'
 import { prepareNamespaces, namespacesArgv } from './namespaces.ts'
+import { trialBinds } from './host-system.ts'
 import type { Bind } from './host-system.ts'
 import type { SandboxPaths } from './paths.ts'
 
@@ -32,7 +33,7 @@ export interface Isolation {
 
 /** bubblewrap: the sandbox reaches nothing of the host but its read-only system. */
 export function bubblewrapIsolation(bwrapPath: string, options: { asRoot: boolean }): Isolation {
-  const tried = [bwrapPath, ...'--unshare-user --unshare-pid --unshare-net --ro-bind / / --'.split(' '), 'true']
+  const tried = [bwrapPath, '--unshare-user', '--unshare-pid', '--unshare-net', ...trialBinds, '--', 'true']
   const [program = '', ...args] = options.asRoot ? ['unshare', '--mount', '--', ...tried] : tried
   return {
     prepare: (view) => (options.asRoot ? prepareHeldDevices(view) : Promise.resolve()),

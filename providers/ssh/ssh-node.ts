@@ -28,7 +28,7 @@ export interface Answer {
 }
 
 export interface NodeCall {
-  readonly verb: 'make' | 'start' | 'find' | 'list' | 'attach' | 'destroy'
+  readonly verb: 'make' | 'start' | 'find' | 'list' | 'picture' | 'attach' | 'destroy'
   readonly name?: string
   readonly input?: string | Readable
   /** Default one minute. */

@@ -65,6 +65,22 @@ test('a sandbox whose maker died before it was started is started by the next on
   await provider.close()
 })
 
+test('a picture of the system folders shows what has changed there, also where its times are set back', async () => {
+  const provider = makeProvider()
+  const request = makeRequest()
+  await withSandbox(provider, request, async (shell) => {
+    const look = async () => new Map((await provider.systemPicture?.(request.name))?.paths)
+    const before = await look()
+    await shell(
+      'touch -r /etc/group /tmp/when; echo x >>/etc/group; touch -r /tmp/when /etc/group; rm /bin; mkdir /bin',
+    )
+    const after = await look()
+    const changed = [...after.keys()].filter((path) => after.get(path) !== before.get(path))
+    expect(changed.toSorted()).toEqual(['/bin', '/etc/group'])
+  })
+  await provider.close()
+})
+
 test('an upload that breaks off leaves nothing that has a name', async () => {
   const node = new SshNode(sshd.target, workspace)
   const { home } = await node.probe()

@@ -2,7 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { RollcallError } from '../../protocol/failure.ts'
-import type { Capabilities, CreateRequest, FoundSandbox, Problem, Provider, Sandbox } from '../contract/provider.ts'
+import type {
+  Capabilities,
+  CreateRequest,
+  FoundSandbox,
+  Problem,
+  Provider,
+  Sandbox,
+  SystemPicture,
+} from '../contract/provider.ts'
 import type { SandboxSpec } from '../contract/runtime.ts'
 import { checkedName, hasLabels, lost, refuseOther } from '../host-sandbox/names-and-owners.ts'
 import { orderProblems, readOrder } from '../host-sandbox/order.ts'
@@ -52,6 +60,7 @@ export function createSshProvider(options: SshProviderOptions): Provider {
     find: (name) => find(node, name),
     connect: (name) => connect(node, name),
     destroy: (name) => destroy(node, name),
+    systemPicture: (name) => systemPicture(node, name),
     list: async (labels) => {
       const { stdout } = succeeded(await node.call({ verb: 'list' }), node)
       const { home } = await node.probe()
@@ -214,6 +223,22 @@ async function readGreeting(stream: SessionStream): Promise<void> {
       stream.off('readable', resolve).off('end', onEnd).off('close', onEnd).off('error', reject)
     }
   }
+}
+
+/** An agent can make millions. */
+const mostPaths = 5_000
+
+async function systemPicture(node: SshNode, name: string): Promise<SystemPicture> {
+  const answer = await node.call({ verb: 'picture', name: checkedName(name) })
+  if (answer.code === gone) throw lost(name)
+  // The last one is cut where there is more than node.sh says.
+  const entries = succeeded(answer, node).stdout.split('\0')
+  const isCut = entries.pop() !== '' || entries.length > mostPaths
+  const paths = entries.slice(0, mostPaths).map((entry) => {
+    const end = entry.indexOf(' ')
+    return [entry.slice(end + 1), entry.slice(0, end)] as const
+  })
+  return { paths, isCut }
 }
 
 async function destroy(node: SshNode, name: string): Promise<void> {

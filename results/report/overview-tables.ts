@@ -106,9 +106,9 @@ function link(name: string, anchors: ReadonlyMap<string, string>): Html {
 
 const integrityMeanings = {
   separate: 'the verifier ran elsewhere: cannot be forged from the agent’s sandbox',
-  'non-root': 'the agent could not write outside its own files',
+  'non-root': 'the agent could not write outside its own files, as far as can be told',
   clean: 'no process of the agent ran during the tests, but root may have replaced programs',
-  live: 'processes of a root agent were running while tests ran in the same sandbox',
+  live: 'processes of the agent were running while tests ran in the same sandbox, or cannot be told apart',
 } as const
 
 export function integrityTable({ integrity }: GroupStatistics): Html {

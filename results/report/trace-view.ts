@@ -114,7 +114,8 @@ function outcomeText(outcome: ExecOutcome): string {
 async function gradeItem(line: TraceLine & { type: 'grade' }, source: TraceSource): Promise<Html> {
   const { job, rollout, store, bounds } = source
   const stored = await getJson<StoredGrade>(store, gradeKey({ job, rollout, ...line }))
-  const { execs: _, processes, ...rest } = stored ?? { ...line, execs: [], processes: [] }
+  const recorded: Partial<StoredGrade> = stored ?? line
+  const { execs: _, processes = [], changedPaths = [], system: _system, ...rest } = recorded
   const { rewards, integrity, failure } = line
   const reward = rewards === undefined ? undefined : mainReward(rewards)
   return html`<h4>
@@ -126,17 +127,18 @@ async function gradeItem(line: TraceLine & { type: 'grade' }, source: TraceSourc
         html`<p class="bad">${failure?.code}</p>
           ${output(endsOf(failure?.message ?? '', bounds.output), 'message')}`,
     )}
-    ${when(processes.length > 0, () => evidence(processes))}
+    ${when(processes.length > 0, () => evidence('Beside the tests:', processes))}
+    ${when(changedPaths.length > 0, () => evidence('System paths that had changed before the tests:', changedPaths))}
     <details>
       <summary>Everything that was recorded</summary>
       ${output(endsOf(JSON.stringify(rest, undefined, 2), bounds.output))}
     </details>`
 }
 
-function evidence(processes: readonly string[]): Html {
-  return html`<p>Beside the tests:</p>
+function evidence(what: string, lines: readonly string[]): Html {
+  return html`<p>${what}</p>
     <ul>
-      ${processes.map((command) => html`<li><code>${command.slice(0, 500)}</code></li>`)}
+      ${lines.map((line) => html`<li><code>${line.slice(0, 500)}</code></li>`)}
     </ul>`
 }
 
