@@ -93,8 +93,10 @@ function waitOf(value: string): number {
   return /^\d+(\.\d+)?$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now()
 }
 
+/** What fetch says of a connection is only that it failed; its cause says why. */
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  if (!(error instanceof Error)) return String(error)
+  return error.message === 'fetch failed' && error.cause instanceof Error ? error.cause.message : error.message
 }
 
 function property(error: unknown, name: string): unknown {

@@ -63,6 +63,22 @@ test('a creation that never arrived is an outage, and the next attempt makes it'
   expect(daytona.sandboxes.names()).toEqual([request.name])
 })
 
+test('a creation that is cancelled is left at once, and what comes of it is adopted', async () => {
+  const leaving = new AbortController()
+  const held = Promise.withResolvers<void>()
+  const onStrike = async () => {
+    leaving.abort(new Error('cancelled'))
+    await held.promise
+  }
+  daytona.fail({ ...creation, onStrike })
+  const request = makeRequest()
+  await expect(provider.createOrAdopt({ ...request, signal: leaving.signal })).rejects.toThrow(/cancelled/)
+  held.resolve()
+  await expect.poll(() => daytona.sandboxes.names()).toEqual([request.name])
+  await openRequest(request)
+  expect(daytona.sandboxes.names()).toEqual([request.name])
+})
+
 test('an outage while a sandbox comes up leaves it to be adopted', async () => {
   daytona.fail({
     method: 'GET',
@@ -149,6 +165,13 @@ test('a key that is refused is said before anything starts, without the key', as
     message: expect.stringMatching(/another/),
   })
   await elsewhere.close()
+})
+
+test('an address at which nobody answers is named with the reason', async () => {
+  const nowhere = createDaytonaProvider({ access: { ...daytona.access, apiUrl: 'http://127.0.0.1:9/api' } })
+  const failure = { code: 'provider-unavailable', message: expect.stringMatching(/ECONNREFUSED|bad port/) }
+  await expect(nowhere.place()).rejects.toMatchObject(failure)
+  await nowhere.close()
 })
 
 test('a removal whose answer was lost is seen through', async () => {

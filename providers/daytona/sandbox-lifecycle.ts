@@ -115,10 +115,10 @@ export class SandboxLifecycle {
     onProgress?.('creating')
     try {
       const timeout = Math.max(1, Math.min(longestCreateS, spec.limits.startTimeoutMs / 1_000))
-      const sandbox = await withImage(sdk, spec, (image) => {
-        request.signal?.throwIfAborted()
-        return client.create({ ...createParams(request, this.#account.access), ...image }, { timeout })
-      })
+      const params = createParams(request, this.#account.access)
+      const sandbox = await untilAborted(request.signal, () =>
+        withImage(sdk, spec, (image) => client.create({ ...params, ...image }, { timeout })),
+      )
       return { sandbox, isNew: true }
     } catch (error) {
       request.signal?.throwIfAborted()
@@ -213,6 +213,19 @@ export class SandboxLifecycle {
     if (sandbox === undefined) throw lost(name)
     const end = await this.#endOf(sandbox)
     if (end !== undefined) throw lost(name, end)
+  }
+}
+
+/** Stops waiting at the signal; what was begun goes on, and is found by its name. */
+async function untilAborted<T>(signal: AbortSignal | undefined, begin: () => Promise<T>): Promise<T> {
+  signal?.throwIfAborted()
+  const { promise, reject } = Promise.withResolvers<never>()
+  const stop = (): void => reject(signal?.reason)
+  signal?.addEventListener('abort', stop, { once: true })
+  try {
+    return await Promise.race([begin(), promise])
+  } finally {
+    signal?.removeEventListener('abort', stop)
   }
 }
 
