@@ -1,5 +1,6 @@
 import process from 'node:process'
 import type { ClientEnvironment } from '../../client/index.ts'
+import { examineDaytona } from './examine-daytona.ts'
 import { examineDisk, examineStore } from './examine-disk.ts'
 import { examineDocker, examineLocal } from './examine-providers.ts'
 import { examineTemporal } from './examine-temporal.ts'
@@ -13,6 +14,7 @@ export async function examine(environment: ClientEnvironment): Promise<Finding[]
     examineDisk(environment),
     examineLocal(environment),
     examineDocker(environment),
+    examineDaytona(environment),
   ])
   return [{ name: 'Node', state: 'ok', detail: process.version }, ...examined.flat()]
 }

@@ -97,7 +97,7 @@ export class ContainerMachine {
   /** A real terminal: echo, prompt and line discipline included. */
   async openTerminal(options: { cwd?: string; envs: Record<string, string> }): Promise<Terminal> {
     const exec = await this.#container.exec({
-      Cmd: ['sh', '-i'],
+      Cmd: ['sh', '-c', 'if command -v bash >/dev/null; then exec bash -i; else exec sh -i; fi'],
       User: this.#user,
       Tty: true,
       DetachKeys: detachKeys,
