@@ -147,7 +147,7 @@ test('killed workers and cut connections change nothing: every command once, eve
   expect(summary).toMatchObject({ graded: names.length, failed: 0, mean: 1 })
   expect(names.filter((name) => !existsSync(mark(name, 'killed')))).toEqual([])
   const created = daytona.creations.slice(before).map(({ name }) => name)
-  expect(created.toSorted()).toEqual([...new Set(created)].toSorted())
+  expect(created).toHaveLength(new Set(created).size)
 })
 
 test('nothing is left at Daytona', async () => {
