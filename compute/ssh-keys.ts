@@ -1,5 +1,6 @@
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { ParsedKey } from 'ssh2'
 import { RollcallError } from '../protocol/failure.ts'
 import { fingerprintOf } from '../providers/ssh/known-hosts.ts'
 import type { ComputeNode } from './node.ts'
@@ -40,10 +41,13 @@ export class SshKeys {
     const { utils } = await loadSsh2()
     const locked = passphrase === undefined ? {} : { passphrase, cipher: 'aes256-ctr', rounds: 24 }
     const comment = `rollcall ${name}`
-    const pair =
+    const make = () =>
       type === 'rsa'
         ? utils.generateKeyPairSync('rsa', { bits: 4096, comment, ...locked })
         : utils.generateKeyPairSync('ed25519', { comment, ...locked })
+    let pair = make()
+    // Of 250 keys that ssh2 writes one cannot be read again, neither by itself nor by OpenSSH (measured with 1.17.0).
+    while (!signs(utils.parseKey(pair.private, passphrase))) pair = make()
     return await this.#keep({ name, privateKey: pair.private, publicKey: pair.public })
   }
 
@@ -115,6 +119,12 @@ export class SshKeys {
     if (namePattern.test(name) && !name.endsWith('.pub')) return join(this.#folder, name)
     throw invalid(`Key name is ${JSON.stringify(name)}: expected 1 to 63 letters, digits and . _ -, not ending in .pub`)
   }
+}
+
+function signs(parsed: ParsedKey | Error): boolean {
+  if (parsed instanceof Error) return false
+  const signature = parsed.sign('rollcall')
+  return !(signature instanceof Error) && parsed.verify('rollcall', signature) === true
 }
 
 async function loadSsh2() {
