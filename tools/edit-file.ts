@@ -4,6 +4,7 @@ import { execName } from '../protocol/exec.ts'
 import { asOperand, fileProblem, isDone } from '../runner/files.ts'
 import { longestFileBytes, notRead, pathArgument, readWhole, sentences, textOf } from './file-tools.ts'
 import { placeScript } from './session/scripts.ts'
+import { ofUser } from './session/session.ts'
 import { shorten } from './shorten.ts'
 import { builtInTool, endOf, execDefaults, failed, succeeded, type ToolContext, type ToolResult } from './tool.ts'
 
@@ -137,7 +138,7 @@ async function change(
   const { id } = defaults
   const env = {
     RC_SCOPE: id.scope,
-    RC_NAME: 'edits',
+    RC_NAME: `edits${ofUser(context)}`,
     RC_OP: content === undefined ? 'undo' : 'write',
     RC_PATH: asOperand(path),
     RC_ID: `${id.scope}-${execName(id)}`,

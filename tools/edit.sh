@@ -25,7 +25,8 @@ put() {
   fi
   [ -w "$f" ] || exit 46
   if [ -w "$d" ] && cp -p "$f" "$t" && [ "$(owner "$t")" = "$(owner "$f")" ]; then
-    cat >"$t" && mv "$t" "$f"
+    # A mount is no name that a file can be moved to.
+    cat >"$t" && { mv -f "$t" "$f" 2>/dev/null || cat "$t" >"$f"; }
   else
     rm -f "$t"
     t=$_D/put
@@ -45,6 +46,8 @@ sum() { $_sum | tr -c '0-9a-f\n' -; }
 
 _um=$(umask)
 umask 077
+mkdir -p "$_D" || exit
+[ -O "$_D" ] || { echo "$_D belongs to somebody else" >&2 && exit 1; }
 _D=$_D/$(printf %s "$f" | sum)
 mkdir -p "$_D" || exit
 n=0
