@@ -38,6 +38,11 @@ export async function jobOfOneTask(
     secrets: (names) => Object.fromEntries(Object.entries(more.secrets ?? {}).filter(([name]) => names.includes(name))),
     namespace: 'test',
     room: { give: async () => {}, taken: () => {} },
+    pools: {
+      acquire: () => Promise.reject(new Error('No pool runs in this test')),
+      release: async () => {},
+    },
+    closedWorkflows: async () => [],
     reach: async () => ({ place: await provider.place(), queue: 'none' }),
     attachmentIdleMs: 60_000,
     cacheDirectory: `${folder}/cache`,

@@ -1,5 +1,5 @@
 import { Context } from '@temporalio/activity'
-import type { Activities, JobRef, Lease, PartInput, TurnsInput } from '../protocol/activities.ts'
+import type { Activities, JobRef, Lease, PartInput, ReleaseInput, TurnsInput } from '../protocol/activities.ts'
 import type { ActivityNote, ModelWait } from '../protocol/activity-note.ts'
 import { parseRolloutName } from '../protocol/names.ts'
 import type { Runner } from '../runner/runner.ts'
@@ -13,9 +13,12 @@ import { maskingRunner } from './masking-runner.ts'
 import { openRollout } from './open-rollout.ts'
 import { placeRollout } from './place-rollout.ts'
 import { planJob } from './plan-job.ts'
+import { poolActivities } from './pool-activities.ts'
+import { releasePooled } from './pooled-sandbox.ts'
 import { prepareStep } from './prepare-step.ts'
 import { recordRollout } from './record-rollout.ts'
 import { releaseSandbox } from './release-sandbox.ts'
+import { profileOf } from './rollout-spec.ts'
 import { runActivity, runMakingActivity, runWholeActivity } from './run-activity.ts'
 import type { ActivityScope } from './run-activity.ts'
 import { runTurns } from './run-turns.ts'
@@ -34,9 +37,10 @@ const planAttempts = 3
 export function createActivities(services: ActivityServices): { activities: Activities; close: () => void } {
   const contextOf = createJobContexts(services)
   const attachments = new SandboxAttachments(services.attachmentIdleMs)
-  const { handover, namespace, versions } = services
+  const { handover, versions } = services
 
   const inSandbox = sandboxUser(contextOf, attachments)
+  const pools = poolActivities(services)
 
   const activities: Activities = {
     planJob: (input) =>
@@ -52,7 +56,9 @@ export function createActivities(services: ActivityServices): { activities: Acti
       }),
 
     placeRollout: (input) =>
-      runWholeActivity(async () => placeRollout(input, { context: await contextOf(input), services })),
+      runWholeActivity(async ({ signal }) =>
+        placeRollout(input, { context: await contextOf(input), services, signal }),
+      ),
 
     openRollout: (input) =>
       runMakingActivity(handover, async ({ signal, note }) => {
@@ -77,14 +83,31 @@ export function createActivities(services: ActivityServices): { activities: Acti
       }),
 
     releaseSandbox: (input) =>
-      runWholeActivity(async () => releaseSandbox(input, { context: await contextOf(input), namespace, attachments })),
+      runWholeActivity(async () => releaseRollout(input, { context: await contextOf(input), services, attachments })),
 
     summarizeJob: (input) =>
       runWholeActivity(async () => summarizeJob(input, { context: await contextOf(input), versions })),
 
     ...scheduledActivities(services),
+    ...pools.activities,
   }
-  return { activities, close: () => attachments.close() }
+  const close = (): void => [attachments, pools].forEach((opened) => opened.close())
+  return { activities, close }
+}
+
+/** Gives back what came out of a pool, and removes what was the rollout's own. */
+async function releaseRollout(
+  input: ReleaseInput,
+  at: { context: JobContext; services: ActivityServices; attachments: SandboxAttachments },
+): Promise<void> {
+  const { context, services, attachments } = at
+  const { namespace } = services
+  const task = await context.task(parseRolloutName(input.rollout).task)
+  const profile = profileOf(task, context.options)
+  if (profile === undefined) return await releaseSandbox(input, { context, namespace, attachments })
+  await releasePooled(input, { context, task, profile, services })
+  if (!input.verifiers?.length) return
+  await releaseSandbox({ ...input, incarnations: [] }, { context, namespace, attachments })
 }
 
 /** What an error tells ends in histories and results: no values of secrets. */
@@ -128,7 +151,7 @@ function partActivities(
 
     gradeRollout: (input) =>
       inRollout(input, async (rollout, { note }) => {
-        const { capabilities } = await rollout.context.provider()
+        const { capabilities } = await rollout.context.providerOf(input.lease)
         return await gradeRollout(input, { ...rollout, capabilities, onWait: tellWaits(note) })
       }),
   }
@@ -158,7 +181,7 @@ function sandboxUser(contextOf: ReturnType<typeof createJobContexts>, attachment
     work: (runner: Runner) => Promise<Result>,
     notes?: Parameters<typeof notingRunner>[1],
   ): Promise<Result> => {
-    const provider = await (await contextOf(ref)).provider()
+    const provider = await (await contextOf(ref)).providerOf(ref.lease)
     const noted = notes === undefined ? work : (runner: Runner) => work(notingRunner(runner, notes))
     return await attachments.use({ provider, lease: ref.lease }, noted)
   }

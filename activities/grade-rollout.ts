@@ -242,7 +242,10 @@ class GradingAttempt {
   }
 
   async #systemPicture(): Promise<SystemPicture | undefined> {
-    return await takeSystemPicture(await this.#dependencies.context.provider(), this.#input.lease.sandbox)
+    return await takeSystemPicture(
+      await this.#dependencies.context.providerOf(this.#input.lease),
+      this.#input.lease.sandbox,
+    )
   }
 
   async #commandsOf(left: readonly SandboxProcess[]): Promise<string[]> {

@@ -1,6 +1,6 @@
 import type { Agent, AgentSpec } from '../agents/agent.ts'
 import type { JudgeModel } from '../agents/judge-model.ts'
-import type { JobRef } from '../protocol/activities.ts'
+import type { JobRef, Lease } from '../protocol/activities.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { JobOptions } from '../protocol/job.ts'
 import { parseRolloutName } from '../protocol/names.ts'
@@ -15,7 +15,7 @@ import { loadTools } from '../tools/own-tools.ts'
 import type { Tool } from '../tools/tool.ts'
 import { hostValues } from './host-values.ts'
 import type { HostValues } from './host-values.ts'
-import { resolveSpec } from './resolve-spec.ts'
+import { rolloutSpec } from './rollout-spec.ts'
 import type { ActivityServices } from './services.ts'
 
 /** What a rollout's name says, looked up. */
@@ -52,6 +52,11 @@ export class JobContext {
 
   provider(): Promise<Provider> {
     return this.#services.provider(this.options.provider.name, this.options.provider.options)
+  }
+
+  /** The provider of a sandbox: the job's, or that of the profile of its pool. */
+  providerOf({ provider, options }: Pick<Lease, 'provider' | 'options'>): Promise<Provider> {
+    return options === undefined ? this.provider() : this.#services.provider(provider, options)
   }
 
   /** The task as the client uploaded it, unpacked in this worker's cache. */
@@ -97,7 +102,7 @@ export class JobContext {
   async rollout(name: string): Promise<RolloutContext> {
     const { task: taskName, agent: label, attempt } = parseRolloutName(name)
     const [task, agent] = await Promise.all([this.task(taskName), this.agent(label)])
-    const spec = resolveSpec({ task, agent, options: this.options })
+    const spec = rolloutSpec({ task, agent, options: this.options })
     const host = hostValues({ spec, options: this.options, services: this.#services })
     return { task, agent, agentSpec: this.agentSpec(label), attempt, spec, host }
   }

@@ -30,6 +30,8 @@ import type { ActivityServices } from './services.ts'
 import { agentSetupTimeoutMs, agentTimeoutMs, planOf } from './task-limits.ts'
 import { takeSystemPicture } from './system-changes.ts'
 import { scopeOf, uploadForAgent } from './upload-for-agent.ts'
+import { acquirePooled, leaseOfSlot } from './pooled-sandbox.ts'
+import { profileOf } from './rollout-spec.ts'
 import { parseUserNumbers, userNumbersScript } from './user-numbers.ts'
 
 export interface OpenDependencies {
@@ -55,28 +57,44 @@ export async function openRollout(input: OpenInput, dependencies: OpenDependenci
     services.room.taken(known.opened.lease.sandbox)
     return known.opened
   }
-  const provider = await context.provider()
-  const place = await provider.place()
-  if (input.place !== undefined) await assertPlace(provider, input.place)
   const spec = specOf(input, dependencies)
-  const sandbox = await createSandbox(input, spec, dependencies)
-  services.room.taken(sandbox.name)
-  const { incarnation } = input
-  const lease = { provider: provider.name, place, sandbox: sandbox.name, incarnation, spec: specHash(spec) }
-  const users = await prepare(input, { lease, workdir: sandbox.workdir }, dependencies)
+  const { lease, image, workdir } = await openSandbox(input, spec, dependencies)
+  const users = await prepare(input, { lease, workdir }, dependencies)
   const opened = { lease, ...planOf(rollout.task, context.options) }
-  const system = input.verifier === undefined ? await takeSystemPicture(provider, sandbox.name) : undefined
+  const provider = await context.providerOf(lease)
+  const system = input.verifier === undefined ? await takeSystemPicture(provider, lease.sandbox) : undefined
   const runtime = effectiveRuntime(spec)
   const opening: StoredOpening = {
     opened,
-    image: sandbox.image,
+    image,
     runtime,
-    workdir: sandbox.workdir,
+    workdir,
     ...users,
     execs: [],
     ...(system === undefined ? {} : { system }),
   }
   return (await putJsonOnce(context.store, key, opening)).opened
+}
+
+/** A sandbox of its own, or the rollout's out of a pool. */
+async function openSandbox(
+  input: OpenInput,
+  spec: SandboxSpec,
+  dependencies: OpenDependencies,
+): Promise<Pick<Sandbox, 'image' | 'workdir'> & { lease: Lease }> {
+  const { context, rollout, services, signal } = dependencies
+  const { incarnation, place: expected } = input
+  const profile = input.verifier === undefined ? profileOf(rollout.task, context.options) : undefined
+  if (profile !== undefined) {
+    const slot = await acquirePooled(input, { context, task: rollout.task, profile, services, signal })
+    return { lease: leaseOfSlot(slot, incarnation), image: slot.image, workdir: slot.workdir }
+  }
+  const provider = await context.provider()
+  const place = await provider.place()
+  if (expected !== undefined) await assertPlace(provider, expected)
+  const { name: sandbox, image, workdir } = await createSandbox(input, spec, dependencies)
+  services.room.taken(sandbox)
+  return { lease: { provider: provider.name, place, sandbox, incarnation, spec: specHash(spec) }, image, workdir }
 }
 
 function verifierKey(input: OpenInput, { phase }: VerifierRole): string {
@@ -96,8 +114,9 @@ async function prepare(
   { lease, workdir }: { lease: Lease; workdir: string },
   { context, rollout, attachments, signal }: OpenDependencies,
 ): Promise<Pick<StoredOpening, 'users' | 'stepUsers'>> {
-  const provider = await context.provider()
-  const { imageLayers: layers } = provider.capabilities
+  const provider = await context.providerOf(lease)
+  // Sandboxes of a pool are nobody's in particular: no agent's installation is in their image.
+  const layers = lease.options === undefined && provider.capabilities.imageLayers
   const { store, options } = context
   return await attachments.use({ provider, lease }, async (unmasked) => {
     const runner = maskingRunner(unmasked, rollout.host.mask)

@@ -3,7 +3,7 @@ import { failureKinds, RollcallError } from '../protocol/failure.ts'
 import type { Failure } from '../protocol/failure.ts'
 import type { JobOptions, PlannedRollout } from '../protocol/job.ts'
 import { counted, rolloutName } from '../protocol/names.ts'
-import type { Problem } from '../providers/contract/provider.ts'
+import type { Problem, Provider } from '../providers/contract/provider.ts'
 import type { SandboxSpec } from '../providers/contract/runtime.ts'
 import type { Task } from '../tasks/task.ts'
 import { planFailureKey, planKey } from '../store/keys.ts'
@@ -17,7 +17,7 @@ import { limitProblems } from './limit-problems.ts'
 import { partsOf } from '../tasks/task-parts.ts'
 import type { Agent } from '../agents/agent.ts'
 import { agentUser, verifierSpec } from './part-spec.ts'
-import { resolveSpec } from './resolve-spec.ts'
+import { poolProblems, profileOf, rolloutSpec } from './rollout-spec.ts'
 import type { ActivityServices } from './services.ts'
 import { agentSetupTimeoutMs, healthcheckMs } from './task-limits.ts'
 import { toolSet } from '../tools/tool-set.ts'
@@ -104,7 +104,7 @@ async function resolveSpecs(context: JobContext): Promise<TaskSpec[]> {
 
 /** The sandbox's order, and one for each other user that is to run commands in it. */
 function agentSpecs(task: Task, { agent, options }: { agent: Agent; options: JobOptions }): TaskSpec[] {
-  const spec = resolveSpec({ task, agent, options })
+  const spec = rolloutSpec({ task, agent, options })
   const users = partsOf(task).flatMap((part) => {
     const field = part.step === undefined ? '' : `steps ${part.step} `
     const { mode, collect } = part.verifier
@@ -135,9 +135,11 @@ function verifierSpecs(task: Task, options: JobOptions): TaskSpec[] {
 async function assertPossible(context: JobContext, specs: readonly TaskSpec[]): Promise<void> {
   const agentsCannot = await agentProblems(context)
   const providerCannot = await providerProblems(context, specs)
-  const limitsCannot = specs.flatMap(({ task }) =>
-    limitProblems({ task, options: context.options }).map((problem) => describe(task.name, problem)),
-  )
+  const limitsCannot = specs.flatMap(({ task }) => {
+    const order = { task, options: context.options }
+    const problems = profileOf(task, context.options) === undefined ? limitProblems(order) : poolProblems(order)
+    return problems.map((problem) => describe(task.name, problem))
+  })
   const problems = [...new Set([...limitsCannot, ...agentsCannot, ...providerCannot])]
   if (problems.length === 0) return
   const ours = limitsCannot.length > 0 ? 'configuration-invalid' : 'agent-invalid'
@@ -159,7 +161,7 @@ async function agentProblems(context: JobContext): Promise<string[]> {
 async function providerProblems(context: JobContext, specs: readonly TaskSpec[]): Promise<string[]> {
   const provider = await context.provider()
   const checks = specs.map(async ({ task, spec, at, only }) =>
-    (await provider.check(spec))
+    (await (await providerOf(context, task, at)).check(spec))
       .filter(({ field }) => only === undefined || field === only)
       .map((problem) => describe(task.name, { ...problem, field: `${at}${problem.field}` })),
   )
@@ -167,6 +169,13 @@ async function providerProblems(context: JobContext, specs: readonly TaskSpec[])
   const problems = [...new Set(found)]
   if (problems.length === 0) return []
   return [`Provider ${provider.name} cannot run this taskset (${counted(problems.length, 'problem')}):`, ...problems]
+}
+
+/** A separate verifier's sandbox is never of a pool. */
+async function providerOf(context: JobContext, task: Task, at: string): Promise<Provider> {
+  const profile = at.startsWith('verifier.environment') ? undefined : profileOf(task, context.options)
+  if (profile === undefined) return await context.provider()
+  return await context.providerOf({ provider: profile.provider.name, options: profile.provider.options })
 }
 
 function describe(task: string, { field, value, expected }: Problem): string {

@@ -101,7 +101,8 @@ function networkLayer({ network, networkAsked }: TaskRuntime): Pick<RuntimeConfi
   return network.mode === 'none' || networkAsked ? { network: network.mode } : {}
 }
 
-function networkOf({ network }: RuntimeConfig): Pick<SandboxSpec, 'network' | 'networkAsked'> {
+/** The network of an order; what says nothing has the public one, unasked. */
+export function networkOf({ network }: RuntimeConfig): Pick<SandboxSpec, 'network' | 'networkAsked'> {
   if (network === undefined || network === null) return { network: { mode: 'public' }, networkAsked: false }
   if (typeof network === 'object') {
     return { network: { mode: 'allowlist', hosts: network.allowlist }, networkAsked: true }
@@ -121,6 +122,6 @@ function imageOf({ task, options }: RuntimeOrder): ImageSource {
 }
 
 /** Without the fields that are cleared. */
-function present(table: object): object {
+export function present(table: object): object {
   return Object.fromEntries(Object.entries(table).filter(([, value]) => value !== null && value !== undefined))
 }

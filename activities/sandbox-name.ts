@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto'
 export interface SandboxIdentity {
   /** UUID of the Temporal namespace. */
   readonly namespace: string
-  /** Workflow id of the rollout. */
+  /** Workflow id of the rollout, or of the pool. */
   readonly rolloutId: string
-  readonly role: 'main' | 'verifier'
+  readonly role: 'main' | 'verifier' | 'pool'
   readonly incarnation: number
   /** Of a verifier: the phase of its grading attempt. */
   readonly phase?: number

@@ -1,5 +1,6 @@
 import type { Placement } from '../protocol/activities.ts'
 import type { JobOptions } from '../protocol/job.ts'
+import type { SlotLease, SlotRequest } from '../protocol/pool.ts'
 import type { Agent, AgentSpec } from '../agents/agent.ts'
 import type { JudgeModel } from '../agents/judge-model.ts'
 import type { Provider } from '../providers/contract/provider.ts'
@@ -24,6 +25,18 @@ export interface ActivityServices {
   }
   /** Where a provider's sandboxes are; from now on, and after a restart, this worker serves that place's reach queue. */
   reach(provider: JobOptions['provider']): Promise<Placement>
+  /** Slots of pools, by workflow id of the pool. */
+  readonly pools: {
+    /** The same holder gets the same one again. @throws RollcallError `acquire-timeout`, or why none can be made */
+    acquire(
+      pool: string,
+      request: SlotRequest & { readonly timeoutMs: number; readonly signal: AbortSignal },
+    ): Promise<SlotLease>
+    /** Of a holder whose lease lives as long as a workflow. Twice is fine, and so is a pool that has ended. */
+    release(pool: string, at: { holder: string; workflow: string; suspect?: boolean }): Promise<void>
+  }
+  /** Which of these workflows, described without run id, are closed or unknown to the server. */
+  closedWorkflows(ids: readonly string[]): Promise<readonly string[]>
   /** UUID of the Temporal namespace: tells apart the sandboxes of two servers on one Engine. */
   readonly namespace: string
   /**

@@ -17,7 +17,9 @@ import { bashInBatch } from './measures/bash-in-batch.ts'
 import { callsInFlight } from './measures/calls-in-flight.ts'
 import { manyTurns } from './measures/many-turns.ts'
 import { oneCallTurnsMeasure } from './measures/one-call-turns.ts'
+import { pools } from './measures/pools.ts'
 import { recovery } from './measures/recovery.ts'
+import { slotCalls } from './measures/slot-calls.ts'
 import { warmRollouts } from './measures/warm-rollouts.ts'
 import { wholeProcess } from './measures/whole-process.ts'
 import { rowsTable } from './print-rows.ts'
@@ -26,9 +28,11 @@ const measures: readonly Measure[] = [
   bashInBatch,
   oneCallTurnsMeasure,
   callsInFlight,
+  slotCalls,
   warmRollouts,
   wholeProcess,
   manyTurns,
+  pools,
   recovery,
 ]
 const failedExitCode = 1

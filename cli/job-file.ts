@@ -48,6 +48,16 @@ export const jobFileSchema = z
       agents: z.array(agent, 'a list of agents').min(1, 'at least one agent'),
       node: text,
       provider,
+      pool: z
+        .strictObject({
+          profile: text,
+          profiles: z.union(
+            [text, z.record(z.string(), z.looseObject({}))],
+            'the path of a file, or a table of profiles',
+          ),
+          name: text,
+        })
+        .partial(),
       attempts: count,
       concurrency: count,
       job: text.regex(jobIdPattern, 'letters, digits, - and _, at most 100, beginning with a letter or digit'),
@@ -133,11 +143,12 @@ export function parseStrictly<Schema extends z.ZodType>(
 function jobFileOf(options: JobOptions): JobFile {
   const { taskset: name, tasks, tasksetRuntime, agents, limits } = options
   const { runtime, imageMap, attempts, concurrency, sandboxLoss, gradingAttempts, keep, allowEnv } = options
-  const { timeoutMultipliers, ignoreDockerImage, requireIntegrity } = options
+  const { timeoutMultipliers, ignoreDockerImage, requireIntegrity, pools } = options
   return {
     taskset: { name, tasks, ...(tasksetRuntime === undefined ? {} : { runtime: tasksetRuntime }) },
     agents: agents.map((spec) => ({ spec })),
     provider: options.provider,
+    ...(pools === undefined ? {} : { pool: pools }),
     attempts,
     concurrency,
     runtime,

@@ -5,11 +5,13 @@ import { defineCompare } from './commands/compare.ts'
 import { defineDoctor } from './commands/doctor.ts'
 import { defineNodes } from './commands/nodes.ts'
 import { definePause, defineResume } from './commands/pause.ts'
+import { definePool } from './commands/pool.ts'
 import { defineRegrade } from './commands/regrade.ts'
 import { defineReport } from './commands/report.ts'
 import { defineRerun } from './commands/rerun.ts'
 import { defineResults } from './commands/results.ts'
 import { defineRun } from './commands/run.ts'
+import { defineSandbox } from './commands/sandbox.ts'
 import { defineHistory, defineSchedule } from './commands/schedule.ts'
 import { defineServer } from './commands/server.ts'
 import { defineShell } from './commands/shell.ts'
@@ -52,6 +54,8 @@ const commands: readonly DefineCommand[] = [
   defineNodes,
   defineSchedule,
   defineHistory,
+  definePool,
+  defineSandbox,
   defineWorker,
   defineServer,
 ]

@@ -43,6 +43,9 @@ function addSizeOptions(command: Command): void {
   command
     .option('-k, --attempts <n>', 'rollouts per task and agent (default 1)')
     .option('-n, --concurrency <n>', 'rollouts at the same time (default 4)')
+    .option('--pool <profile>', 'take sandboxes out of the pool of this profile, which is started if it does not run')
+    .option('--profiles <file>', 'profiles in YAML (default: ROLLCALL_PROFILES_FILE, or Atropos’ variables)')
+    .option('--pool-name <name>', 'keeps pools of the same profile apart (default default)')
     .option('-c, --config <file>', 'options out of a YAML or JSON file, or the config.json of an exported job')
     .addOption(repeatable('--image-map <from=to>', 'use image TO wherever a task says FROM'))
 }

@@ -39,6 +39,7 @@ export async function effectiveConfig({ file, runtimeFile, flags }: RunSources):
     ...mergedProvider(file.provider, flags.provider),
     ...(file.imageMap && flags.imageMap ? { imageMap: { ...file.imageMap, ...flags.imageMap } } : {}),
     ...(file.sandboxLoss && flags.sandboxLoss ? { sandboxLoss: { ...file.sandboxLoss, ...flags.sandboxLoss } } : {}),
+    ...(file.pool && flags.pool ? { pool: { ...file.pool, ...flags.pool } } : {}),
     ...mergedEnv(file.allowEnv, flags.allowEnv),
   }
   const hostLostMs = flags.sandboxLoss?.hostLostMs

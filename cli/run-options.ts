@@ -17,6 +17,9 @@ export interface RawRunOptions {
   readonly providerArg?: readonly string[]
   readonly localNetwork?: boolean
   readonly unsafeLocal?: boolean
+  readonly pool?: string
+  readonly profiles?: string
+  readonly poolName?: string
   readonly attempts?: string
   readonly concurrency?: string
   readonly job?: string
@@ -72,6 +75,7 @@ export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile 
     ...(below.agents === undefined ? {} : { agents: [...below.agents] as NonNullable<JobFile['agents']> }),
     ...given('node', raw.node, (value) => value),
     ...parseGivenProvider(raw, below.provider ?? runDefaults.provider),
+    ...parsePool(raw),
     ...given('attempts', raw.attempts, (value) => parse.parseCount('--attempts', value, { max: 1000 })),
     ...given('concurrency', raw.concurrency, (value) => parse.parseCount('--concurrency', value, { max: 10_000 })),
     ...given('tools', raw.tools, (files) => [...files]),
@@ -89,6 +93,15 @@ export function parseRunOptions(raw: RawRunOptions, below: Below = {}): JobFile 
     ...given('json', raw.json, (value) => value),
     ...given('failUnder', raw.failUnder, (value) => parse.parseReward('--fail-under', value)),
   }
+}
+
+function parsePool({ pool: profile, profiles, poolName: name }: RawRunOptions): Pick<JobFile, 'pool'> {
+  const pool = {
+    ...given('profile', profile, (value) => value),
+    ...given('profiles', profiles, (value) => value),
+    ...given('name', name, (value) => value),
+  }
+  return Object.keys(pool).length === 0 ? {} : { pool }
 }
 
 function parseAllowed(allowed: 'all' | readonly string[]): NonNullable<JobFile['allowEnv']> {

@@ -19,7 +19,7 @@ test('options that are known pass, as do those that are explicitly absent', () =
 })
 
 test.each<[object, string]>([
-  [{ attemps: 3 }, 'attemps is 3: expected no such option; known here: agent, node, provider, tools, attempts,'],
+  [{ attemps: 3 }, 'attemps is 3: expected no such option; known here: agent, node, provider, tools, pool, attempts,'],
   [{ provider: { name: 'local', option: {} } }, 'provider.option is {}: expected no such option'],
   [{ runtime: { cpus: 2 } }, 'runtime.cpus is 2: expected no such key; known here: image, resources, limits,'],
   [{ runtime: { resources: { cpu: 2 } } }, 'runtime.resources.cpu is 2: expected no such key; known here: cpus,'],

@@ -9,6 +9,8 @@ import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import type { TaskBundle } from '../tasks/task-module.ts'
 import type { Task } from '../tasks/task.ts'
 import { askedVariables, assertTemplates, consentedNames } from './host-consent.ts'
+import type { ClientEnvironment } from './environment.ts'
+import { poolOptions } from './pool-options.ts'
 import { runDefaults } from './run-defaults.ts'
 import type { AgentOption, RunOptions } from './run-options.ts'
 
@@ -38,18 +40,20 @@ export interface PreparedOptions {
 
 /**
  * Everything that defines a job, checked.
- * @param directory what relative paths are relative to
+ * @param environment relative paths are relative to its directory; profiles of pools may be in its variables
  * @throws RollcallError `configuration-invalid`, `agent-invalid`
  */
 export async function prepareJobOptions(
   taskset: JobTaskset,
   run: RunOptions,
-  directory: string,
+  environment: Pick<ClientEnvironment, 'env' | 'workingDirectory'>,
 ): Promise<PreparedOptions> {
+  const directory = environment.workingDirectory
   const agents = await Promise.all(agentOptions(run.agent).map((option) => parseAgentOption(option, directory)))
   assertUniqueLabels(agents)
   const tools = await Promise.all((run.tools ?? []).map((file) => parseTools(file, directory)))
   const provider = typeof run.provider === 'object' ? run.provider : { name: run.provider ?? runDefaults.provider }
+  const pools = await poolOptions(taskset, run, environment)
   const runtimes = runtimesOf(taskset, run)
   assertTemplates(runtimes)
   const allowEnv = consentedNames(askedVariables(taskset.tasks, runtimes), run.allowEnv)
@@ -86,6 +90,7 @@ export async function prepareJobOptions(
     timeoutMultipliers: run.timeoutMultipliers ?? {},
     ignoreDockerImage: run.ignoreDockerImage ?? false,
     keep: run.keep ?? runDefaults.keep,
+    ...(pools === undefined ? {} : { pools }),
   })
   return {
     options,

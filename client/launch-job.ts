@@ -10,6 +10,7 @@ import type { ClientEnvironment } from './environment.ts'
 import { Job, liveJob } from './job.ts'
 import type { PreparedOptions } from './job-options.ts'
 import { JobWorker } from './job-worker.ts'
+import { startPools } from './sandboxes/start-pool.ts'
 import { assertSameOptions, startJob } from './start-job.ts'
 
 export interface JobLaunch {
@@ -42,6 +43,7 @@ export async function launchJob(launch: JobLaunch): Promise<Job> {
     if (known === undefined) await worker?.start()
     temporal = await connectTemporal({ ...environment, onProgress })
     if (known !== undefined) await worker?.ensure(temporal)
+    await startPoolsOf(launch, temporal)
     const { attached } = await startJob({ ...launch, ...prepared, store, temporal })
     return liveJob({ id, store, temporal, worker, environment, onProgress, attached })
   } catch (error) {
@@ -49,6 +51,18 @@ export async function launchJob(launch: JobLaunch): Promise<Job> {
     await temporal?.close()
     throw error
   }
+}
+
+/** Before the job, so that what cannot be is said before anything starts. */
+async function startPoolsOf(
+  { prepared, environment, onProgress }: JobLaunch,
+  temporal: TemporalConnection,
+): Promise<void> {
+  const { pools } = prepared.options
+  if (pools === undefined) return
+  const profiles = Object.values(pools.profiles)
+  const started = await startPools({ temporal, environment, onProgress, profiles, pool: pools.name })
+  for (const pool of started) await pool.close()
 }
 
 /** @throws RollcallError `configuration-invalid` */

@@ -2,6 +2,7 @@ import type { RuntimeConfig } from '../protocol/runtime-config.ts'
 import type { Integrity } from '../protocol/grade.ts'
 import type { AgentSpec } from '../agents/agent.ts'
 import type { ClientEnvironment } from './environment.ts'
+import type { ProfileSources } from './sandboxes/profiles.ts'
 
 /** An agent by name or file (`./my-agent.ts#export`), or with its settings. */
 export type AgentOption =
@@ -35,6 +36,17 @@ export interface RunOptions {
       }
   /** Files that export tools of your own (`defineTool`); those of an earlier job by their bundles. Default: none. */
   readonly tools?: readonly (string | { readonly key: string; readonly source: string })[]
+  /**
+   * Sandboxes come out of a pool, which is started if it does not run: `profile` for tasks that name none (absent: only
+   * for tasks that do). Image, resources and limits are then the profile's.
+   */
+  readonly pool?: {
+    readonly profile?: string
+    /** As `Sandboxes.start` takes them. Default: the environment. */
+    readonly profiles?: ProfileSources['profiles']
+    /** Keeps pools of the same profile apart. Default `default`. */
+    readonly name?: string
+  }
   /** Attempts per task and agent. Default 1. */
   readonly attempts?: number
   /** Rollouts at the same time. Default 4. */

@@ -24,7 +24,7 @@ import type { JobTaskset } from './job-options.ts'
 import { scheduleConfig, storedConfig } from './schedule-options.ts'
 import type { ScheduleOptions } from './schedule-options.ts'
 import { ensureSearchAttributes } from './search-attributes.ts'
-import { spawnWorker, workerLogPath } from './spawn-worker.ts'
+import { ensureSharedWorker } from './shared-worker.ts'
 
 /** A schedule as `list` and `show` tell it. */
 export interface ScheduleState {
@@ -224,7 +224,10 @@ async function prepared(
 ): Promise<Schedule> {
   const { environment = environmentOfProcess(), onProgress = () => {} } = options
   const run = await atNode(options, environment)
-  const { options: job, bundles } = await prepareJobOptions(taskset, run, environment.workingDirectory)
+  const { options: job, bundles } = await prepareJobOptions(taskset, run, environment)
+  if (job.pools !== undefined) {
+    throw new RollcallError('configuration-invalid', 'A schedule takes no sandboxes out of pools yet: leave --pool out')
+  }
   const config = scheduleConfig(options, job)
   await proveUsable(environment)
   const store = openStore(environment.storeUrl)
@@ -241,7 +244,7 @@ async function prepared(
     const saved = await save({ temporal, schedule: temporalSchedule(config, input) }, store).catch((error: unknown) => {
       throw error instanceof ScheduleAlreadyRunning ? nameTaken(options.name) : refused(error, config)
     })
-    await ensureSharedWorker({ temporal, environment, onProgress })
+    await ensureSharedWorker({ temporal, environment, onProgress, what: 'schedules' })
     return saved
   } catch (error) {
     await temporal.close()
@@ -274,24 +277,6 @@ function temporalSchedule(config: ScheduleConfig, input: NightlyInput) {
       staticSummary: `nightly benchmark of ${config.workerPath ?? config.options.taskset}`,
     },
   }
-}
-
-/** On the embedded server nobody else may serve: then a shared worker is started, which ends with the server. */
-async function ensureSharedWorker(at: {
-  temporal: TemporalConnection
-  environment: ClientEnvironment
-  onProgress: (line: string) => void
-}): Promise<void> {
-  const { temporal, environment, onProgress } = at
-  if (await isPolled(temporal, sharedTaskQueue)) return
-  if (!temporal.embedded) {
-    onProgress('No worker serves schedules yet: start `rollcall worker` where the sandboxes are to be')
-    return
-  }
-  const { pid } = spawnWorker(environment)
-  onProgress(
-    `Started a worker (pid ${pid}, log ${workerLogPath(environment, 'shared')}): it runs until the server is stopped`,
-  )
 }
 
 function nameTaken(name: string): RollcallError {

@@ -27,7 +27,11 @@ describe('tasksets of a program', () => {
     const taskset = await Taskset.from(rows, { name: 'mine', runtime: { user: 'u' }, environment })
     const chosen = taskset.filter(({ metadata }) => metadata['level'] !== 1).select({ where: { level: ['2'] } })
     expect(chosen.tasks.map(({ name }) => name)).toEqual(['c'])
-    const { options } = await prepareJobOptions(chosen, { provider: { name: 'local', runtime: { user: 'p' } } }, folder)
+    const { options } = await prepareJobOptions(
+      chosen,
+      { provider: { name: 'local', runtime: { user: 'p' } } },
+      { env: {}, workingDirectory: folder },
+    )
     expect(options).toMatchObject({
       taskset: 'mine',
       tasksetRuntime: { user: 'u' },
@@ -46,7 +50,7 @@ describe('tasksets of a program', () => {
       export const g = defineTask({ name: 'g', instruction: 'x', image: 'debian:12', grade: () => 1 })`
     await writeFile(path, source)
     const taskset = await Taskset.from([graded], { module: pathToFileURL(path).href, environment })
-    const { options, bundles } = await prepareJobOptions(taskset, {}, folder)
+    const { options, bundles } = await prepareJobOptions(taskset, {}, { env: {}, workingDirectory: folder })
     expect(bundles.map(({ key }) => key)).toEqual([taskset.tasks[0]?.grader?.bundle])
     expect(options).not.toHaveProperty('allowEnv')
   })
@@ -69,8 +73,10 @@ describe('tasksets of a program', () => {
     const asking = [defineTask({ ...rows[0], name: 'a', instruction: 'x', checkEnv: { A: '${TOKEN:-x}' } })]
     const taskset = await Taskset.from(asking, { environment })
     expect(taskset.askedVariables()).toEqual([{ name: 'TOKEN', by: ['a'], hasFallback: true }])
-    await expect(prepareJobOptions(taskset, {}, folder)).rejects.toMatchObject({ code: 'configuration-invalid' })
-    const { options } = await prepareJobOptions(taskset, { allowEnv: 'all' }, folder)
+    await expect(prepareJobOptions(taskset, {}, { env: {}, workingDirectory: folder })).rejects.toMatchObject({
+      code: 'configuration-invalid',
+    })
+    const { options } = await prepareJobOptions(taskset, { allowEnv: 'all' }, { env: {}, workingDirectory: folder })
     expect(options.allowEnv).toEqual(['TOKEN'])
   })
 })

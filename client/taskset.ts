@@ -139,7 +139,7 @@ export class Taskset {
     const run = await atNode(given, environment)
     const id = run.job ?? defaultJobId(this.name, new Date())
     assertJobId(id)
-    const prepared = await prepareJobOptions(this, run, environment.workingDirectory)
+    const prepared = await prepareJobOptions(this, run, environment)
     const onProgress = run.onProgress ?? (() => {})
     const asked = this.askedVariables(run)
     if (asked.length > 0) onProgress(`variables of this host that sandboxes get:\n${describeAsked(asked).join('\n')}`)

@@ -1,6 +1,7 @@
 import type { Failure } from './failure.ts'
 import type { AgentEnd, Integrity, PhaseTimes, Rewards, RolloutState, StepResult } from './grade.ts'
 import type { JobOptions, PlannedRollout } from './job.ts'
+import type { Profile } from './pool.ts'
 import type { ScheduledStart, Verdict } from './schedule.ts'
 
 /** What crosses between workflows and activities: keys and small facts, never contents. */
@@ -12,6 +13,8 @@ export interface Lease {
   readonly sandbox: string
   readonly incarnation: number
   readonly spec: string
+  /** Settings of its provider, where the sandbox is of a pool. Absent: the job's. */
+  readonly options?: Readonly<Record<string, string>>
 }
 
 /** Where a sandbox is to be made: chosen, and kept by the history, before anything is created there. */
@@ -229,6 +232,59 @@ export interface VerdictResult {
   readonly notifies: boolean
 }
 
+/** One sandbox of a pool. */
+export interface PoolSandboxRef {
+  /** Workflow id of the pool. */
+  readonly pool: string
+  /** Owner nonce: made once in the pool workflow. */
+  readonly owner: string
+  /** From 1; never used twice. */
+  readonly sandboxNumber: number
+  readonly profile: Profile
+}
+
+export interface PlacedPoolSandboxRef extends PoolSandboxRef {
+  readonly place: string
+}
+
+/** A sandbox of a pool as it was made, with its slots. */
+export interface MadeSandbox {
+  readonly name: string
+  readonly spec: string
+  /** What it was made from, as the provider says it. */
+  readonly image: string
+  /** Directory that its own commands start in. */
+  readonly workdir: string
+  /** Milliseconds since 1970: when it dies at the latest. */
+  readonly endsAtMs: number
+}
+
+export interface ResetSlotsInput extends PlacedPoolSandboxRef {
+  /** Counts within the sandbox, from 1: the exec id of this reset. */
+  readonly reset: number
+  /** With the phase of the latest lease of each. */
+  readonly slots: readonly { readonly slot: number; readonly phase: number }[]
+}
+
+export interface CheckPoolInput {
+  readonly pool: string
+  readonly owner: string
+  readonly profile: Profile
+  readonly place: string
+  /** Those that are expected to live. */
+  readonly sandboxes: readonly number[]
+}
+
+export interface CheckPoolResult {
+  /** Those that do not live, with why. */
+  readonly dead: readonly { readonly sandboxNumber: number; readonly reason: string }[]
+}
+
+export interface RemovePoolSandboxInput extends PlacedPoolSandboxRef {
+  /** Its making has ended without an answer: look again for a while. */
+  readonly mayAppear: boolean
+}
+
 /** The activities as workflows see them; `activities/create-activities.ts` implements it. */
 export interface Activities {
   planJob(input: JobRef & { proofKey: string; firstCount: number }): Promise<PlanResult>
@@ -245,4 +301,10 @@ export interface Activities {
   prepareScheduledJob(input: JobRef & ScheduledStart): Promise<PreparedJob>
   judgeScheduledJob(input: VerdictInput): Promise<VerdictResult>
   notifyVerdict(input: JobRef & ScheduledStart): Promise<void>
+  placePoolSandbox(input: PoolSandboxRef): Promise<Placement>
+  openPoolSandbox(input: PlacedPoolSandboxRef): Promise<MadeSandbox | HandedOver>
+  resetSlots(input: ResetSlotsInput): Promise<void>
+  checkPool(input: CheckPoolInput): Promise<CheckPoolResult>
+  removePoolSandbox(input: RemovePoolSandboxInput): Promise<void>
+  findClosedWorkflows(input: { workflows: readonly string[] }): Promise<readonly string[]>
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { integrityClasses } from './grade.ts'
 import { taskNamePattern } from './names.ts'
+import { poolNamePattern, profileSchema } from './pool.ts'
 import { runtimeConfigSchema } from './runtime-config.ts'
 
 /** Schemas of what crosses process boundaries about a job. Workflows import only the types. */
@@ -88,6 +89,16 @@ export const jobOptionsSchema = z.object({
   /** Builds a task's Dockerfile also where the task names an image. */
   ignoreDockerImage: z.boolean().default(false),
   keep: z.enum(['never', 'on-failure', 'always']),
+  /** Pools that sandboxes are taken from: by profile, those that the job or its tasks name. */
+  pools: z
+    .object({
+      /** Name of the pools. */
+      name: z.string().regex(poolNamePattern),
+      /** Of tasks that name none. Absent: their sandboxes are their own. */
+      profile: z.string().optional(),
+      profiles: z.record(z.string(), profileSchema),
+    })
+    .optional(),
   /** The job whose rollouts this one runs again. */
   parentJob: z.string().optional(),
   /** Only these rollouts, by name; default: every attempt of every agent at every task. */

@@ -20,6 +20,26 @@ export function shardWorkflowId(job: string, shard: number): string {
   return `${job}.shard-${shard}`
 }
 
+/** A pool's workflow id. Job ids hold no dot, so that it is no job's. */
+export function poolWorkflowId(pool: string, profile: string): string {
+  return `pool.${pool}.${profile}`
+}
+
+/** Who works in a slot with a user of its own: numbers that no distribution gives to anybody. */
+export function slotUser(slot: number): { name: string; uid: number } {
+  return { name: `rollcall-slot-${slot}`, uid: 61_000 + slot }
+}
+
+/** A folder that is the slot's own; only root can put another in its place. */
+export function slotWorkspace(workspaceBase: string, slot: number): string {
+  return `${workspaceBase}/slot-${slot}`
+}
+
+/** The runner's scope of all execs in a slot. */
+export function slotScope(slot: number): string {
+  return `slot${slot}`
+}
+
 /** The queue of a job whose own worker serves it. */
 export function jobTaskQueue(job: string): string {
   return `rollcall-${job}`

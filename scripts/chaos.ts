@@ -8,6 +8,7 @@ import { DefaultLogger, Runtime } from '@temporalio/worker'
 import { isFaultKind, kindsFor } from '../testing/chaos/fault-plan.ts'
 import type { ChaosProvider, FaultKind } from '../testing/chaos/fault-plan.ts'
 import { formatReport } from '../testing/chaos/report.ts'
+import { runPoolChaos } from '../testing/chaos/run-pool-chaos.ts'
 import { runChaos } from '../testing/chaos/run-chaos.ts'
 import { provision } from './provision.ts'
 
@@ -24,6 +25,8 @@ const { values } = parseArgs({
     'cancel-at': { type: 'string' },
     /** Kinds with commas between them; default all. */
     faults: { type: 'string' },
+    /** Storms over a pool instead, on Docker: `rollouts` leases. */
+    pools: { type: 'boolean', default: false },
   },
 })
 
@@ -38,6 +41,15 @@ if (providers.length === 0 || unknown !== undefined || !(rollouts > 0)) {
 // Each replay makes a worker, which would tell all about its life.
 Runtime.install({ logger: new DefaultLogger('ERROR') })
 await provision()
+if (values.pools) {
+  const seed = Number(values.seed)
+  const faults = Number(values.count ?? Math.ceil(rollouts / 6))
+  const log = (line: string): void => console.log(line)
+  console.log(`chaos over a pool: --pools --seed ${seed} --rollouts ${rollouts}`)
+  const report = await runPoolChaos({ seed, holders: 8, rounds: Math.ceil(rollouts / 8), faults, log })
+  console.log(JSON.stringify(report, undefined, 2))
+  process.exit(report.broken.length > 0 ? 1 : 0)
+}
 for (const provider of providers) {
   const seed = Number(values.seed)
   console.log(`chaos on ${provider}: --seed ${seed} --rollouts ${rollouts}`)

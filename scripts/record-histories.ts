@@ -7,7 +7,9 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { Context } from '@temporalio/activity'
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js'
+import { PoolClient } from '../client/sandboxes/pool-client.ts'
 import { providerTaskQueue, sharedTaskQueue } from '../protocol/names.ts'
+import { profileSchema } from '../protocol/pool.ts'
 import { policy, failing, scriptedActivities } from '../testing/scripted-activities.ts'
 import { createWorker, startServer } from '../testing/temporal.ts'
 
@@ -32,6 +34,13 @@ const restart = {
   sandboxLoss: { policy: 'restart' as const, maxIncarnations: 2, hostLostMs: 120_000 },
 }
 
+const poolProfile = profileSchema.parse({
+  name: 'recorded',
+  provider: { name: 'fake' },
+  slotsPerSandbox: 2,
+  maxSandboxes: 1,
+})
+
 let lost = false
 let ungraded = false
 let handedOver = false
@@ -44,6 +53,8 @@ const recordings: {
   args: (id: string) => unknown[]
   cancelWhen?: string
   alsoServed?: readonly string[]
+  /** What is asked of it before its end. */
+  drive?: (id: string) => Promise<void>
 }[] = [
   { name: 'rollout-happy', workflow: 'rolloutWorkflow', script: {}, args: () => [rolloutInput] },
   {
@@ -125,7 +136,37 @@ const recordings: {
     args: (schedule) => [{ schedule, config: 'config', storeUrl: 'file:///none', searchable: false }],
     alsoServed: [sharedTaskQueue, providerTaskQueue('fake')],
   },
+  {
+    name: 'pool',
+    workflow: 'poolWorkflow',
+    script: {
+      placePoolSandbox: async () => ({ place: 'here', queue: 'pool' }),
+      resetSlots: async ({ reset }) => (reset === 3 ? failing('sandbox-lost') : undefined),
+    },
+    args: () => [{ profile: poolProfile }],
+    alsoServed: [providerTaskQueue('fake')],
+    drive: drivePool,
+  },
 ]
+
+/** Two holders of two slots, one who waits for one of them, files that are kept, a slot that cannot be reset. */
+async function drivePool(id: string): Promise<void> {
+  const pool = new PoolClient({ client: environment.client, id })
+  const [first, second] = await Promise.all([pool.acquire('a'), pool.acquire('b')])
+  const third = pool.acquire('c')
+  await environment.sleep(500)
+  await pool.release(first)
+  await pool.renew([second, await third])
+  await pool.release(second, { reset: false })
+  await pool.release(await third)
+  await pool.release(await pool.acquire('d'))
+  await pool.release(await pool.acquire('e'), { suspect: true })
+  const last = await pool.acquire('f')
+  await pool.resize({ maxSandboxes: 2 })
+  const ending = pool.stop()
+  await pool.release(last)
+  await ending
+}
 
 async function untilCancelled(): Promise<never> {
   const context = Context.current()
@@ -141,7 +182,15 @@ for (const recording of recordings) {
 }
 await environment.teardown()
 
-async function record({ name, workflow, script, args, cancelWhen, alsoServed = [] }: (typeof recordings)[number]) {
+async function record({
+  name,
+  workflow,
+  script,
+  args,
+  cancelWhen,
+  alsoServed = [],
+  drive,
+}: (typeof recordings)[number]) {
   const { activities, calls } = scriptedActivities(script)
   const worker = await createWorker(environment, activities, name)
   const others = await Promise.all(alsoServed.map((queue) => createWorker(environment, activities, queue)))
@@ -151,6 +200,7 @@ async function record({ name, workflow, script, args, cancelWhen, alsoServed = [
     const handle = await client.start(workflow, { workflowId: name, taskQueue: name, args: args(name) })
     while (cancelWhen !== undefined && !calls.includes(cancelWhen)) await environment.sleep(50)
     if (cancelWhen !== undefined) await handle.cancel()
+    await drive?.(name)
     await handle.result().catch((error: unknown) => {
       if (cancelWhen === undefined) throw error
     })

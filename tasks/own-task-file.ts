@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { parse, YAMLParseError } from 'yaml'
 import { z } from 'zod'
+import { poolNamePattern } from '../protocol/pool.ts'
 import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
 import type { Problem } from '../providers/contract/provider.ts'
 import { judgeSchema } from './judge.ts'
@@ -17,6 +18,7 @@ const schema = z.strictObject(
     runtime: runtimeConfigSchema.optional(),
     grader: z.strictObject({ bundle: z.string(), task: z.string(), source: z.string() }, 'a table').optional(),
     judge: judgeSchema.optional(),
+    profile: z.string('text').regex(poolNamePattern, 'the name of a profile').optional(),
   },
   'a table',
 )
@@ -24,7 +26,7 @@ const schema = z.strictObject(
 /** What a task's `rollcall.yaml` adds to it; nothing where there is none. */
 export async function readOwnTaskFile(
   directory: string,
-): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader' | 'judge'>; problems: Problem[] }> {
+): Promise<{ own: Pick<Task, 'ownRuntime' | 'grader' | 'judge' | 'profile'>; problems: Problem[] }> {
   const source = await readPlainFile(join(directory, ownTaskFile)).catch(unreadValue)
   if (!Buffer.isBuffer(source)) {
     const expected = 'a readable file, or none'
@@ -37,11 +39,12 @@ export async function readOwnTaskFile(
     const problems = problemsOfIssues({ error: parsed.error, input: read.value, schema })
     return { own: {}, problems: problems.map((one) => ({ ...one, field: `${ownTaskFile}: ${one.field || 'file'}` })) }
   }
-  const { runtime, grader, judge } = parsed.data
+  const { runtime, grader, judge, profile } = parsed.data
   const own = {
     ...(runtime === undefined ? {} : { ownRuntime: runtime }),
     ...(grader === undefined ? {} : { grader }),
     ...(judge === undefined ? {} : { judge }),
+    ...(profile === undefined ? {} : { profile }),
   }
   const twice =
     grader !== undefined && judge !== undefined

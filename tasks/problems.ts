@@ -64,7 +64,9 @@ function unknownKeys(
 /** Keys that a schema knows at a path, through optional fields and lists. */
 function knownKeys(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable) return knownKeys(schema.unwrap(), path)
-  if (schema instanceof z.ZodPipe) return knownKeys(schema.out, path)
+  if (schema instanceof z.ZodPipe) {
+    return knownKeys(schema.out instanceof z.ZodTransform ? schema.in : schema.out, path)
+  }
   if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => knownKeys(option, path))
   const [head, ...rest] = path
   if (schema instanceof z.ZodArray) return knownKeys(schema.element, rest)

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { taskNamePattern } from '../protocol/names.ts'
+import { poolNamePattern } from '../protocol/pool.ts'
 import { judgeSchema } from './judge.ts'
 import { runtimeConfigSchema } from '../protocol/runtime-config.ts'
 
@@ -58,6 +59,8 @@ export const taskRowSchema = z.strictObject(
     checkTimeoutMs: ms.optional(),
     metadata: z.record(z.string(), metadataValue, 'a table').optional(),
     runtime: runtimeConfigSchema.optional(),
+    /** Its sandbox is taken from the pool of this profile. */
+    profile: z.string('text').regex(poolNamePattern, 'the name of a profile').optional(),
   },
   'a table',
 )

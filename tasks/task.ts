@@ -14,6 +14,8 @@ export interface Task {
   readonly runtime: TaskRuntime
   /** Over `runtime`, from the task's `rollcall.yaml`; `null` clears. */
   readonly ownRuntime?: RuntimeConfig
+  /** The profile of the pool that its sandbox is taken from. Absent: the job's, where that has one. */
+  readonly profile?: string
   /** Grades instead of `tests/test.sh`. */
   readonly grader?: GraderReference
   /** Grades instead of `tests/test.sh`; of several steps, each one. */

@@ -148,11 +148,12 @@ function shellScript(text: string): NewFile {
 }
 
 function ownFile({ row, grader }: RowTask): [string, NewFile][] {
-  const { runtime, judge } = row
+  const { runtime, judge, profile } = row
   const own = {
     ...(runtime === undefined ? {} : { runtime }),
     ...(grader === undefined ? {} : { grader }),
     ...(judge === undefined ? {} : { judge }),
+    ...(profile === undefined ? {} : { profile }),
   }
   if (Object.keys(own).length === 0) return []
   return [[ownTaskFile, { text: yaml(own) }]]

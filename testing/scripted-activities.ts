@@ -72,6 +72,18 @@ export function scriptedActivities(script: Partial<Activities> & { rollouts?: nu
     prepareScheduledJob: async () => preparedJob,
     judgeScheduledJob: async () => ({ verdict: 'same', details: '**same**', notifies: true }),
     notifyVerdict: async () => {},
+    placePoolSandbox: async () => ({ place: 'here', queue: 'test' }),
+    openPoolSandbox: async ({ pool, sandboxNumber, profile }) => ({
+      name: `${pool}-${sandboxNumber}`,
+      spec: 'spec',
+      image: 'image',
+      workdir: '/',
+      endsAtMs: Date.now() + profile.maxLifetimeMs,
+    }),
+    resetSlots: async () => {},
+    checkPool: async () => ({ dead: [] }),
+    removePoolSandbox: async () => {},
+    findClosedWorkflows: async () => [],
     ...script,
   }
   return { activities: recording(answers, calls), calls }

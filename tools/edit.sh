@@ -2,11 +2,14 @@
 # session/place.sh. What was there before is kept beside: N, or N.none where there was no file, and N.after, the checksum of
 # what the change left. Exits: 44 no such file, 45 a directory, 46 may not be written, 47 not a regular file, 48 there is
 # nothing to undo, 49 the file has been changed since.
-f=$RC_PATH
-case $f in /*) ;; *) f=$PWD/${f#./} ;; esac
-if [ -L "$f" ]; then
-  f=$(readlink -f -- "$f" && echo /) || exit 44
-  f=${f%??}
+# Below a root (runner/confined-path.ts) the script is in the file's directory already, and f is its name there.
+if [ -z "$RC_ROOT" ]; then
+  f=$RC_PATH
+  case $f in /*) ;; *) f=$PWD/${f#./} ;; esac
+  if [ -L "$f" ]; then
+    f=$(readlink -f -- "$f" && echo /) || exit 44
+    f=${f%??}
+  fi
 fi
 [ ! -d "$f" ] || exit 45
 [ ! -e "$f" ] || [ -f "$f" ] || exit 47
@@ -25,10 +28,13 @@ put() {
   fi
   [ -w "$f" ] || exit 46
   if [ -w "$d" ] && cp -p "$f" "$t" && [ "$(owner "$t")" = "$(owner "$f")" ]; then
-    # A mount is no name that a file can be moved to.
-    cat >"$t" && { mv -f "$t" "$f" 2>/dev/null || cat "$t" >"$f"; }
+    # A mount is no name that a file can be moved to. Below a root nothing is written through a name, which may be a link.
+    cat >"$t" || return
+    mv -f "$t" "$f" 2>/dev/null || { [ -z "$RC_ROOT" ] && cat "$t" >"$f"; }
   else
     rm -f "$t"
+    # Below a root nothing is written through a name that may have become a link.
+    [ -z "$RC_ROOT" ] || exit 46
     t=$_D/put
     cat >"$t" && cat "$t" >"$f"
   fi
@@ -48,7 +54,7 @@ _um=$(umask)
 umask 077
 mkdir -p "$_D" || exit
 [ -O "$_D" ] || { echo "$_D belongs to somebody else" >&2 && exit 1; }
-_D=$_D/$(printf %s "$f" | sum)
+case $f in /*) _D=$_D/$(printf %s "$f" | sum) ;; *) _D=$_D/$(printf %s "$PWD/${f#./}" | sum) ;; esac
 mkdir -p "$_D" || exit
 n=0
 while [ -e "$_D/$((n + 1)).after" ]; do n=$((n + 1)); done

@@ -15,11 +15,13 @@ import { openStore } from '../store/open-store.ts'
 import { timing } from '../workflows/timing.ts'
 import type { WorkerConfig } from './config.ts'
 import { untilJobIsOver } from './job-watch.ts'
+import { poolSlots } from './pool-slots.ts'
 import { createProviders, providersHere } from './providers.ts'
 import type { Providers } from './providers.ts'
 import { reachedProviders } from './reached-providers.ts'
 import type { ProviderSettings } from './reached-providers.ts'
 import { Room } from './room.ts'
+import { closedWorkflows } from './workflow-state.ts'
 import { serveProviders } from './serve-providers.ts'
 import { ServedQueues } from './served-queues.ts'
 import { sweepRegularly } from './sweep-regularly.ts'
@@ -187,6 +189,8 @@ async function services(at: {
     namespace,
     room: new Room({ limit, namespace, now: Date.now }),
     reach: at.reach,
+    pools: poolSlots(at.client),
+    closedWorkflows: (ids) => closedWorkflows(at.client, ids),
     attachmentIdleMs: at.options.job === undefined ? attachmentIdleMs.shared : attachmentIdleMs.own,
     cacheDirectory,
     handover: at.handover,

@@ -2,14 +2,13 @@ import { WorkflowNotFoundError } from '@temporalio/client'
 import type { Client } from '@temporalio/client'
 import { searchAttributeNames } from '../protocol/names.ts'
 import type { Ownership } from '../providers/contract/provider.ts'
+import { ownsSandboxQuery } from '../workflows/pool-messages.ts'
 import type { Owner } from './sweep-rules.ts'
-
-/** Of a state that is not among them nothing is concluded. */
-const closedStates: readonly string[] = ['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'TIMED_OUT']
+import { isClosed } from './workflow-state.ts'
 
 /**
  * Asks the server about the workflow that a sandbox is labelled with: its latest run, since run ids are part of nothing.
- * The incarnation stands in the workflow's memo from the second on, so that this costs one call and no worker.
+ * The incarnation of a rollout stands in the workflow's memo from the second on, so that this costs one call and no worker.
  * @param at.namespace UUID of the client's own namespace
  * @throws whatever the server's silence is: what cannot be asked is not judged
  */
@@ -17,8 +16,11 @@ export async function sandboxOwner(at: { client: Client; namespace: string; owne
   const { client, namespace, ownership } = at
   if (ownership.namespace !== namespace) return { state: 'foreign' }
   try {
-    const { status, memo, searchAttributes } = await client.workflow.getHandle(ownership.workflow).describe()
-    if (!closedStates.includes(status.name)) {
+    const description = await client.workflow.getHandle(ownership.workflow).describe()
+    const { memo, searchAttributes } = description
+    if (!isClosed(description)) {
+      if (ownership.role === 'pool')
+        return (await isDisowned(client, ownership)) ? { state: 'disowned' } : { state: 'open' }
       const incarnation: unknown = memo?.['incarnation']
       return { state: 'open', ...(typeof incarnation === 'number' ? { incarnation } : {}) }
     }
@@ -28,4 +30,11 @@ export async function sandboxOwner(at: { client: Client; namespace: string; owne
     if (error instanceof WorkflowNotFoundError) return { state: 'unknown' }
     throw error
   }
+}
+
+/** A pool has many sandboxes in its life, so it is asked itself. One that cannot be asked now disowns nothing. */
+async function isDisowned(client: Client, ownership: Ownership): Promise<boolean> {
+  const { owner, workflow, incarnation: sandboxNumber } = ownership
+  const asked = client.workflow.getHandle(workflow).query(ownsSandboxQuery, { owner, sandboxNumber })
+  return !(await asked.catch(() => true))
 }

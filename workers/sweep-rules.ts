@@ -10,6 +10,8 @@ export type Owner =
   /** `outcome`: what its search attribute RollcallState says, where there is one. */
   | { readonly state: 'closed'; readonly outcome?: string }
   | { readonly state: 'unknown' }
+  /** A pool that runs says that the sandbox is none of its own: of an earlier run, or left when it could not be removed. */
+  | { readonly state: 'disowned' }
   /** The sandbox belongs to another namespace, of which nothing is known here. */
   | { readonly state: 'foreign' }
 
@@ -34,11 +36,14 @@ export function judgeSandbox(sandbox: FoundSandbox, owner: Owner, policy: SweepP
   if (owner.state === 'foreign') {
     return isExpired ? remove('it is of another namespace and has expired') : leave('it is of another namespace')
   }
-  if (owner.state === 'open' && !isSuperseded(sandbox, owner)) return leave('its rollout runs')
+  if (owner.state === 'open' && !isSuperseded(sandbox, owner))
+    return leave(`its ${ownership.role === 'pool' ? 'pool' : 'rollout'} runs`)
   if (policy.nowMs - createdMs < (policy.minimumAgeMs ?? minimumAgeMs)) return leave('it is younger than two minutes')
   if (owner.state === 'open') return remove(`its rollout lives in incarnation ${owner.incarnation} by now`)
+  if (owner.state === 'disowned') return remove('its pool does not know it')
   if (isExpired) return remove('it has expired')
-  const end = owner.state === 'closed' ? 'its rollout is over' : 'the server does not know its rollout'
+  const owned = ownership.role === 'pool' ? 'pool' : 'rollout'
+  const end = owner.state === 'closed' ? `its ${owned} is over` : `the server does not know its ${owned}`
   if (!isKept(sandbox, owner)) return remove(end)
   return policy.takeKept === true ? remove(`${end}, and it was kept`) : leave('it is kept for a look inside')
 }

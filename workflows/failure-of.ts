@@ -16,6 +16,12 @@ const timeoutCodes: Readonly<Record<string, FailureCode>> = {
   gradeRollout: 'grader-timeout',
   recordRollout: 'store-unavailable',
   summarizeJob: 'store-unavailable',
+  placePoolSandbox: 'acquire-timeout',
+  openPoolSandbox: 'sandbox-start-timeout',
+  resetSlots: 'sandbox-lost',
+  checkPool: 'provider-unavailable',
+  removePoolSandbox: 'provider-unavailable',
+  findClosedWorkflows: 'provider-unavailable',
 }
 
 /**

@@ -28,6 +28,10 @@ describe('histories of earlier versions go on with today’s workflows', () => {
     },
   )
 
+  test('there is one of a pool, in more than one run', () => {
+    expect(names).toEqual(expect.arrayContaining(['pool.v1.json', 'pool-2.v1.json']))
+  })
+
   test('there is one of a schedule’s start', () => {
     expect(names.some((name) => name.startsWith('nightly-happy'))).toBe(true)
   })

@@ -36,6 +36,8 @@ export const timing = {
    * times what a busy machine needs, and far less than the limits of turns and tests.
    */
   sandboxSilenceMs: 120_000,
+  /** Resetting slots of a pool's sandbox: processes ended, files removed, perhaps millions of them. */
+  resetMs: 120_000,
   /** A file or service that is to be told a verdict is tried this long. */
   notifyMs: 3_600_000,
   /** Preparing a step, and collecting what it left: uploads, downloads and commands of the task's author. */
@@ -141,6 +143,46 @@ export const activityOptions = {
     ...common,
     startToCloseTimeout: 60_000,
     scheduleToCloseTimeout: timing.notifyMs,
+    retry: untilTimeout,
+  },
+  /** Waits for a host with room; the pool tries again later. */
+  placePoolSandbox: {
+    ...common,
+    startToCloseTimeout: timing.placeMs,
+    scheduleToCloseTimeout: 10 * 60_000,
+    retry: untilTimeout,
+  },
+  openPoolSandbox: (startTimeoutMs: number) => ({
+    ...common,
+    startToCloseTimeout: startTimeoutMs + timing.marginMs,
+    scheduleToCloseTimeout: 2 * startTimeoutMs + timing.marginMs,
+    retry: untilTimeout,
+  }),
+  /** Some commands in a sandbox that may be busy; one that cannot be reset for so long is replaced. */
+  resetSlots: {
+    ...common,
+    startToCloseTimeout: timing.resetMs,
+    scheduleToCloseTimeout: 5 * timing.resetMs,
+    retry: untilTimeout,
+  },
+  /** Who is not there to begin it tells that the host may be lost. */
+  checkPool: {
+    ...common,
+    scheduleToStartTimeout: 60_000,
+    startToCloseTimeout: 60_000,
+    scheduleToCloseTimeout: 2 * 60_000,
+    retry: untilTimeout,
+  },
+  removePoolSandbox: {
+    ...common,
+    startToCloseTimeout: 10 * 60_000,
+    scheduleToCloseTimeout: timing.releaseMs,
+    retry: untilTimeout,
+  },
+  findClosedWorkflows: {
+    ...common,
+    startToCloseTimeout: 60_000,
+    scheduleToCloseTimeout: 10 * 60_000,
     retry: untilTimeout,
   },
 } as const

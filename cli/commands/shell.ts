@@ -70,7 +70,7 @@ async function livingSandbox(
   if (opening === undefined) throw refused(id, `has no sandbox yet: rollcall why ${id} says what it waits for`)
   const { lease } = opening.opened
   const options = await readJobOptions(store, found.job)
-  const provider = await providers.provider(options.provider.name, options.provider.options)
+  const provider = await providers.provider(lease.provider, lease.options ?? options.provider.options)
   if ((await provider.place()) !== lease.place) {
     throw refused(id, `has its sandbox at ${lease.provider} ${lease.place}: run rollcall shell on that host`)
   }

@@ -34,7 +34,8 @@ export interface Ownership {
   readonly job: string
   /** Workflow id of the rollout. */
   readonly workflow: string
-  readonly role: 'main' | 'verifier'
+  /** `pool`: of a pool; `job` and `workflow` are its workflow's id, `incarnation` the sandbox's number in it. */
+  readonly role: 'main' | 'verifier' | 'pool'
   readonly incarnation: number
   /** Owner nonce: a uuid made in the rollout workflow. */
   readonly owner: string

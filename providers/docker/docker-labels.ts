@@ -49,7 +49,7 @@ const ownershipSchema = z.object({
   'rollcall.namespace': z.string(),
   'rollcall.job': z.string(),
   'rollcall.workflow': z.string(),
-  'rollcall.role': z.enum(['main', 'verifier']),
+  'rollcall.role': z.enum(['main', 'verifier', 'pool']),
   'rollcall.incarnation': z.coerce.number().int(),
   'rollcall.owner': z.string(),
   'rollcall.spec': z.string(),

@@ -7,7 +7,7 @@ export const ownershipSchema = z.object({
   namespace: z.string(),
   job: z.string(),
   workflow: z.string(),
-  role: z.enum(['main', 'verifier']),
+  role: z.enum(['main', 'verifier', 'pool']),
   incarnation: z.number().int(),
   owner: z.string(),
   spec: z.string(),
