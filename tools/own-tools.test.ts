@@ -114,7 +114,7 @@ test('a tool that hears no signal, or waits for no command, holds up and ends no
   const tools = await load(
     written(`const tool = (name, run) => defineTool({ name, description: 'd', arguments: noArguments, run })
       export const hangs = tool('hangs', () => new Promise(() => {}))
-      export const leaves = tool('leaves', async (_, { exec }) => { void exec('sleep 5'); return 'left' })`),
+      export const leaves = tool('leaves', async (_, { exec }) => { await exec('true'); void exec('sleep 5'); return 'left' })`),
   )
   const unheard: unknown[] = []
   const hear = (error: unknown): void => void unheard.push(error)
@@ -135,7 +135,7 @@ test('a long answer is cut, and a command that cannot be said is a wrong argumen
     written(`const tool = (name, run) => defineTool({ name, description: 'd', arguments: noArguments, run })
       export const long = tool('long', async () => 'x'.repeat(1e6))
       export const throws = tool('throws', async () => { throw new Error('x'.repeat(1e6)) })
-      export const nul = tool('nul', async (_, { exec }) => (await exec('echo \\0')).stdout)`),
+      export const nul = tool('nul', async (_, { exec }) => { await exec('true'); return (await exec('echo \\0')).stdout })`),
   )
   const context = contextOf(tools)
   for (const name of ['long', 'throws']) expect((await call(name, {}, context)).output.length).toBeLessThan(31_000)
