@@ -43,6 +43,18 @@ describe('masking', () => {
     }
   })
 
+  test('a piece of a longer output tells no part of a value, however it is cut into chunks', async () => {
+    for (const bytes of [1, 3, 7, 100]) {
+      const chunks = (text: string) =>
+        Readable.from((text.match(new RegExp(`[^]{1,${bytes}}`, 'g')) ?? []).map((part) => Buffer.from(part)))
+      const piece = async (text: string) => (await buffer(chunks(text).pipe(mask.stream({ isPiece: true })))).toString()
+      expect(await piece('-value and then s3cr3t-value, at last s3cr3t-va')).toBe('*** and then ***, at last ***')
+      expect(await piece('t-value')).toBe('***')
+      expect(await piece('fine')).toBe('fine')
+      expect(await piece('a long text in which nothing is to be masked at all')).toContain('masked at all')
+    }
+  })
+
   test('a value that was cut where output was left out is not told in two halves', () => {
     const { head, tail } = mask.cut({ head: Buffer.from('head s3cr3t-'), tail: Buffer.from('t-value tail') })
     expect(head.toString()).toBe('head ***')

@@ -67,16 +67,36 @@ export class Mask {
     return told.some((text) => this.text(text) !== text) || this.#tells(error.cause)
   }
 
-  /** Masks what flows through it, holding back only as much as could be the beginning of a value. */
-  stream(): Transform {
+  /**
+   * Masks what flows through it, holding back only as much as could be the beginning of a value.
+   * @param options.isPiece what flows is a piece of a longer output, and a value may be cut at either end
+   */
+  stream({ isPiece }: { isPiece?: true | undefined } = {}): Transform {
     let held = ''
+    let isBeginning = isPiece === true
+    const longest = this.#values[0]?.length ?? 1
+    const begun = (masked: Buffer): Buffer => {
+      const first = isBeginning ? this.withoutBeginning(masked) : masked
+      isBeginning = false
+      return first
+    }
     return new Transform({
       transform: (chunk: Buffer, _encoding, done) => {
-        const { masked, rest } = this.#maskStream(held + chunk.toString('latin1'))
+        const text = held + chunk.toString('latin1')
+        // Twice as much: what is let go then is as long as the longest part of a value.
+        if (isBeginning && text.length < 2 * longest) {
+          held = text
+          done()
+          return
+        }
+        const { masked, rest } = this.#maskStream(text)
         held = rest
-        done(null, Buffer.from(masked, 'latin1'))
+        done(null, begun(Buffer.from(masked, 'latin1')))
       },
-      flush: (done) => done(null, this.bytes(Buffer.from(held, 'latin1'))),
+      flush: (done) => {
+        const last = begun(this.bytes(Buffer.from(held, 'latin1')))
+        done(null, isPiece ? this.withoutEnd(last) : last)
+      },
     })
   }
 
@@ -94,14 +114,21 @@ export class Mask {
 
   /** Head and tail of an output whose middle was left out: a value that was cut there is masked, too. */
   cut(parts: { head: Buffer; tail: Buffer }): { head: Buffer; tail: Buffer } {
-    const head = this.bytes(parts.head).toString('latin1')
-    const tail = this.bytes(parts.tail).toString('latin1')
-    const atEnd = this.#longest((value, length) => head.endsWith(value.slice(0, length)))
-    const atStart = this.#longest((value, length) => tail.startsWith(value.slice(value.length - length)))
-    return {
-      head: Buffer.from(atEnd === 0 ? head : head.slice(0, head.length - atEnd) + stars, 'latin1'),
-      tail: Buffer.from(atStart === 0 ? tail : stars + tail.slice(atStart), 'latin1'),
-    }
+    return { head: this.withoutEnd(this.bytes(parts.head)), tail: this.withoutBeginning(this.bytes(parts.tail)) }
+  }
+
+  /** Masked bytes whose end may be the beginning of a value. */
+  withoutEnd(masked: Buffer): Buffer {
+    const text = masked.toString('latin1')
+    const cut = this.#longest((value, length) => text.endsWith(value.slice(0, length)))
+    return cut === 0 ? masked : Buffer.from(text.slice(0, text.length - cut) + stars, 'latin1')
+  }
+
+  /** Masked bytes whose beginning may be the end of a value. */
+  withoutBeginning(masked: Buffer): Buffer {
+    const text = masked.toString('latin1')
+    const cut = this.#longest((value, length) => text.startsWith(value.slice(value.length - length)))
+    return cut === 0 ? masked : Buffer.from(stars + text.slice(cut), 'latin1')
   }
 
   /** The longest telling part of any value that is there. */

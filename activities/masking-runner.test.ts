@@ -78,3 +78,12 @@ test('of a command from which a worker detaches nothing is stored, and all of it
   await again.flush()
   expect(await stored()).toBe('***\n')
 })
+
+test('a piece of a longer output tells no half of a value', async () => {
+  const { runner, log, stored } = await opened()
+  const request = { id, script: `printf 's3same then op3n-s3'`, timeoutMs: 10_000, isPiece: true } as const
+  const { stdout } = await runner.exec({ ...request, stdoutSink: log.spool(id, 'stdout') })
+  await log.flush()
+  expect(stdout.head.toString()).toBe('*** then ***')
+  expect(await stored()).toBe('*** then ***')
+})

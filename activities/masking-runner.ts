@@ -10,20 +10,21 @@ export function maskingRunner(runner: Runner, mask: Mask): Runner {
   return {
     exec: async (request, options) => {
       if (request.isTransfer) return await runner.exec(request, options)
-      const { stdoutSink, stderrSink } = request
+      const { stdoutSink, stderrSink, isPiece } = request
       const sinks = {
-        ...(stdoutSink && { stdoutSink: masked(stdoutSink, mask) }),
-        ...(stderrSink && { stderrSink: masked(stderrSink, mask) }),
+        ...(stdoutSink && { stdoutSink: masked(stdoutSink, mask.stream({ isPiece })) }),
+        ...(stderrSink && { stderrSink: masked(stderrSink, mask.stream()) }),
       }
       const result = await runner.exec({ ...request, ...sinks }, options)
-      return { ...result, stdout: captured(result.stdout, mask), stderr: captured(result.stderr, mask) }
+      const stdout = captured(result.stdout, mask)
+      return { ...result, stdout: isPiece ? withoutParts(stdout, mask) : stdout, stderr: captured(result.stderr, mask) }
     },
     acknowledge: (mark) => runner.acknowledge(mark),
     ...liveExecs(runner),
     readOutput: async (from) => {
-      // A secret that is cut by the piece's end is not known for one: pieces are for whoever may see it.
       const read = await runner.readOutput(from)
-      return { ...read, stdout: mask.bytes(read.stdout), stderr: mask.bytes(read.stderr) }
+      const shown = (bytes: Buffer): Buffer => mask.withoutEnd(mask.withoutBeginning(mask.bytes(bytes)))
+      return { ...read, stdout: shown(read.stdout), stderr: shown(read.stderr) }
     },
     stop: (target) => runner.stop(target),
     hello: () => runner.hello(),
@@ -32,8 +33,7 @@ export function maskingRunner(runner: Runner, mask: Mask): Runner {
 }
 
 /** Whoever detaches destroys the sink before its end; then nothing half may be stored behind it either. */
-function masked(sink: Writable, mask: Mask): Transform {
-  const stream = mask.stream()
+function masked(sink: Writable, stream: Transform): Transform {
   stream.pipe(sink)
   stream.once('close', () => {
     if (!stream.readableEnded) sink.destroy()
@@ -45,4 +45,11 @@ function masked(sink: Writable, mask: Mask): Transform {
 function captured(output: CapturedOutput, mask: Mask): CapturedOutput {
   if (!output.truncated) return { ...output, head: mask.bytes(output.head) }
   return { ...output, ...mask.cut(output) }
+}
+
+/** Of a piece of output: without what may be a part of a value that was cut there. */
+function withoutParts(output: CapturedOutput, mask: Mask): CapturedOutput {
+  const head = mask.withoutBeginning(output.head)
+  if (!output.truncated) return { ...output, head: mask.withoutEnd(head) }
+  return { ...output, head, tail: mask.withoutEnd(output.tail) }
 }

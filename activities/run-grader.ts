@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import type { GraderExecOptions, GraderExecResult, GraderInput } from '../tasks/define-task.ts'
 import type { Turn } from '../agents/agent.ts'
 import type { ExecId, ExecResult } from '../protocol/exec.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import { longestTimerMs } from '../protocol/longest-timer.ts'
 import type { Rewards } from '../protocol/grade.ts'
+import { askedParts, sortedVariables } from '../runner/asked-parts.ts'
 import { readFile } from '../runner/files.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
 import type { ExecLog } from './exec-log.ts'
@@ -12,9 +12,6 @@ import { loadGrader } from '../tasks/task-module.ts'
 import type { GraderReference } from '../tasks/task.ts'
 
 const readFileBytes = 1024 ** 2
-
-/** Of a hash, as many as a number holds exactly. */
-const hashBytes = 6
 
 export interface GraderRun {
   readonly grader: GraderReference
@@ -69,15 +66,12 @@ async function askGrader(ask: () => Promise<unknown>, { grader, signal }: Grader
   }
 }
 
-const byName = ([a]: readonly [string, string], [b]: readonly [string, string]) => (a < b ? -1 : 1)
-
 /** What one call of a grader has asked for so far. */
 class Asking {
   readonly #run: GraderRun
   readonly #signal: AbortSignal
   readonly #startedAt = Date.now()
-  /** How often each thing was asked for. */
-  readonly #asked = new Map<string, number>()
+  readonly #partOf = askedParts()
 
   constructor(run: GraderRun, signal: AbortSignal) {
     this.#run = run
@@ -98,7 +92,7 @@ class Asking {
   async #exec(command: string, options: GraderExecOptions): Promise<GraderExecResult> {
     const { workdir } = this.#run
     const { timeoutMs = this.#leftMs(), ...where } = options
-    const id = this.#idOf(['exec', command, where.cwd, where.user, Object.entries(where.env ?? {}).toSorted(byName)])
+    const id = this.#idOf(['exec', command, where.cwd, where.user, sortedVariables(where.env)])
     const request: ExecRequest = {
       id,
       script: command,
@@ -121,16 +115,9 @@ class Asking {
     return undefined
   }
 
-  /**
-   * By order alone a function that asks from several places at once would get another command's answer after a worker's
-   * death. A time limit is no part of it: it may be what is left of something.
-   */
+  /** A time limit is no part of the question: it may be what is left of something. */
   #idOf(question: readonly unknown[]): ExecId {
-    const key = JSON.stringify(question)
-    const times = this.#asked.get(key) ?? 0
-    this.#asked.set(key, times + 1)
-    const hash = createHash('sha256').update(`${times} ${key}`).digest()
-    return this.#run.idOf(hash.readUIntBE(0, hashBytes))
+    return this.#run.idOf(this.#partOf(question))
   }
 
   #leftMs(): number {

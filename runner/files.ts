@@ -203,7 +203,9 @@ if [ -e "$f" ]; then
   [ -w "$f" ] || exit 46
   cp -p "$f" "$t" || exit
 fi
-cat >"$t" && { [ -z "$RC_MODE" ] || chmod "$RC_MODE" "$t"; } && mv "$t" "$f"`
+cat >"$t" && { [ -z "$RC_MODE" ] || chmod "$RC_MODE" "$t"; } || exit
+# A mount is no name that a file can be moved to.
+mv -f "$t" "$f" 2>/dev/null || { [ -f "$f" ] && [ ! -L "$f" ] && cat "$t" >"$f"; }`
   return { ...rest, script, env: { ...place, RC_MODE: mode }, stdin: content, timeoutMs }
 }
 

@@ -25,6 +25,8 @@ export interface ExecRequest {
   readonly stderrSink?: Writable
   /** Its stdout is the bytes of files, not text for anybody: kept as it is. */
   readonly isTransfer?: true
+  /** Its stdout is a piece of a longer output: a secret may be cut at either end of it. */
+  readonly isPiece?: true
 }
 
 /** What became of bytes for a running command. */

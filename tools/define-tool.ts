@@ -10,7 +10,7 @@ export interface ToolDefinition<Arguments extends z.ZodType> {
   readonly arguments: Arguments
   /**
    * What a call means, as commands in the sandbox. May be called again for the same call, when its worker has died: it
-   * must then ask for the same commands in the same order, which are not run again. A text is a success; for anything
+   * must then ask for the same commands, in whichever order, which are not run again. A text is a success; for anything
    * else a result. What it throws is a failed call.
    */
   readonly run: (args: z.infer<Arguments>, sandbox: ToolExec) => Promise<ToolResult | string>

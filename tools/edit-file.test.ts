@@ -135,4 +135,12 @@ describe.each(shells)('%s', (shell) => {
   ])('%s is named', async (_name, args, said) => {
     expect(await edit(args)).toMatchObject({ ok: false, output: expect.stringMatching(said) })
   })
+
+  test('users of one sandbox change files beside each other', async () => {
+    if (process.getuid?.() !== 0) return
+    chmodSync(sandbox.workdir, 0o777)
+    expect((await edit({ command: 'create', content: 'a\n' })).ok).toBe(true)
+    expect((await edit({ path: 'g', command: 'create', content: 'a\n' }, { user: 'nobody' })).ok).toBe(true)
+    expect((await edit({ path: 'g', command: 'undo' }, { user: 'nobody' })).ok).toBe(true)
+  })
 })

@@ -5,6 +5,7 @@ import { confined } from '../runner/confined-path.ts'
 import { fileProblem, isDone, placeOf } from '../runner/files.ts'
 import { longestFileBytes, notRead, pathArgument, readWhole, sentences, textOf } from './file-tools.ts'
 import { placeScript } from './session/scripts.ts'
+import { ofUser } from './session/session.ts'
 import { shorten } from './shorten.ts'
 import { builtInTool, endOf, execDefaults, failed, succeeded, type ToolContext, type ToolResult } from './tool.ts'
 
@@ -140,7 +141,7 @@ async function change(
   const { id } = defaults
   const env = {
     RC_SCOPE: id.scope,
-    RC_NAME: 'edits',
+    RC_NAME: `edits${ofUser(context)}`,
     RC_OP: content === undefined ? 'undo' : 'write',
     ...place,
     RC_ID: `${id.scope}-${execName(id)}`,

@@ -28,7 +28,9 @@ put() {
   fi
   [ -w "$f" ] || exit 46
   if [ -w "$d" ] && cp -p "$f" "$t" && [ "$(owner "$t")" = "$(owner "$f")" ]; then
-    cat >"$t" && mv "$t" "$f"
+    # A mount is no name that a file can be moved to. Below a root nothing is written through a name, which may be a link.
+    cat >"$t" || return
+    mv -f "$t" "$f" 2>/dev/null || { [ -z "$RC_ROOT" ] && cat "$t" >"$f"; }
   else
     rm -f "$t"
     # Below a root nothing is written through a name that may have become a link.
@@ -50,6 +52,8 @@ sum() { $_sum | tr -c '0-9a-f\n' -; }
 
 _um=$(umask)
 umask 077
+mkdir -p "$_D" || exit
+[ -O "$_D" ] || { echo "$_D belongs to somebody else" >&2 && exit 1; }
 case $f in /*) _D=$_D/$(printf %s "$f" | sum) ;; *) _D=$_D/$(printf %s "$PWD/${f#./}" | sum) ;; esac
 mkdir -p "$_D" || exit
 n=0

@@ -1,4 +1,5 @@
 import { posix } from 'node:path'
+import { askedParts, sortedVariables } from '../runner/asked-parts.ts'
 import type { ToolCommand, ToolContext, ToolExec, ToolExecResult } from './tool.ts'
 import { shortenOutput } from './shorten.ts'
 import { execDefaults } from './tool.ts'
@@ -6,17 +7,29 @@ import { execDefaults } from './tool.ts'
 const captureBytes = 65_536
 
 /**
- * What an own tool works with: each command it asks for is the call's next exec. Asked for in the same order, the same
- * commands have the same ids, so a call that is made again finds what it has done.
+ * What an own tool works with. A command is known by what it is, so a call that is made again finds what it has done, in
+ * whichever order it asks.
  */
 export function execParts(context: ToolContext): ToolExec {
-  let part = 0
+  const partOf = askedParts()
   return {
     workdir: context.workdir,
     timeoutMs: context.timeoutMs,
     signal: context.signal,
-    exec: (command) => run(context, part++, typeof command === 'string' ? { script: command } : command),
+    exec: (asked) => {
+      const command = typeof asked === 'string' ? { script: asked } : asked
+      const result = run(context, partOf(questionOf(command)), command)
+      // A tool need not wait for it, or may have thrown meanwhile.
+      result.catch(() => {})
+      return result
+    },
   }
+}
+
+/** Without the time limit, which may be what is left of something. */
+function questionOf({ script, shell, cwd, env, stdin }: ToolCommand): unknown[] {
+  const input = stdin === undefined ? undefined : Buffer.from(stdin).toString('base64')
+  return [script, shell, cwd, sortedVariables(env), input]
 }
 
 async function run(context: ToolContext, part: number, command: ToolCommand): Promise<ToolExecResult> {

@@ -247,3 +247,13 @@ test('descriptions are JSON schemas that accept what the tools accept', () => {
   const listing = toolDescriptions.find(({ name }) => name === 'list_files')
   expect(ajv.validate(listing?.parameters ?? {}, {})).toBe(true)
 })
+
+test.each<Call>([
+  bash('echo a\0b'),
+  { tool: 'bash', args: { command: 'true', env: { 'A=B': 'x' } } },
+  { tool: 'read_file', args: { path: 'a\0' } },
+  { tool: 'edit_file', args: { path: 'a\0', command: 'undo' } },
+])('what no command can hold is a wrong argument: an agent cannot end its rollout ungraded by it (%j)', async (bad) => {
+  const results = await run([bad, bash('echo on')])
+  expect(results).toMatchObject([{ ok: false, outcome: 'invalid' }, { output: 'on\n' }])
+})

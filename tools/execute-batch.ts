@@ -1,8 +1,10 @@
 import type { Writable } from 'node:stream'
 import type { Call, CallResult } from '../agents/agent.ts'
 import type { ExecId, ExecOutcome } from '../protocol/exec.ts'
+import { RollcallError } from '../protocol/failure.ts'
 import { liveExecs } from '../runner/live-execs.ts'
 import type { ExecRequest, Runner } from '../runner/runner.ts'
+import { shorten } from './shorten.ts'
 import { invalid, type Tool, type ToolContext } from './tool.ts'
 import { tools as builtInTools } from './tools.ts'
 
@@ -85,7 +87,17 @@ async function runCall(call: Call, number: number, context: ResolvedContext): Pr
       invalid(`There is no tool ${JSON.stringify(call.tool)}; there are ${[...tools.keys()].join(', ')}`),
     )
   }
-  return named(call, await tool.run(call.args, toolContext(call, number, context)))
+  try {
+    return named(call, await tool.run(call.args, toolContext(call, number, context)))
+  } catch (error) {
+    if (!isUnspeakable(error)) throw error
+    return named(call, invalid(shorten(`The arguments of ${call.tool} are wrong. ${error.message}`)))
+  }
+}
+
+/** A NUL, or a bad variable's name, in what an agent asks for: its mistake, by which it must not end its rollout ungraded. */
+function isUnspeakable(error: unknown): error is RollcallError {
+  return error instanceof RollcallError && error.code === 'task-invalid'
 }
 
 function toolContext(call: Call, number: number, context: ResolvedContext): ToolContext {

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import type { CallResult, JsonValue } from '../agents/agent.ts'
 import { parseTools } from '../agents/parse-tools.ts'
 import { RollcallError } from '../protocol/failure.ts'
@@ -93,6 +93,53 @@ test('a call that is made again does not run its commands again', async () => {
   expect(first.ok).toBe(true)
   expect(await call('twice', {}, { ...context, runner: sandbox.open() })).toEqual(first)
   expect(readFileSync(join(sandbox.workdir, 'ran'), 'utf8')).toBe('x\ny\n')
+})
+
+test('made again, each command gets its own answer, in whichever order the tool asks', async () => {
+  const tools = await load(
+    written(`let runs = 0
+    export const both = defineTool({ name: 'both', description: 'd', arguments: noArguments,
+      run: async (_, { exec }) => {
+        const names = runs++ === 0 ? ['a', 'b'] : ['b', 'a']
+        const told = await Promise.all(names.map(async (name) => (await exec(\`echo \${name}\`)).stdout))
+        return names.map((name, at) => name + '=' + told[at].trim()).sort().join()
+      } })`),
+  )
+  const context = contextOf(tools)
+  expect((await call('both', {}, context)).output).toBe('a=a,b=b')
+  expect((await call('both', {}, { ...context, runner: sandbox.open() })).output).toBe('a=a,b=b')
+})
+
+test('a tool that hears no signal, or waits for no command, holds up and ends nobody', async () => {
+  const tools = await load(
+    written(`const tool = (name, run) => defineTool({ name, description: 'd', arguments: noArguments, run })
+      export const hangs = tool('hangs', () => new Promise(() => {}))
+      export const leaves = tool('leaves', async (_, { exec }) => { await exec('true'); void exec('sleep 5'); return 'left' })`),
+  )
+  const unheard: unknown[] = []
+  const hear = (error: unknown): void => void unheard.push(error)
+  process.on('unhandledRejection', hear)
+  onTestFinished(() => void process.off('unhandledRejection', hear))
+  const over = new AbortController()
+  const context = { ...contextOf(tools), signal: over.signal }
+  expect((await call('leaves', {}, context)).output).toBe('left')
+  const hanging = call('hangs', {}, { ...context, batch: 1 })
+  over.abort(new Error('time is over'))
+  await expect(hanging).rejects.toThrow('time is over')
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(unheard).toEqual([])
+})
+
+test('a long answer is cut, and a command that cannot be said is a wrong argument', async () => {
+  const tools = await load(
+    written(`const tool = (name, run) => defineTool({ name, description: 'd', arguments: noArguments, run })
+      export const long = tool('long', async () => 'x'.repeat(1e6))
+      export const throws = tool('throws', async () => { throw new Error('x'.repeat(1e6)) })
+      export const nul = tool('nul', async (_, { exec }) => { await exec('true'); return (await exec('echo \\0')).stdout })`),
+  )
+  const context = contextOf(tools)
+  for (const name of ['long', 'throws']) expect((await call(name, {}, context)).output.length).toBeLessThan(31_000)
+  expect(await call('nul', {}, context)).toMatchObject({ outcome: 'invalid', output: expect.stringContaining('NUL') })
 })
 
 test('what a tool throws or answers wrongly is a failed call, and a dead sandbox is none', async () => {

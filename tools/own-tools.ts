@@ -3,6 +3,7 @@ import { importBundle } from '../agents/import-bundle.ts'
 import { RollcallError } from '../protocol/failure.ts'
 import type { ToolModule } from '../protocol/job.ts'
 import { execParts } from './exec-parts.ts'
+import { shorten } from './shorten.ts'
 import { failed, type OwnTool, type Tool, type ToolContext, type ToolResult } from './tool.ts'
 
 const toolShape = z.object({
@@ -51,10 +52,10 @@ export function toolOf(tool: OwnTool): Tool {
     problemsOf: (args) => tool.problemsOf(args),
     run: async (args, context) => {
       try {
-        const answer: unknown = await tool.runOwn(args, execParts(context))
-        if (typeof answer === 'string') return { ok: true, outcome: 'exited', exitCode: 0, output: answer }
+        const answer: unknown = await untilAborted(tool.runOwn(args, execParts(context)), context.signal)
+        if (typeof answer === 'string') return { ok: true, outcome: 'exited', exitCode: 0, output: shorten(answer) }
         const parsed = toolResult.safeParse(answer)
-        if (parsed.success) return withoutUndefined(parsed.data)
+        if (parsed.success) return withoutUndefined({ ...parsed.data, output: shorten(parsed.data.output) })
         return failed(
           `Tool ${description.name} answered wrongly: ${z.prettifyError(parsed.error).replaceAll(/\s+/g, ' ')}`,
         )
@@ -65,11 +66,24 @@ export function toolOf(tool: OwnTool): Tool {
   }
 }
 
+/** The tool's answer, or the signal's reason: not every tool hears it, and one that hangs would hold the agent's end. */
+async function untilAborted(answer: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const letGo = (): void => reject(signal.reason)
+  if (signal.aborted) letGo()
+  signal.addEventListener('abort', letGo, { once: true })
+  try {
+    return await Promise.race([answer, aborted])
+  } finally {
+    signal.removeEventListener('abort', letGo)
+  }
+}
+
 /** What the sandbox or the worker throws passes through; what the tool throws is its result. */
 function thrown(name: string, error: unknown, { signal }: ToolContext): ToolResult {
   if (signal.aborted) throw signal.reason
   if (error instanceof RollcallError) throw error
-  return failed(`Tool ${name} threw: ${reasonOf(error)}`)
+  return failed(shorten(`Tool ${name} threw: ${reasonOf(error)}`))
 }
 
 function withoutUndefined({ exitCode, submitted, ...rest }: z.infer<typeof toolResult>): ToolResult {

@@ -122,3 +122,21 @@ test('a sandbox without Python is told so in one sentence', async () => {
     output: 'There is no python3 in this sandbox: use bash, or install Python first',
   })
 })
+
+test('an exit code is the interpreter’s, whatever it is', async () => {
+  const left = await py('print("out")\nimport sys\nsys.exit(127)')
+  expect(left).toMatchObject({ exitCode: 127, output: expect.stringMatching(/^out\n\[the interpreter has ended/) })
+})
+
+test('interrupts one after the other end the cell, and the next one runs', async () => {
+  await py('x = 1')
+  await py('import time\nwhile True: time.sleep(1)', { timeout_ms: 300 })
+  expect(await python({ keys: ['C-c', 'C-c', 'C-c'] })).toMatchObject({ exitCode: 130 })
+  expect(await py('x')).toMatchObject({ ok: true, output: '1\n' })
+})
+
+test('a process that a cell forks takes no cells', async () => {
+  await py('import os, time\npid = os.fork()\nif pid == 0: time.sleep(0.1)')
+  for (const number of [1, 2, 3, 4]) expect((await py(`${number}`)).output).toBe(`${number}\n`)
+  expect((await py('os.waitpid(pid, 0)[1]')).output).toBe('0\n')
+})

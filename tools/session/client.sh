@@ -2,8 +2,9 @@
 # RC_OP (run, look, end), RC_WAIT and RC_QUIET (1/100 s), RC_KEYS, RC_INPUT (there is input on stdin), RC_ON (file, tty),
 # RC_MARK, RC_STARTING. New output goes to stdout as it is; what came of the call is one line on stderr:
 #   none | busy | idle | unread | no-tty | over CODE BYTES     nothing was run; of over, BYTES of output were still unseen
-#   finished|running|ended CODE BEFORE BYTES IMAGES  BEFORE: how an earlier command ended that nobody had been told of,
-#                                                    BYTES of stdout are its; - if there is none
+#   finished|running|ended CODE BEFORE BYTES IMAGES FULL  BEFORE: how an earlier command ended that nobody had been told of,
+#                                                    BYTES of stdout are its; - if there is none. FULL: it was ended,
+#                                                    since it had written too much
 exec 3<&0 4>&2 2>/dev/null
 
 # Uptime in 1/100 s -> _u
@@ -17,12 +18,17 @@ say() {
   exit 0
 }
 over() {
-  [ -e "$_D/exited" ] || ! kill -0 "$_pid"
+  [ -e "$_D/exited" ] || [ ! -e "$_D/pid" ] || ! kill -0 "$_pid" || ! kill -0 "$_ops"
 }
-# how -> _code: how the interpreter ended
+# how -> _code: how the interpreter ended. Where it was killed, or its files are gone, what is left of it ends, too.
 how() {
   _code=killed
-  read -r _code <"$_D/exited" || _code=killed
+  read -r _code <"$_D/exited" || { _code=killed && purge; }
+}
+purge() {
+  kill -9 "-$_group"
+  slay "$_session"
+  [ $_state != running ] || { read -r _x <"$_D/mark" && slay "$_x"; }
 }
 length() {
   _length=0
@@ -37,6 +43,8 @@ part() {
 emit() {
   _bytes=0 _out=0 _term=0
   read -r _out _term <"$_D/shown"
+  length "$_D/tty.out"
+  [ "$_term" -le "$_length" ] || _term=0
   length "$_D/$_n.out"
   part "$_D/$_n.out" "$_out" "$_length"
   _bytes=$((_length - _out)) _out=$_length
@@ -99,9 +107,11 @@ report() {
   emit
   _images=0
   [ ! -s "$_D/$_n.images" ] || read -r _images <"$_D/$_n.images"
+  _full=0
+  [ ! -e "$_D/$_n.full" ] || _full=1
   [ $_ended != finished ] || : >|"$_D/$_n.told"
   [ $_ended != ended ] || rm -rf "$_D"
-  say "$_ended" "$_code" "${_before:--}" "${_beforeBytes:-0}" "$_images"
+  say "$_ended" "$_code" "${_before:--}" "${_beforeBytes:-0}" "$_images" "$_full"
 }
 
 if [ -n "$RC_STARTING" ]; then
@@ -111,7 +121,8 @@ if [ -n "$RC_STARTING" ]; then
     sleep 0.02
   done
 fi
-read -r _pid _group _tty _session <"$_D/pid" || say none
+[ -O "$_D" ] || say none
+read -r _pid _group _tty _session _ops <"$_D/pid" || say none
 _n=0
 read -r _n <"$_D/n"
 _state=idle
@@ -122,9 +133,7 @@ fi
 
 case $RC_OP in
   end)
-    kill -9 "-$_group"
-    slay "$_session"
-    [ $_state != running ] || { read -r _x <"$_D/mark" && slay "$_x"; }
+    purge
     rm -rf "$_D"
     say none
     ;;
@@ -189,6 +198,12 @@ set +C
 [ "$RC_ON" = file ] || : >"$_D/$_n.tty"
 _term=0
 read -r _out _term <"$_D/shown"
+if [ "$_term" -gt 67108864 ]; then
+  length "$_D/tty.out"
+  part "$_D/tty.out" "$_term" "$_length"
+  : >|"$_D/tty.out"
+  _term=0
+fi
 printf '0 %s\n' "$_term" >|"$_D/shown"
 echo "$RC_MARK" >|"$_D/mark"
 echo "$_n" >|"$_D/n"

@@ -4,7 +4,8 @@
 #   ctl      FIFO that the interpreter reads its requests from; nothing of them is ever in its output
 #   in       FIFO, the running command's standard input; tty.in, tty.out: the terminal's two sides
 #   N.cmd N.out N.s  the N-th command, what it writes, how it ended; all apart from each other and from the shell's own
-#   pid      main process, and whether there is a terminal; made last. exited: how the interpreter ended
+#   pid      main process, its group, whether there is a terminal, the exec's id, the process of ops; made last
+#   exited   how the interpreter ended; N.full: the N-th command was ended, since it had written too much
 # The shell is an interactive one: it survives errors, an interrupt brings it back to its next request, and with a
 # terminal it has job control. It reads requests from a FIFO, so no prompt and no output can be taken for an answer.
 _um=$(umask)
@@ -36,26 +37,51 @@ key() {
   ask
 }
 ask() {
-  [ "$RC_KIND" = python ] || printf '%s\n' "\\command echo \$? >>'$_D/$_n.s'" >&4
+  [ "$RC_KIND" = python ] || printf '%s\n' "$_echo \$? >>'$_D/$_n.s'" >&4
 }
 
-# ops: requests in the order they come, each whole, whoever sent them and whether or not he still lives
+# slay MARK: what was started with this id, wherever it has gone
+slay() {
+  for _f in $(grep -ls "ROLLCALL_EXEC=$1" /proc/[0-9]*/environ); do
+    _f=${_f%/environ}
+    kill -9 "${_f#/proc/}"
+  done
+}
+# watch: ends a command that writes without end, and with it the session where that is the shell's own doing
+watch() {
+  exec 3<&- 4<&- 5>&-
+  until [ -s "$_D/$_n.s" ] || [ ! -e "$_D/$_n.cmd" ]; do
+    sleep 0.2
+    [ -n "$(find "$_D/$_n.out" "$_D/tty.out" -size +262144k)" ] || continue
+    : >"$_D/$_n.full"
+    slay "$_mark"
+    sleep 0.2
+    for _f in "$_n.out" tty.out; do
+      [ -z "$(find "$_D/$_f" -size +262144k)" ] || dd of="$_D/$_f" bs=1048576 seek=256 count=0
+    done
+    [ -s "$_D/$_n.s" ] || kill -9 "-$_group"
+  done
+}
+# ops: requests in the order they come, each whole, whoever sent them and whether or not he still lives. A shell with a
+# trap does not keep an interrupt from what & starts.
 ops() {
+  trap '' INT QUIT TSTP
   while read -r _op _n _last _on _mark <&3; do
     case $_op in
       run)
         rm -f "$_D/in"
         mkfifo "$_D/in"
         exec 5<>"$_D/in"
+        watch &
         if [ "$RC_KIND" = python ]; then
           printf '%s\n' "$_n" >&4
           continue
         fi
-        _files="<'$_D/in' >'$_D/$_n.out' 2>&1"
+        _files="<'$_D/in' >>'$_D/$_n.out' 2>&1"
         [ "$_on" = file ] || _files='</dev/tty >/dev/tty 2>&1'
         _run="\\. '$_D/$_n.cmd' $_files"
-        [ "$_last" = 0 ] || _run="(exit $_last) || $_run"
-        printf '%s\n' "\\export ROLLCALL_EXEC='$_mark'; \\command echo b $_n 1<>'$_D/ops'; $_run" >&4
+        [ "$_last" = 0 ] || _run="if '$_sh' -c 'exit $_last'; then $_run; else $_run; fi"
+        printf '%s\n' "ROLLCALL_EXEC='$_mark'; $_echo b $_n 1<>'$_D/ops'; $_run" >&4
         ;;
       b) ask ;;
       int) key 003 INT ;;
@@ -140,9 +166,14 @@ _x=${_x##*) }
 _x=${_x#* }
 _x=${_x#* }
 _group=${_x%% *}
+# A program, since a command's functions may have the names of the shell's own words.
+program sh
+_sh=$_x
+program echo
+case $_x in /*) _echo="'$_x'" ;; *) _echo='\command echo' ;; esac
 ops &
 _ops=$!
-printf '%s %s %s %s\n' "$$" "$_group" "${_tty:--}" "$ROLLCALL_EXEC" >"$_D/new"
+printf '%s %s %s %s %s\n' "$$" "$_group" "${_tty:--}" "$ROLLCALL_EXEC" "$_ops" >"$_D/new"
 mv "$_D/new" "$_D/pid"
 (kernel)
 _code=$?

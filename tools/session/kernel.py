@@ -15,6 +15,7 @@ main = types.ModuleType('__main__')
 sys.modules['__main__'] = main
 sys.path.insert(0, '')
 images = []
+kernel = os.getpid()
 
 
 def path(name):
@@ -111,6 +112,8 @@ def serve(number):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stdout.flush()
         sys.stderr.flush()
+        if os.getpid() != kernel:
+            os._exit(0)  # forked by the cell: its cells are not this one's
     for index, image in enumerate(images):
         with open(path('%s.%d.png' % (number, index)), 'wb') as file:
             file.write(image)

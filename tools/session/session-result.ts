@@ -13,8 +13,9 @@ export interface SessionWording {
 /** What an agent is told of a call to a session: what was written, then in brackets how things stand. */
 export function sessionResult(report: SessionReport, waitedMs: number, words: SessionWording): ToolResult {
   const { noun } = words
-  const said = saidOf(report, noun)
-  const text = said === '' || said.endsWith('\n') ? said : `${said}\n`
+  const full = '[it was killed: it had written more than 256 MiB]\n'
+  const said = report.isFull ? lined(saidOf(report, noun)) + full : saidOf(report, noun)
+  const text = lined(said)
   const { state } = report
   switch (state.type) {
     case 'finished': {

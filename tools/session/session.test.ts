@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { buffer, text as textOf } from 'node:stream/consumers'
@@ -291,4 +291,63 @@ describe.each(mostPlaces)('%s', (_name, options) => {
     expect((await call({ input: 'one\n' }, { ...context, runner: sandbox.open() })).output).toMatch(/^got one\n\[still/)
     expect((await call({ input: 'two\n', keys: ['C-d'] })).output).toBe('got two\n')
   })
+
+  test('the first command of a session may end it with any exit code: what it wrote is told', async () => {
+    const left = await sh('echo out; (exit 127); exit')
+    expect(left).toMatchObject({ outcome: 'exited', exitCode: 127 })
+    expect(left.output).toMatch(/^out\n\[the session has ended with exit code 127/)
+  })
+
+  test('what is written into the files of a session is no exit code, and their removal ends it', async () => {
+    const folder = `/tmp/.rollcall-${scope}-shell-main`
+    expect((await sh(`echo "1e9 x" >${folder}/1.s; sleep 0.3`)).exitCode).toBe(255)
+    await call({ restart: true })
+    const removed = await sh(`X=1; echo $$ >pid; rm -r ${folder}; sleep 60`)
+    expect(removed).toMatchObject({ outcome: 'lost', output: expect.stringContaining('the session was killed') })
+    const pid = readFileSync(path('pid'), 'utf8').trim()
+    await until(() => !isAlive(pid), 'the shell to be gone')
+    expect((await sh('echo "[$X]"')).output).toBe('[]\n')
+  })
+
+  test.each([1, 5])('a session of which process %i is killed is lost, with what it runs', async (field) => {
+    await sh('echo $$ >pid')
+    const running = sh("echo $$ >>pid; sh -c 'echo $$ >>pid; sleep 60'")
+    await until(() => readFileSync(path('pid'), 'utf8').split('\n').length === 4, 'the command to run')
+    const folder = `/tmp/.rollcall-${scope}-shell-main`
+    process.kill(Number(readFileSync(`${folder}/pid`, 'utf8').trim().split(' ')[field - 1]), 'SIGKILL')
+    expect(await running).toMatchObject({ outcome: 'lost', output: expect.stringContaining('the session was killed') })
+    const pids = readFileSync(path('pid'), 'utf8').trim().split('\n')
+    await until(() => !pids.some(isAlive), 'all of it to be gone')
+    expect((await sh('echo new')).output).toBe('new\n')
+  })
+
+  test('a directory that somebody else has laid is no session', async () => {
+    if (process.getuid?.() !== 0) return
+    const folder = `/tmp/.rollcall-${scope}-shell-main`
+    mkdirSync(folder)
+    chownSync(folder, 65_534, 65_534)
+    writeFileSync(`${folder}/pid`, '1 1 - x/1-0-0-1 1\n')
+    const refused = await sh('echo not')
+    rmSync(folder, { recursive: true })
+    expect(refused).toMatchObject({ ok: false, exitCode: 125, output: expect.stringContaining('exists') })
+  })
+})
+
+test('functions called like the shell’s own words change nothing', async () => {
+  sandbox = await openTestSandbox({ shell: 'bash' })
+  await sh('command() { :; }; export() { :; }; exit() { :; }; echo() { :; }; builtin() { :; }; (builtin exit 3)')
+  expect((await sh('printf "on %s\\n" "$?"; \\false')).output).toBe('on 0\n[exit code 1]')
+  expect(await sh('printf "%s\\n" "$?"')).toMatchObject({ ok: true, output: '1\n' })
+})
+
+test('what writes without end is ended, and keeps what is kept of it', async () => {
+  sandbox = await openTestSandbox({ shell: 'bash' })
+  const flood = await sh('X=kept; yes; true', { timeout_ms: 60_000 })
+  expect(flood).toMatchObject({ outcome: 'exited' })
+  expect(flood.output).toContain('\n[it was killed: it had written more than 256 MiB]\n')
+  expect(statSync(`/tmp/.rollcall-${scope}-shell-main/1.out`).size).toBeLessThan(257 * 1024 * 1024)
+  expect((await sh('echo $X')).output).toBe('kept\n')
+  const own = await sh('X=$(printf %100000s ""); while :; do echo "$X$X$X$X"; done', { timeout_ms: 60_000 })
+  expect(own).toMatchObject({ outcome: 'lost', output: expect.stringContaining('256 MiB') })
+  expect((await sh('echo new')).output).toBe('new\n')
 })

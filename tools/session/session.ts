@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { CapturedOutput, ExecResult } from '../../protocol/exec.ts'
 import type { ExecRequest } from '../../runner/runner.ts'
 import { execDefaults, type ToolContext } from '../tool.ts'
@@ -50,12 +51,16 @@ export interface SessionReport {
   /** An earlier session had ended, and this is a new one. */
   readonly after?: { readonly code: Ending; readonly output: CapturedOutput }
   readonly images: number
+  /** The command was ended, since it had written too much. */
+  readonly isFull?: true
 }
 
 const longestMs = 365 * 24 * 3_600_000
 /** Beyond what a call waits: its own work, on a busy machine. */
 const graceMs = 60_000
 const captureBytes = 65_536
+/** An interpreter that is not there says why as it ends. */
+const lastWordMs = 2_000
 /** Larger than any image that a model takes. */
 const longestImageBytes = 16 * 1024 * 1024
 
@@ -110,15 +115,17 @@ async function begin(context: ToolContext, call: SessionCall): Promise<SessionRe
   )
   refusal.catch(() => {})
   try {
-    return await Promise.race([ask(context, call, sessionParts.askAgain), refusal])
+    const report = await Promise.race([ask(context, call, sessionParts.askAgain), refusal])
+    if (report.state.type !== 'none') return report
+    return await Promise.race([interpreter.then(failedReport), delay(lastWordMs, report, { ref: false })])
   } finally {
     detach.abort(new Error('The session runs on'))
   }
 }
 
-/** Ended before it answered anybody. That its directory is there already means that somebody else has begun it. */
-function cannotBegin({ outcome }: ExecResult): boolean {
-  return outcome.type !== 'exited' || outcome.code === 127
+/** driver.sh says so where there is no Python; exit codes alone may be those of a session that has ended already. */
+function cannotBegin({ outcome, stderr }: ExecResult): boolean {
+  return outcome.type === 'exited' && outcome.code === 127 && stderr.head.toString().startsWith('no python3')
 }
 
 async function ask(context: ToolContext, call: SessionCall, part: number): Promise<SessionReport> {
@@ -130,13 +137,19 @@ async function ask(context: ToolContext, call: SessionCall, part: number): Promi
     ...(bytes !== undefined && { stdin: bytes }),
     timeoutMs: Math.min(call.waitMs + graceMs, longestMs),
     captureBytes,
+    isPiece: true,
   }
   const result = await context.runner.exec(request, { signal: context.signal })
   return parseReport(result) ?? failedReport(result)
 }
 
+/** Users of one sandbox have files of their own: none can read, or lay, another's. */
+export function ofUser({ user }: Pick<ToolContext, 'user'>): string {
+  return user === undefined ? '' : `.${user.replaceAll(/[^A-Za-z0-9_-]/g, '_')}`
+}
+
 function placeOf(context: ToolContext, { kind, name }: Pick<SessionCall, 'kind' | 'name'>): Record<string, string> {
-  return { RC_SCOPE: context.execId(0).scope, RC_NAME: `${kind}-${name}` }
+  return { RC_SCOPE: context.execId(0).scope, RC_NAME: `${kind}-${name}${ofUser(context)}` }
 }
 
 function callVariables(context: ToolContext, call: SessionCall, part: number): Record<string, string> {
@@ -161,16 +174,20 @@ function failedReport(result: ExecResult): SessionReport {
 
 function parseReport({ outcome, stdout, stderr }: ExecResult): SessionReport | undefined {
   if (outcome.type !== 'exited' || outcome.code !== 0) return undefined
-  const [type, code, before, bytes, images] = stderr.head.toString('utf8').trim().split(' ')
-  const report = { output: stdout, images: Number(images ?? 0) }
+  const [type, code, before, bytes, images, full] = stderr.head.toString('utf8').trim().split(' ')
+  const report = { output: stdout, images: numberOf(images) ?? 0, ...(full === '1' && ({ isFull: true } as const)) }
   switch (type) {
     case 'finished':
     case 'running':
     case 'ended': {
       const state =
-        type === 'running' ? { type } : type === 'ended' ? { type, code: ending(code) } : { type, code: Number(code) }
+        type === 'running'
+          ? { type }
+          : type === 'ended'
+            ? { type, code: ending(code) }
+            : { type, code: numberOf(code) ?? 255 }
       const isNews = before !== undefined && before !== '-'
-      return { ...report, state, ...(isNews && { before: { code: ending(before), bytes: Number(bytes) } }) }
+      return { ...report, state, ...(isNews && { before: { code: ending(before), bytes: numberOf(bytes) ?? 0 } }) }
     }
     case 'over':
       return { ...report, state: { type, code: ending(code) } }
@@ -186,5 +203,10 @@ function parseReport({ outcome, stdout, stderr }: ExecResult): SessionReport | u
 }
 
 function ending(word: string | undefined): Ending {
-  return word === undefined || !/^\d+$/.test(word) ? 'killed' : Number(word)
+  return numberOf(word) ?? 'killed'
+}
+
+/** Undefined for what no number is: a command may write into the files of its session. */
+function numberOf(word: string | undefined): number | undefined {
+  return word !== undefined && /^\d{1,15}$/.test(word) ? Number(word) : undefined
 }
