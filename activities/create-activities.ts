@@ -91,10 +91,7 @@ export function createActivities(services: ActivityServices): { activities: Acti
     ...scheduledActivities(services),
     ...pools.activities,
   }
-  const close = (): void => {
-    attachments.close()
-    pools.close()
-  }
+  const close = (): void => [attachments, pools].forEach((opened) => opened.close())
   return { activities, close }
 }
 

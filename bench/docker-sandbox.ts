@@ -106,7 +106,8 @@ function batchesOf(at: { runner: Runner; workdir: string; storeUrl: string; roll
   }
 }
 
-async function engineExec(container: Container): Promise<void> {
+/** The same command through the Engine: create, start, read to its end, inspect. */
+export async function engineExec(container: Container): Promise<void> {
   const exec = await container.exec({ Cmd: ['sh', '-c', command], AttachStdout: true, AttachStderr: true })
   const stream = await exec.start({})
   stream.resume()

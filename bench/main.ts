@@ -19,6 +19,7 @@ import { manyTurns } from './measures/many-turns.ts'
 import { oneCallTurnsMeasure } from './measures/one-call-turns.ts'
 import { pools } from './measures/pools.ts'
 import { recovery } from './measures/recovery.ts'
+import { slotCalls } from './measures/slot-calls.ts'
 import { warmRollouts } from './measures/warm-rollouts.ts'
 import { wholeProcess } from './measures/whole-process.ts'
 import { rowsTable } from './print-rows.ts'
@@ -27,6 +28,7 @@ const measures: readonly Measure[] = [
   bashInBatch,
   oneCallTurnsMeasure,
   callsInFlight,
+  slotCalls,
   warmRollouts,
   wholeProcess,
   manyTurns,

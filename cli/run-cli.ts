@@ -11,6 +11,7 @@ import { defineReport } from './commands/report.ts'
 import { defineRerun } from './commands/rerun.ts'
 import { defineResults } from './commands/results.ts'
 import { defineRun } from './commands/run.ts'
+import { defineSandbox } from './commands/sandbox.ts'
 import { defineHistory, defineSchedule } from './commands/schedule.ts'
 import { defineServer } from './commands/server.ts'
 import { defineShell } from './commands/shell.ts'
@@ -54,6 +55,7 @@ const commands: readonly DefineCommand[] = [
   defineSchedule,
   defineHistory,
   definePool,
+  defineSandbox,
   defineWorker,
   defineServer,
 ]

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connectToDocker, dockerConnection } from '../providers/docker/docker-connection.ts'
-import { SessionStream } from '../providers/ssh/session-stream.ts'
+import type { SessionStream } from '../providers/ssh/session-stream.ts'
 import { SshConnections } from '../providers/ssh/ssh-connections.ts'
 import { sshPlace } from '../providers/ssh/ssh-settings.ts'
 import { nothingKnown } from './node.ts'
@@ -74,7 +74,7 @@ async function probeSsh(settings: ComputeNode['settings'], environment: ProbeEnv
   const { target, workspace } = await sshPlace(settings, environment)
   const connections = new SshConnections(target)
   try {
-    const stream = new SessionStream(await connections.exec(`/bin/sh -s ${workspace}`))
+    const stream = await connections.exec(`/bin/sh -s ${workspace}`)
     stream.end(script)
     const report = readReport(await textOf(stream))
     return { ...report, roundTripMs: await roundTrip(connections) }
@@ -94,7 +94,7 @@ async function textOf(stream: SessionStream): Promise<string> {
 
 /** Of one byte there and back in a session that stands already. */
 async function roundTrip(connections: SshConnections): Promise<number> {
-  const stream = new SessionStream(await connections.exec('cat'))
+  const stream = await connections.exec('cat')
   try {
     return await medianMs(async () => {
       const echoed = new Promise((resolve) => stream.once('data', resolve))

@@ -66,6 +66,11 @@ const kinds = {
   'sandbox-lost': { actor: 'sandbox', retry: false, meaning: 'The sandbox died or became unusable.' },
   'host-lost': { actor: 'provider', retry: false, meaning: 'No worker reaches the place where the sandbox is.' },
   'acquire-timeout': { actor: 'provider', retry: false, meaning: 'No sandbox was to be had within acquireTimeoutMs.' },
+  'lease-lost': {
+    actor: 'operator',
+    retry: false,
+    meaning: 'The lease of a slot has ended: it was released, was not renewed in time, or its sandbox died.',
+  },
   'setup-failed': { actor: 'agent', retry: false, meaning: 'The agent’s installation in the sandbox failed.' },
   'agent-invalid': { actor: 'agent', retry: false, meaning: 'The agent cannot be loaded or breaks its contract.' },
   'agent-failed': { actor: 'agent', retry: false, meaning: 'The agent’s own code threw an error.' },

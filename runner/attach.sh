@@ -43,6 +43,37 @@ lookup() {
   esac
 }
 
+# known UID: looks a user up by number once, and not again before /etc/passwd or /etc/group has changed: to read them costs
+# a system call per byte, for every command. _plain_UID: it is in no other groups.
+known() {
+  for _f in /etc/passwd /etc/group; do
+    [ -e "$_J/users.$$" ] && [ ! "$_f" -nt "$_J/users.$$" ] && continue
+    _users=$((_users + 1))
+    true >|"$_J/users.$$"
+  done
+  eval "_x=\$_known_$1"
+  [ "$_x" != "$_users" ] && lookup "$1" || return
+  _plain=1
+  if [ -n "$_name" ]; then
+    while IFS=: read -r _a _x _b _c; do
+      case ,$_c, in *,"$_name",*) _plain= ;; esac
+    done </etc/group
+  fi
+  eval "_known_$1=\$_users _gid_$1=\$_gid _home_$1=\$_home _name_$1=\$_name _plain_$1=\$_plain"
+}
+
+# recall USER[:GROUP]: as lookup, but of a number that is known without reading anything
+recall() {
+  _plain= _x=
+  case $1 in *[!0-9]*) ;; *) eval "_x=\$_known_$1" ;; esac
+  if [ -z "$_x" ] || [ "$_x" != "$_users" ]; then
+    lookup "$1"
+    return
+  fi
+  _uid=$1
+  eval "_gid=\$_gid_$1 _home=\$_home_$1 _name=\$_name_$1 _plain=\$_plain_$1"
+}
+
 # scope SCOPE: makes its directories, the journal's first: output without a journal is of commands that nobody knows of
 # any more, and none of them may run again
 scope() {
@@ -114,7 +145,7 @@ start() {
   trap : PIPE HUP TERM
   _me=$_pid _born=$_start _as= _short=
   if [ -n "${4:-$_user}" ]; then
-    if ! lookup "${4:-$_user}"; then
+    if ! recall "${4:-$_user}"; then
       answer "$1" "$2" e user 0 0 0
       return
     fi
@@ -368,7 +399,7 @@ become() {
 # switch ARG…: becomes the command as the user that was looked up
 switch() {
   export HOME="$_home" USER="${_name:-$_uid}" LOGNAME="${_name:-$_uid}"
-  if [ -n "$_name" ]; then _groups=--init-groups; else _groups=--clear-groups; fi
+  if [ -n "$_name" ] && [ -z "$_plain" ]; then _groups=--init-groups; else _groups=--clear-groups; fi
   if [ -n "$_setpriv" ]; then
     exec $_setsid setpriv "--reuid=$_uid" "--regid=$_gid" $_groups "$@" <&3 3<&- 8<&-
   fi
@@ -416,7 +447,8 @@ forget() {
 x() {
   [ -d "/proc/$_owner" ] || fatal supervisor
   [ -p "$_J/wake" ] || fatal journal
-  _kept=$((_kept + 1))
+  case $4 in '' | *[!0-9]*) ;; *) known "$4" ;; esac
+  eval "_kept_$1=\$((\${_kept_$1:-16} + 1))"
   bg run "$@"
 }
 run() {
@@ -441,8 +473,9 @@ a() {
   scope "$1"
   true >|"$_J/$1/.a/$2-$3"
   if [ -z "$4" ]; then
-    [ $_kept -ge 16 ] || return
-    _kept=0
+    eval "_x=\${_kept_$1:-16}"
+    [ "$_x" -ge 16 ] || return
+    eval "_kept_$1=0"
   fi
   bg forget "$1" "$2" "$3"
 }
@@ -492,8 +525,8 @@ _setpriv=
 _most=1024
 _cpu=$(ulimit -S -t)
 _tab='	'
-# Commands since this attachment has forgotten any; what an earlier one has left counts as many.
-_short= _kept=16
+# _kept_SCOPE: commands since this attachment has forgotten any; what an earlier one has left counts as many.
+_short= _users=0
 echo >&8
 while IFS= read -r _line; do
   eval "$_line"

@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream'
 import { execName, type ExecId, type ExecResult } from '../protocol/exec.ts'
 import { RollcallError } from '../protocol/failure.ts'
+import { belowRoot, confined, confinementCodes, type SandboxPath } from './confined-path.ts'
 import type { FailureCode } from '../protocol/failure.ts'
 import type { ExecRequest, Runner } from './runner.ts'
 
@@ -13,7 +14,15 @@ interface Detachable {
   readonly signal?: AbortSignal
 }
 
-export type FileProblem = 'not-found' | 'is-a-directory' | 'permission-denied' | 'not-a-file'
+export type FileProblem =
+  | 'not-found'
+  | 'is-a-directory'
+  | 'permission-denied'
+  | 'not-a-file'
+  /** The path leads out of the directory that it must stay below. */
+  | 'outside'
+  /** That directory is gone, or has been replaced by a link. */
+  | 'root-missing'
 
 /** How these scripts say what is wrong with a path. */
 const problemCodes: Readonly<Record<number, FileProblem>> = {
@@ -21,6 +30,8 @@ const problemCodes: Readonly<Record<number, FileProblem>> = {
   45: 'is-a-directory',
   46: 'permission-denied',
   47: 'not-a-file',
+  [confinementCodes.outside]: 'outside',
+  [confinementCodes.rootMissing]: 'root-missing',
 }
 
 /**
@@ -66,7 +77,7 @@ export async function uploadFile(
   options: Detachable = {},
 ): Promise<void> {
   const { id, content, path, mode = '644' } = file
-  const request = writeRequest({ id, path, content, mode })
+  const request = writeRequest({ id, path, content, mode }, { RC_PATH: asOperand(path) })
   assertDone(await runner.exec(asRoot(request), options), `Uploading ${path}`)
 }
 
@@ -97,14 +108,22 @@ export async function downloadTree(
 
 export interface ReadRequest {
   readonly id: ExecId
-  /** Absolute, or relative to `cwd`. */
-  readonly path: string
+  /** Absolute, or relative to `cwd`. Bytes only below a `root`. */
+  readonly path: SandboxPath
   readonly maxBytes: number
   /** False: a symbolic link is `not-a-file`. Default true. */
   readonly followLinks?: boolean
   readonly cwd?: string
+  /**
+   * Absolute: the file must be below this directory, which \`path\` is then relative to, however links, \`..\` and other
+   * processes turn it; a file with several names must have all of them there. Default: any file.
+   */
+  readonly root?: string
   readonly user?: string
   readonly timeoutMs?: number
+  /** Default: all that is read. */
+  readonly captureBytes?: number
+  /** Gets one byte more than `maxBytes` where there is more. */
   readonly stdoutSink?: Writable
   readonly stderrSink?: Writable
 }
@@ -119,32 +138,37 @@ export type ReadOutcome = { readonly result: ExecResult } & (
 
 /** The first `maxBytes` bytes of a regular file. */
 export async function readFile(runner: Runner, file: ReadRequest, options: Detachable = {}): Promise<ReadOutcome> {
-  const { path, maxBytes, followLinks = true, timeoutMs = smallFileTimeoutMs, ...rest } = file
-  const script = `f=$RC_PATH
+  const { path: _, maxBytes, followLinks = true, timeoutMs = smallFileTimeoutMs, root, ...rest } = file
+  const place = placeOf(file)
+  if (place === undefined) return { type: 'outside', result: notRun }
+  const script = `${root === undefined ? 'f=$RC_PATH' : confined.toRead}
 ${followLinks ? '' : '[ ! -L "$f" ] || exit 47'}
 [ -e "$f" ] || [ -L "$f" ] || { ls -d -- "$f" 2>&1 | grep -qi "permission denied" && exit 46; exit 44; }
 [ ! -d "$f" ] || exit 45
 [ -e "$f" ] || exit 44
 [ -f "$f" ] || exit 47
 [ -r "$f" ] || exit 46
-exec head -c ${maxBytes + 1} <"$f"`
-  const request = { ...rest, script, env: { RC_PATH: asOperand(path) }, timeoutMs, captureBytes: maxBytes + 1 }
+${root === undefined ? '' : confined.open}
+exec head -c ${maxBytes + 1} ${root === undefined ? '<"$f"' : '<&3'}`
+  const request = { captureBytes: maxBytes + 1, ...rest, script, env: place, timeoutMs }
   const result = await runner.exec(request, options)
   const problem = fileProblem(result)
   if (problem !== undefined) return { type: problem, result }
   if (!isDone(result)) return { type: 'failed', result }
-  const { head } = result.stdout
-  return { type: 'read', content: head.subarray(0, maxBytes), truncated: head.length > maxBytes, result }
+  const { head, bytes } = result.stdout
+  return { type: 'read', content: head.subarray(0, maxBytes), truncated: bytes > maxBytes, result }
 }
 
 export interface WriteRequest {
   readonly id: ExecId
-  /** Absolute, or relative to `cwd`. A link is followed. */
-  readonly path: string
+  /** Absolute, or relative to `cwd`. A link is followed. Bytes only below a `root`. */
+  readonly path: SandboxPath
   readonly content: Uint8Array
   /** Octal. Default: the mode of the file that is there, else what the umask leaves. */
   readonly mode?: string
   readonly cwd?: string
+  /** As for reading: it is then written below this directory or not at all, and directories are made only there. */
+  readonly root?: string
   readonly user?: string
   readonly timeoutMs?: number
 }
@@ -153,12 +177,15 @@ export type WriteOutcome = { readonly result: ExecResult; readonly type: 'writte
 
 /** Writes a file whole or not at all; parents are made, and the mode of a file that is there is kept. */
 export async function writeFile(runner: Runner, file: WriteRequest, options: Detachable = {}): Promise<WriteOutcome> {
-  const result = await runner.exec(writeRequest(file), options)
+  const place = placeOf(file)
+  if (place === undefined) return { type: 'outside', result: notRun }
+  const request = file.root === undefined ? writeRequest(file, place) : confinedWrite(file, place)
+  const result = await runner.exec(request, options)
   return { type: fileProblem(result) ?? (isDone(result) ? 'written' : 'failed'), result }
 }
 
-function writeRequest(file: WriteRequest): ExecRequest {
-  const { path, content, mode = '', timeoutMs = smallFileTimeoutMs, ...rest } = file
+function writeRequest(file: WriteRequest, place: Readonly<Record<string, string>>): ExecRequest {
+  const { path: _, content, mode = '', timeoutMs = smallFileTimeoutMs, ...rest } = file
   const script = `f=$RC_PATH
 if [ -L "$f" ]; then
   f=$(readlink -f -- "$f" && echo /) || exit 44
@@ -177,7 +204,43 @@ if [ -e "$f" ]; then
   cp -p "$f" "$t" || exit
 fi
 cat >"$t" && { [ -z "$RC_MODE" ] || chmod "$RC_MODE" "$t"; } && mv "$t" "$f"`
-  return { ...rest, script, env: { RC_PATH: asOperand(path), RC_MODE: mode }, stdin: content, timeoutMs }
+  return { ...rest, script, env: { ...place, RC_MODE: mode }, stdin: content, timeoutMs }
+}
+
+/** In the file's own directory, which nobody can put elsewhere meanwhile: a link of its name is replaced, not followed. */
+function confinedWrite(file: WriteRequest, place: Readonly<Record<string, string>>): ExecRequest {
+  const { path: _, root: __, content, mode = '', timeoutMs = smallFileTimeoutMs, ...rest } = file
+  const script = `${confined.toWrite}
+[ ! -d "$f" ] || exit 45
+[ ! -e "$f" ] || [ -f "$f" ] || exit 47
+[ -w . ] || exit 46
+t=./.rollcall-${file.id.scope}-${execName(file.id)} was=
+trap 'rm -f "$t"' EXIT
+if [ -e "$f" ]; then
+  [ -w "$f" ] || exit 46
+  was=$(stat -c '%a %u:%g' "$f") || exit 46
+fi
+set -C
+cat >"$t" || exit
+[ -z "$was" ] || { chown "\${was#* }" "$t" 2>/dev/null; chmod "\${was%% *}" "$t"; } || exit
+[ -z "$RC_MODE" ] || chmod "$RC_MODE" "$t" || exit
+mv -f "$t" "$f"`
+  return { ...rest, script, env: { ...place, RC_MODE: mode }, stdin: content, timeoutMs }
+}
+
+/** Variables that tell a script where a file is; undefined for a path that names something outside outright. */
+export function placeOf({ path, root }: { path: SandboxPath; root?: string }): Record<string, string> | undefined {
+  if (root !== undefined) return belowRoot(root, path)
+  return { RC_PATH: asOperand(typeof path === 'string' ? path : Buffer.from(path).toString()) }
+}
+
+const nothing = { head: Buffer.alloc(0), tail: Buffer.alloc(0), bytes: 0, truncated: false }
+/** Of a request that was refused before anything was started. */
+const notRun: ExecResult = {
+  outcome: { type: 'exited', code: confinementCodes.outside },
+  stdout: nothing,
+  stderr: nothing,
+  durationMs: 0,
 }
 
 /** A path that no program takes for an option. */
@@ -198,7 +261,8 @@ export function fileProblem({ outcome }: ExecResult): FileProblem | undefined {
   return outcome.type === 'exited' ? problemCodes[outcome.code] : undefined
 }
 
-async function assertTar(runner: Runner): Promise<void> {
+/** @throws RollcallError `runtime-unsupported` */
+export async function assertTar(runner: Runner): Promise<void> {
   if ((await runner.hello()).tar) return
   throw new RollcallError(
     'runtime-unsupported',

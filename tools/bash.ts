@@ -83,12 +83,16 @@ export const bashTool = builtInTool({
     if (session !== undefined && session !== false) return inSession(args, context)
     if (command === undefined) return invalid('The arguments of bash are wrong: expected a command')
     const timeoutMs = timeout_ms ?? context.timeoutMs
+    const directory = posix.resolve(context.workdir, cwd ?? '.')
+    if (context.root !== undefined && !`${directory}/`.startsWith(posix.normalize(`${context.root}/`))) {
+      return invalid(`cwd is ${JSON.stringify(cwd)}: expected a directory below ${context.root}`)
+    }
     const result = await context.runner.exec(
       {
         ...execDefaults(context, 0),
         script: command,
         shell: 'bash',
-        cwd: posix.resolve(context.workdir, cwd ?? '.'),
+        cwd: directory,
         env: { ...context.env, ...env },
         timeoutMs,
         captureBytes,

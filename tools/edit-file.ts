@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { execName } from '../protocol/exec.ts'
-import { asOperand, fileProblem, isDone } from '../runner/files.ts'
+import { confined } from '../runner/confined-path.ts'
+import { fileProblem, isDone, placeOf } from '../runner/files.ts'
 import { longestFileBytes, notRead, pathArgument, readWhole, sentences, textOf } from './file-tools.ts'
 import { placeScript } from './session/scripts.ts'
 import { shorten } from './shorten.ts'
 import { builtInTool, endOf, execDefaults, failed, succeeded, type ToolContext, type ToolResult } from './tool.ts'
 
-const script = placeScript + readFileSync(new URL('edit.sh', import.meta.url), 'utf8').replaceAll(/^ *#.*\n/gm, '')
+const editScript = placeScript + readFileSync(new URL('edit.sh', import.meta.url), 'utf8').replaceAll(/^ *#.*\n/gm, '')
 
 const lineNumber = z.number().int().min(0)
 
@@ -134,14 +135,18 @@ async function change(
   content: Buffer | undefined,
 ): Promise<ToolResult> {
   const defaults = execDefaults(context, 1)
+  const place = placeOf({ path, ...(context.root !== undefined && { root: context.root }) })
+  if (place === undefined) return failed(`${path} ${sentences.outside}`)
   const { id } = defaults
   const env = {
     RC_SCOPE: id.scope,
     RC_NAME: 'edits',
     RC_OP: content === undefined ? 'undo' : 'write',
-    RC_PATH: asOperand(path),
+    ...place,
     RC_ID: `${id.scope}-${execName(id)}`,
   }
+  const beginning = content === undefined ? confined.toRead : confined.toWrite
+  const script = context.root === undefined ? editScript : beginning + editScript
   const request = { ...defaults, script, env, ...(content !== undefined && { stdin: content }) }
   const result = await context.runner.exec(request, { signal: context.signal })
   if (isDone(result))

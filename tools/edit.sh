@@ -2,11 +2,14 @@
 # session/place.sh. What was there before is kept beside: N, or N.none where there was no file, and N.after, the checksum of
 # what the change left. Exits: 44 no such file, 45 a directory, 46 may not be written, 47 not a regular file, 48 there is
 # nothing to undo, 49 the file has been changed since.
-f=$RC_PATH
-case $f in /*) ;; *) f=$PWD/${f#./} ;; esac
-if [ -L "$f" ]; then
-  f=$(readlink -f -- "$f" && echo /) || exit 44
-  f=${f%??}
+# Below a root (runner/confined-path.ts) the script is in the file's directory already, and f is its name there.
+if [ -z "$RC_ROOT" ]; then
+  f=$RC_PATH
+  case $f in /*) ;; *) f=$PWD/${f#./} ;; esac
+  if [ -L "$f" ]; then
+    f=$(readlink -f -- "$f" && echo /) || exit 44
+    f=${f%??}
+  fi
 fi
 [ ! -d "$f" ] || exit 45
 [ ! -e "$f" ] || [ -f "$f" ] || exit 47
@@ -28,6 +31,8 @@ put() {
     cat >"$t" && mv "$t" "$f"
   else
     rm -f "$t"
+    # Below a root nothing is written through a name that may have become a link.
+    [ -z "$RC_ROOT" ] || exit 46
     t=$_D/put
     cat >"$t" && cat "$t" >"$f"
   fi
@@ -45,7 +50,7 @@ sum() { $_sum | tr -c '0-9a-f\n' -; }
 
 _um=$(umask)
 umask 077
-_D=$_D/$(printf %s "$f" | sum)
+case $f in /*) _D=$_D/$(printf %s "$f" | sum) ;; *) _D=$_D/$(printf %s "$PWD/${f#./}" | sum) ;; esac
 mkdir -p "$_D" || exit
 n=0
 while [ -e "$_D/$((n + 1)).after" ]; do n=$((n + 1)); done

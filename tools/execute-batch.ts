@@ -38,6 +38,8 @@ export interface BatchContext {
   readonly defaultTimeoutMs: number
   /** Default: the sandbox's own. */
   readonly workdir?: string
+  /** Absolute: paths of file tools must stay below it. Default: anywhere. */
+  readonly root?: string
   readonly user?: string
   /** For commands of `bash`. */
   readonly env?: Readonly<Record<string, string>>
@@ -92,6 +94,7 @@ function toolContext(call: Call, number: number, context: ResolvedContext): Tool
     runner: recordingRunner(call, context),
     execId: (part) => ({ scope, phase, batch, call: number, part }),
     workdir: context.workdir,
+    ...(context.root !== undefined && { root: context.root }),
     user: context.user,
     env: context.env ?? {},
     timeoutMs: call.timeoutMs ?? context.defaultTimeoutMs,

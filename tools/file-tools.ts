@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { readFile, writeFile, type FileProblem, type ReadOutcome } from '../runner/files.ts'
 import { shorten } from './shorten.ts'
-import { builtInTool, endOf, execDefaults, failed, succeeded, type ToolContext, type ToolResult } from './tool.ts'
+import { builtInTool, endOf, failed, fileDefaults, succeeded, type ToolContext, type ToolResult } from './tool.ts'
 
 /** Files beyond this are for `bash`: the worker holds them in memory. */
 export const longestFileBytes = 16 * 1024 * 1024
@@ -13,6 +13,8 @@ export const sentences: Readonly<Record<FileProblem, string>> = {
   'is-a-directory': 'is a directory',
   'permission-denied': 'may not be accessed',
   'not-a-file': 'is not a regular file',
+  outside: 'leads out of the working directory, which paths must stay in',
+  'root-missing': 'cannot be reached: the working directory is gone or has become a link',
 }
 
 export const readFileTool = builtInTool({
@@ -58,12 +60,12 @@ export const writeFileTool = builtInTool({
 
 /** A file as far as it is kept in memory; part 0 of the call. */
 export function readWhole(context: ToolContext, path: string): Promise<ReadOutcome> {
-  const request = { ...execDefaults(context, 0), path, maxBytes: longestFileBytes }
+  const request = { ...fileDefaults(context, 0), path, maxBytes: longestFileBytes }
   return readFile(context.runner, request, { signal: context.signal })
 }
 
 async function write(context: ToolContext, { path, content }: { path: string; content: Buffer }): Promise<ToolResult> {
-  const request = { ...execDefaults(context, 0), path, content }
+  const request = { ...fileDefaults(context, 0), path, content }
   const { type, result } = await writeFile(context.runner, request, { signal: context.signal })
   if (type === 'written') return succeeded(`Wrote ${content.length} bytes to ${path}`)
   if (type === 'failed') return endOf(result, result.stderr.head.toString('utf8'), context.timeoutMs)

@@ -10,6 +10,8 @@ export interface ToolContext {
   readonly execId: (part: number) => ExecId
   /** Absolute; relative paths and commands start here. */
   readonly workdir: string
+  /** Absolute: paths of files must stay below it, and directories of commands begin there. Absent: anywhere. */
+  readonly root?: string
   readonly user: string | undefined
   readonly env: Readonly<Record<string, string>>
   /** For commands of this call; of the call itself, where it names one. */
@@ -142,6 +144,11 @@ export function execDefaults(
     ...(context.user !== undefined && { user: context.user }),
     timeoutMs: context.timeoutMs,
   }
+}
+
+/** What every exec on a file has in common. */
+export function fileDefaults(context: ToolContext, part: number): ReturnType<typeof execDefaults> & { root?: string } {
+  return { ...execDefaults(context, part), ...(context.root !== undefined && { root: context.root }) }
 }
 
 /** The result of a command: what it said and, unless that is exit code 0, how it ended. */

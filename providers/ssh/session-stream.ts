@@ -7,9 +7,14 @@ import type { ClientChannel } from 'ssh2'
  */
 export class SessionStream extends Duplex {
   readonly #channel: ClientChannel
+  /** Ends the write that is under way; ssh2 forgets it when the channel closes first. */
+  #written: () => void = () => {}
   /** The command's exit code; undefined when it ended otherwise, or when the connection was cut. */
   exitCode: number | undefined
+  /** When the session is over, on both sides. */
+  readonly over: Promise<void>
 
+  /** Right where the channel is handed out: of a command that ends at once, all is told in the same moment. */
   constructor(channel: ClientChannel) {
     super({ allowHalfOpen: true })
     this.#channel = channel
@@ -19,9 +24,10 @@ export class SessionStream extends Duplex {
     })
     channel.on('exit', (code: number | null) => (this.exitCode = code ?? undefined))
     channel.on('error', (error: Error) => this.destroy(error))
+    this.over = new Promise((resolve) => channel.once('close', () => resolve()))
     channel.once('close', () => {
+      this.#written()
       this.push(null)
-      this.end()
     })
   }
 
@@ -29,8 +35,16 @@ export class SessionStream extends Duplex {
     this.#channel.resume()
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.#channel.write(chunk, done)
+  /** What is sent to a command that has ended goes nowhere, as in a pipe whose reader ignores the signal. */
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    const written = (): void => {
+      if (this.#written !== written) return
+      this.#written = () => {}
+      done()
+    }
+    this.#written = written
+    if (this.#channel.writable) this.#channel.write(chunk, written)
+    else written()
   }
 
   override _final(done: () => void): void {

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
 import type { Socket } from 'node:net'
-import type { Client, ClientChannel, ConnectConfig } from 'ssh2'
+import type { Client, ConnectConfig } from 'ssh2'
 import { RollcallError } from '../../protocol/failure.ts'
 import { hostKeyCheck } from './host-key.ts'
+import { SessionStream } from './session-stream.ts'
 import { sshError } from './ssh-errors.ts'
 import type { SshCredential, SshTarget } from './ssh-target.ts'
 
@@ -16,7 +17,7 @@ const openTimeoutMs = 15_000
 /** One authenticated connection to a host. */
 export interface SshConnection {
   /** Starts a command in a session of its own. */
-  exec(command: string): Promise<ClientChannel>
+  exec(command: string): Promise<SessionStream>
   /** Settles when the connection is over, for whatever reason. */
   readonly closed: Promise<void>
   end(): void
@@ -77,8 +78,8 @@ async function openSocket({ host, port }: SshTarget): Promise<Socket> {
   return socket.setTimeout(0)
 }
 
-async function openSession(client: Client, command: string): Promise<ClientChannel> {
-  const { promise, resolve, reject } = Promise.withResolvers<ClientChannel>()
+async function openSession(client: Client, command: string): Promise<SessionStream> {
+  const { promise, resolve, reject } = Promise.withResolvers<SessionStream>()
   const timer = setTimeout(() => {
     client.destroy()
     reject(new Error(`no answer within ${openTimeoutMs} ms`))
@@ -87,7 +88,9 @@ async function openSession(client: Client, command: string): Promise<ClientChann
   client.once('close', onClose)
   try {
     // Throws at once on a connection that is over.
-    client.exec(command, (error, channel) => (error === undefined ? resolve(channel) : reject(error)))
+    client.exec(command, (error, channel) =>
+      error === undefined ? resolve(new SessionStream(channel)) : reject(error),
+    )
     return await promise
   } finally {
     clearTimeout(timer)

@@ -2,7 +2,6 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { temporaryFolder } from '../../testing/temporary-folder.ts'
-import { SessionStream } from './session-stream.ts'
 import { SshConnections } from './ssh-connections.ts'
 import { startSshd } from './sshd-fixture.ts'
 import type { Sshd } from './sshd-fixture.ts'
@@ -19,7 +18,7 @@ afterAll(() => sshd.stop())
 
 /** What a command says. */
 async function say(connections: SshConnections, command: string): Promise<string> {
-  const stream = new SessionStream(await connections.exec(command))
+  const stream = await connections.exec(command)
   return Buffer.concat(await stream.toArray()).toString()
 }
 
@@ -40,10 +39,9 @@ const code = (failure: string) => expect.objectContaining({ code: failure })
 
 test('more sessions than a connection may have are spread over several', async () => {
   await using({}, async (connections) => {
-    const open = await Promise.all(Array.from({ length: 20 }, () => connections.exec('cat')))
+    const streams = await Promise.all(Array.from({ length: 20 }, () => connections.exec('cat')))
     expect(await Promise.all(['a', 'b'].map((word) => say(connections, `echo ${word}`)))).toEqual(['a\n', 'b\n'])
     expect((await sshd.sessions()).length).toBeGreaterThanOrEqual(4)
-    const streams = open.map((channel) => new SessionStream(channel))
     for (const [index, stream] of streams.entries()) stream.end(`${index}`)
     const said = await Promise.all(streams.map(async (stream) => Buffer.concat(await stream.toArray()).toString()))
     expect(said).toEqual(streams.map((_stream, index) => `${index}`))
@@ -59,7 +57,7 @@ test('a connection that nobody uses is closed, one in use is not', async () => {
   await using(
     {},
     async (connections) => {
-      const stream = new SessionStream(await connections.exec('cat'))
+      const stream = await connections.exec('cat')
       expect(await say(connections, 'echo once')).toBe('once\n')
       const [session] = await sshd.sessions()
       stream.end('still here')
@@ -73,7 +71,7 @@ test('a connection that nobody uses is closed, one in use is not', async () => {
 
 test('a connection that was cut is replaced', async () => {
   await using({}, async (connections) => {
-    const stream = new SessionStream(await connections.exec('echo begun; exec sleep 60'))
+    const stream = await connections.exec('echo begun; exec sleep 60')
     await new Promise((resolve) => stream.once('data', resolve))
     for (const pid of await sshd.sessions()) process.kill(pid, 'SIGKILL')
     await stream.toArray()
@@ -136,4 +134,16 @@ test('a key with a passphrase, and one whose passphrase is wrong', async () => {
     using({ credential: { type: 'key', privateKey, passphrase } }, (connections) => say(connections, 'echo in'))
   expect(await withPassphrase('open sesame')).toBe('in\n')
   await expect(withPassphrase('wrong')).rejects.toEqual(code('provider-auth'))
+})
+
+test('what is sent to a command that does not read it, or has ended, holds nobody up', async () => {
+  await using({}, async (connections) => {
+    const much = Buffer.alloc(8 * 1024 * 1024)
+    for (const command of ['true', 'exec sleep 0', 'exec >&- <&-; sleep 0.1']) {
+      const stream = await connections.exec(command)
+      await Promise.all([stream.toArray(), new Promise((resolve) => stream.end(much, () => resolve(undefined)))])
+      await new Promise((resolve) => stream.write(much, () => resolve(undefined)))
+    }
+    expect(await say(connections, 'echo again')).toBe('again\n')
+  })
 })

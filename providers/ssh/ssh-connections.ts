@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pLimit from 'p-limit'
-import type { ClientChannel } from 'ssh2'
+import type { SessionStream } from './session-stream.ts'
 import { connectSsh } from './ssh-connection.ts'
 import type { SshConnection } from './ssh-connection.ts'
 import { isSessionLimit, isStartLimit, sshError } from './ssh-errors.ts'
@@ -42,14 +42,14 @@ export class SshConnections {
    * Starts a command in a session of its own, on a connection that has room for it.
    * @throws RollcallError `provider-unavailable`, `provider-auth`
    */
-  async exec(command: string): Promise<ClientChannel> {
+  async exec(command: string): Promise<SessionStream> {
     for (;;) {
       const pooled = this.#withRoom()
       try {
         const connection = await pooled.connection
-        const channel = await connection.exec(command)
-        channel.once('close', () => this.#release(pooled))
-        return channel
+        const session = await connection.exec(command)
+        void session.over.then(() => this.#release(pooled))
+        return session
       } catch (error) {
         this.#release(pooled)
         if (!isSessionLimit(error) || pooled.sessions === 0) throw sshError(this.#target, 'start a command', error)

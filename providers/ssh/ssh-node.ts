@@ -1,15 +1,13 @@
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
-import type { ClientChannel } from 'ssh2'
 import { RollcallError } from '../../protocol/failure.ts'
 import { scriptText } from '../host-sandbox/paths.ts'
 import { bootstrapScript, readProbe } from './node-probe.ts'
 import type { NodeProbe } from './node-probe.ts'
-import { SessionStream } from './session-stream.ts'
+import type { SessionStream } from './session-stream.ts'
 import { SshConnections } from './ssh-connections.ts'
 import { sshError } from './ssh-errors.ts'
 import { targetName } from './ssh-target.ts'
@@ -74,7 +72,7 @@ export class SshNode {
 
   /** Starts a verb whose standard input and output are a conversation. */
   async converse(call: NodeCall): Promise<SessionStream> {
-    return new SessionStream(await this.#connections.exec(await this.#commandLine(call)))
+    return await this.#connections.exec(await this.#commandLine(call))
   }
 
   async close(): Promise<void> {
@@ -97,15 +95,13 @@ export class SshNode {
     )
   }
 
-  async #run(channel: ClientChannel, call: Omit<NodeCall, 'verb'>): Promise<Answer> {
-    const stream = new SessionStream(channel)
+  async #run(stream: SessionStream, call: Omit<NodeCall, 'verb'>): Promise<Answer> {
     const timeout = AbortSignal.timeout(call.timeoutMs ?? answerTimeoutMs)
     const signal = call.signal === undefined ? timeout : AbortSignal.any([timeout, call.signal])
     const stop = (): void => void stream.destroy(new Error(timeout.aborted ? 'no answer in time' : 'cancelled'))
     signal.addEventListener('abort', stop)
     try {
-      const closed = once(channel, 'close')
-      const [stdout] = await Promise.all([readText(stream), feed(stream, call.input), closed])
+      const [stdout] = await Promise.all([readText(stream), feed(stream, call.input), stream.over])
       if (stream.exitCode !== undefined) return { code: stream.exitCode, stdout }
       throw new Error('the connection was cut')
     } catch (error) {
