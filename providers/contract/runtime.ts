@@ -66,8 +66,8 @@ export interface SandboxSpec {
   readonly hostEnv?: Readonly<Record<string, string>>
   readonly mounts: readonly Mount[]
   /**
-   * No program in it gives its caller another user's rights: set-uid means nothing. Asked for only where `users` can be
-   * switched, whose provider honours it.
+   * No program in it gives its caller another user's rights: set-uid means nothing. Asked for where several users share a
+   * sandbox. Docker enforces it; Modal has no such setting.
    */
   readonly noNewPrivileges?: true
   /** User for commands; default: the image's. */
