@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { failureKinds } from '../protocol/failure.ts'
+import { daytonaCapabilities } from '../providers/daytona/daytona-provider.ts'
 import { dockerCapabilities } from '../providers/docker/docker-provider.ts'
 import { fakeCapabilities } from '../providers/fake/fake-provider.ts'
 import { localCapabilities } from '../providers/local/local-provider.ts'
@@ -39,6 +40,7 @@ const providers: Readonly<Record<string, Listed>> = {
     consented: { capabilities: sshCapabilities({ allowNetwork: true }), by: '--provider-arg network=true' },
   },
   modal: { capabilities: modalCapabilities, dockerfile: 'one stage, 1 MB of files' },
+  daytona: { capabilities: daytonaCapabilities },
   'fake (tests)': { capabilities: fakeCapabilities },
 }
 

@@ -1,5 +1,5 @@
 /**
- * `npm run test:cloud -- modal`: the conformance suite on a real account, with what it costs. Credentials are those of the
+ * `npm run test:cloud -- modal|daytona`: the conformance suite on a real account, with what it costs. Credentials are those of the
  * environment; `NAME=VALUE` after the name of the cloud are its settings, as for --provider-arg, and `image=NAME` is what
  * the cases run in. Exit code 1 when a case fails or something is left, 2 when it could not begin.
  */
@@ -17,11 +17,17 @@ import { createProviders } from '../workers/providers.ts'
 interface Cloud {
   /** What all cases' orders have in common. */
   readonly spec: Partial<SandboxSpec>
+  /** Cases that it is known to fail, which docs/providers.md says as well. */
+  readonly known?: readonly string[]
 }
 
 /** Providers with an account, by name. */
 const clouds: Readonly<Record<string, Cloud>> = {
   modal: { spec: { image: { type: 'name', name: 'debian:bookworm-slim' } } },
+  daytona: {
+    spec: { image: { type: 'name', name: 'debian:bookworm-slim' } },
+    known: ['a command that runs out of memory fails and says why; the sandbox lives on'],
+  },
 }
 
 /** A real sandbox is not ready within seconds. */
@@ -40,7 +46,7 @@ async function main([name = '', ...settings]: readonly string[]): Promise<number
     const provider = await providers.provider(name, options)
     process.stdout.write(`${name}: sandboxes are made at ${await provider.place()}\n`)
     const ofCaller: Partial<SandboxSpec> = image === undefined ? {} : { image: { type: 'name', name: image } }
-    return await runAll(createConformanceHarness(provider, { limits, ...cloud.spec, ...ofCaller }))
+    return await runAll(createConformanceHarness(provider, { limits, ...cloud.spec, ...ofCaller }), cloud.known)
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
     return 2
@@ -50,18 +56,22 @@ async function main([name = '', ...settings]: readonly string[]): Promise<number
   }
 }
 
-async function runAll(harness: ConformanceHarness): Promise<number> {
-  let failed = 0
+async function runAll(harness: ConformanceHarness, known: readonly string[] = []): Promise<number> {
+  const failures: string[] = []
   try {
-    for (const one of conformanceCases) if (!(await isPassed(one, harness))) failed += 1
+    for (const one of conformanceCases) if (!(await isPassed(one, harness))) failures.push(one.name)
   } finally {
     await harness.cleanUp('all')
   }
   const { namespace } = harness.makeOwnership(harness.makeSpec())
   const left = await harness.provider.list({ namespace })
   for (const sandbox of left) process.stdout.write(`left   ${sandbox.name}\n`)
-  process.stdout.write(`${conformanceCases.length - failed} passed, ${failed} failed, ${left.length} left\n`)
-  return failed + left.length === 0 ? 0 : 1
+  const unknown = failures.filter((name) => !known.includes(name))
+  const passed = conformanceCases.length - failures.length
+  process.stdout.write(
+    `${passed} passed, ${failures.length} failed (${unknown.length} unexpectedly), ${left.length} left\n`,
+  )
+  return unknown.length + left.length === 0 ? 0 : 1
 }
 
 async function isPassed(one: ConformanceCase, harness: ConformanceHarness): Promise<boolean> {

@@ -18,6 +18,7 @@ test.each([
   ['providers/local/conformance.provider.test.ts', 'provider', ['bubblewrap']],
   ['store/s3-store.provider.test.ts', 'provider', ['s3']],
   ['results/report/chromium.provider.test.ts', 'provider', ['chromium']],
+  ['providers/daytona/daytona-faults.provider.test.ts', 'provider', ['docker']],
   ['runner/shells.provider.test.ts', 'provider', ['docker', 'bubblewrap']],
   ['cli/run.e2e.test.ts', 'e2e', ['temporal', 'docker', 'bubblewrap']],
   ['cli/run-local.e2e.test.ts', 'e2e', ['temporal', 'bubblewrap']],

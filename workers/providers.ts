@@ -2,6 +2,7 @@ import { RollcallError } from '../protocol/failure.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import type { WorkerConfig } from './config.ts'
 import { modalSettingNames, modalSettings } from '../providers/modal/modal-settings.ts'
+import { daytonaAccess, daytonaSettings } from '../providers/daytona/daytona-settings.ts'
 import { sshPlace, sshSettings } from '../providers/ssh/ssh-settings.ts'
 
 type Options = Readonly<Record<string, string>>
@@ -21,6 +22,7 @@ const providers: Readonly<Record<string, Entry>> = {
   docker: { settings: ['socket', 'limits'], create: createDocker },
   ssh: { settings: sshSettings, needsSettings: true, create: createSsh },
   modal: { settings: modalSettingNames, needsSettings: true, create: createModal },
+  daytona: { settings: daytonaSettings, needsSettings: true, create: createDaytona },
   fake: { settings: ['faults', 'limits'], create: createFake },
 }
 
@@ -101,6 +103,11 @@ async function createSsh(options: Options, { stateDirectory, env }: Config): Pro
 async function createModal(options: Options, { env }: Config): Promise<Provider> {
   const { createModalProvider } = await import('../providers/modal/modal-provider.ts')
   return await createModalProvider(modalSettings(options, env))
+}
+
+async function createDaytona(options: Options, { env }: Config): Promise<Provider> {
+  const { createDaytonaProvider } = await import('../providers/daytona/daytona-provider.ts')
+  return createDaytonaProvider({ access: daytonaAccess(options, env), ignoreLimits: ignoresLimits(options) })
 }
 
 async function createFake(options: Options, { stateDirectory }: Config): Promise<Provider> {

@@ -1,5 +1,6 @@
 import process from 'node:process'
 import type { ClientEnvironment } from '../../client/index.ts'
+import { examineDaytona } from './examine-daytona.ts'
 import { examineDisk, examineStore } from './examine-disk.ts'
 import { examineModal } from './examine-clouds.ts'
 import { examineDocker, examineLocal } from './examine-providers.ts'
@@ -15,6 +16,7 @@ export async function examine(environment: ClientEnvironment): Promise<Finding[]
     examineLocal(environment),
     examineDocker(environment),
     examineModal(environment),
+    examineDaytona(environment),
   ])
   return [{ name: 'Node', state: 'ok', detail: process.version }, ...examined.flat()]
 }

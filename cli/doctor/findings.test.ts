@@ -39,6 +39,14 @@ test('a cloud is usable where its account is, and missing to nobody', () => {
   expect(isUsable([noDocker, { ...bubblewrap, state: 'missing' }, noAccount])).toBe(false)
 })
 
+test('Daytona is usable where its account is, and missing to nobody', () => {
+  const noAccount: Finding = { name: 'Daytona', state: 'note', detail: 'no key', provider: 'daytona' }
+  const account: Finding = { ...noAccount, state: 'ok', detail: 'app.daytona.io/x' }
+  expect(isUsable([bubblewrap, noAccount])).toBe(true)
+  expect(isUsable([bubblewrap, noAccount], 'daytona')).toBe(false)
+  expect(isUsable([bubblewrap, account], 'daytona')).toBe(true)
+})
+
 test('what everything needs makes all unusable, a note does not', () => {
   expect(isUsable([{ name: 'Store', state: 'missing', detail: 'read-only' }, bubblewrap], 'local')).toBe(false)
   expect(isUsable([{ name: 'Disk', state: 'note', detail: 'low' }, bubblewrap], 'local')).toBe(true)

@@ -18,7 +18,7 @@ export interface Finding {
 const providersHere = ['local', 'docker'] as const
 
 /** Those with an account somewhere: without one, nothing is missing here. */
-const clouds = ['modal'] as const
+const clouds = ['modal', 'daytona'] as const
 
 /** Providers that `rollcall doctor` knows. */
 export const examinedProviders = [...providersHere, ...clouds] as const

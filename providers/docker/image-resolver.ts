@@ -6,9 +6,9 @@ import { RollcallError } from '../../protocol/failure.ts'
 import type { ImageSource, SandboxSpec } from '../contract/runtime.ts'
 import { packContext, packFiles } from './build-context.ts'
 import { dockerError, isNotFound, pullError } from './docker-errors.ts'
-import { rewriteDockerfile } from './dockerfile-images.ts'
+import { rewriteDockerfile } from '../images/dockerfile-images.ts'
 import { buildImage } from './image-build.ts'
-import { mapImage } from './image-names.ts'
+import { mapImage } from '../images/image-names.ts'
 import { OnceTable } from './once.ts'
 
 /** Where a task names no image and has no Dockerfile. */

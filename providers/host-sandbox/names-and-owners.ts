@@ -19,7 +19,7 @@ export function lost(name: string, reason = 'gone'): RollcallError {
 }
 
 /** @throws RollcallError `sandbox-conflict` naming both owners, or both specifications */
-export function refuseOther(record: SandboxRecord, asked: Ownership): void {
+export function refuseOther(record: Pick<SandboxRecord, 'name' | 'ownership'>, asked: Ownership): void {
   const { owner, spec, workflow } = record.ownership
   if (owner === asked.owner && spec === asked.spec) return
   const difference =
