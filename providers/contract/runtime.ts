@@ -67,7 +67,7 @@ export interface SandboxSpec {
   readonly mounts: readonly Mount[]
   /**
    * No program in it gives its caller another user's rights: set-uid means nothing. Asked for where several users share a
-   * sandbox. Docker enforces it; Modal has no such setting.
+   * sandbox. Docker enforces it; Modal and Daytona have no such setting.
    */
   readonly noNewPrivileges?: true
   /** User for commands; default: the image's. */
