@@ -16,6 +16,8 @@ export function poolSpec(profile: Profile): SandboxSpec {
     env: present(runtime.env ?? {}) as Record<string, string>,
     secrets: runtime.secrets ?? [],
     mounts: runtime.mounts ?? [],
+    // A program that one holder leaves set-uid with a neighbour would have the rights of the slot's next holder.
+    ...(profile.slotUser === 'own' ? { noNewPrivileges: true } : {}),
     ...(runtime.user ? { user: runtime.user } : {}),
     ...(runtime.workdir ? { workdir: runtime.workdir } : {}),
   }

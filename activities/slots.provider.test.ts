@@ -131,13 +131,22 @@ describe.each(['debian:12', 'alpine:3.20'])('slots in a container of %s', (image
     expect(await said(0, 'cat file; kill -0 -1 && echo runs', 4)).toBe('mine\nruns')
   })
 
+  test('a program that a slot leaves set-uid with its neighbour has not the rights of its next holder', async () => {
+    await said(1, 'chmod 711 .; mkdir -m 777 open')
+    await said(0, 'cp /bin/cat /workspace/slot-1/open/cat; chmod 6755 /workspace/slot-1/open/cat', 4)
+    await reset(0, 4)
+    await said(0, 'echo secret >mine', 5)
+    const { outcome, stdout } = await inSlot(1, './open/cat /workspace/slot-0/mine')
+    expect([outcome, stdout.head.toString()]).toEqual([{ type: 'exited', code: 1 }, ''])
+  })
+
   test('a slot full of processes is reset all the same', async () => {
-    const running = inSlot(0, 'for i in $(seq 1 120); do sleep 300 & done; wait', 4)
+    const running = inSlot(0, 'for i in $(seq 1 120); do sleep 300 & done; wait', 5)
     await expect
       .poll(() => said(1, 'ls -d /proc/[0-9]* | wc -l').then(Number), { timeout: 20_000 })
       .toBeGreaterThan(120)
-    await reset(0, 4)
+    await reset(0, 5)
     expect((await running).outcome.type).not.toBe('exited')
-    expect(await said(0, 'ls -A', 5)).toBe('')
+    expect(await said(0, 'ls -A', 6)).toBe('')
   })
 })

@@ -73,6 +73,15 @@ export const profileSchema = z
     if (slotUserOf(profile) === 'own' && profile.runtime.user) {
       refuse(['runtime', 'user'], 'nothing, since each slot has a user of its own (slotUser: sandbox uses this one)')
     }
+    if (profile.workspaceBase.split('/').some((part) => part === '.' || part === '..')) {
+      refuse(['workspaceBase'], 'an absolute path without . and ..')
+    }
+    if (
+      slotUserOf(profile) === 'own' &&
+      /^\/(tmp|var\/tmp|dev|run|var\/lock|proc|sys)(\/|$)/.test(profile.workspaceBase)
+    ) {
+      refuse(['workspaceBase'], 'no folder that all users share, or that the system makes')
+    }
     for (const [limit, own] of Object.entries(namedElsewhere)) {
       if (profile.runtime.limits?.[limit as keyof typeof namedElsewhere] != null) {
         refuse(['runtime', 'limits', limit], `nothing here: a profile says ${own} itself`)

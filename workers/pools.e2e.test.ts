@@ -85,7 +85,10 @@ test('a profile whose sandboxes are shared is refused for rollouts by name', asy
   expect(stderr + stdout).toContain('profile is shared: one with a slot per sandbox')
 })
 
-test('stopped pools leave nothing', async () => {
+test('stopped pools leave nothing, also when their worker was killed', async () => {
+  for (const { pid, command } of await processesNaming(home)) {
+    if (command.includes('workers/main.ts')) process.kill(pid, 'SIGKILL')
+  }
   const profiles = ['here', 'there', 'shared']
   const stopped = await Promise.all(profiles.map((profile) => rollcall(['pool', 'stop', profile, '--purge'])))
   expect(stopped).toMatchObject(profiles.map(() => ({ code: 0 })))

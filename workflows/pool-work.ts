@@ -159,13 +159,16 @@ export class PoolWork {
   async #check(placement: Placement, live: readonly PooledSandbox[]): Promise<void> {
     const { pool, profile, state } = this.#at
     const sandboxes = live.map(({ number }) => number)
+    const suspects = live.filter(({ isSuspect }) => isSuspect)
     const input = { pool, owner: state.owner, profile, place: placement.place, sandboxes }
     try {
       const options = { ...activityOptions.checkPool, taskQueue: placement.queue, summary: placement.place }
       const { dead } = await callActivity('checkPool', options, input)
       delete state.misses[placement.queue]
-      for (const sandbox of live) delete sandbox.isSuspect
+      for (const sandbox of suspects) delete sandbox.isSuspect
       for (const { sandboxNumber, reason } of dead) this.#lost(sandboxNumber, reason)
+      // What became suspect meanwhile may have died after the look.
+      if (live.some(({ isSuspect, state: now }) => isSuspect && isLive(now))) state.nextCheckMs = Date.now()
     } catch (error) {
       this.#notChecked(placement, live, error)
     }

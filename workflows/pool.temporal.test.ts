@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { PoolClient } from '../client/sandboxes/pool-client.ts'
 import type { Activities } from '../protocol/activities.ts'
@@ -38,10 +39,13 @@ function scriptedProvider(script: Partial<Activities> = {}) {
   return { activities, there, seen }
 }
 
+/** Nobody serves the pool for so long. */
+type Outage = (lastsMs: number) => Promise<void>
+
 /** A pool on a real server, with a worker of its own. Ended, with everything in it, by the end of the test. */
 async function withPool(
-  at: { profile?: Partial<ProfileInput>; script?: Partial<Activities> },
-  work: (pool: PoolClient, seen: ReturnType<typeof scriptedProvider>) => Promise<void>,
+  at: { profile?: Partial<ProfileInput>; script?: Partial<Activities>; checkPool?: Activities['checkPool'] },
+  work: (pool: PoolClient, seen: ReturnType<typeof scriptedProvider> & { outage: Outage }) => Promise<void>,
 ): Promise<void> {
   const environment = temporal.environment()
   const taskQueue = `pool-${randomUUID()}`
@@ -49,11 +53,25 @@ async function withPool(
     placePoolSandbox: async () => ({ place: 'here', queue: taskQueue }),
     ...at.script,
   })
+  if (at.checkPool !== undefined) provider.activities.checkPool = at.checkPool
   const profile = profileSchema.parse({ name: 'p', provider: { name: taskQueue }, slotsPerSandbox: 2, ...at.profile })
-  const workers = await Promise.all([
-    createWorker(environment, provider.activities, taskQueue),
-    createWorker(environment, provider.activities, `rollcall.${taskQueue}`),
-  ])
+  const startWorkers = async (): Promise<() => Promise<void>> => {
+    const workers = await Promise.all([
+      createWorker(environment, provider.activities, taskQueue),
+      createWorker(environment, provider.activities, `rollcall.${taskQueue}`),
+    ])
+    const running = Promise.all(workers.map((worker) => worker.run()))
+    return async () => {
+      for (const worker of workers) worker.shutdown()
+      await running
+    }
+  }
+  let stopWorkers = await startWorkers()
+  const outage: Outage = async (lastsMs) => {
+    await stopWorkers()
+    await delay(lastsMs)
+    stopWorkers = await startWorkers()
+  }
   const id = `pool.test.${taskQueue}`
   await environment.client.workflow.start<typeof poolWorkflow>('poolWorkflow', {
     workflowId: id,
@@ -61,14 +79,12 @@ async function withPool(
     args: [{ profile }],
   })
   const pool = new PoolClient({ client: environment.client, id })
-  const running = Promise.all(workers.map((worker) => worker.run()))
   try {
-    await work(pool, provider)
+    await work(pool, { ...provider, outage })
     await pool.stop({ purge: true })
     expect([...provider.there]).toEqual([])
   } finally {
-    for (const worker of workers) worker.shutdown()
-    await running
+    await stopWorkers()
   }
 }
 
@@ -183,16 +199,48 @@ test('a lease that nobody renews expires, and its slot is reset; one that is ren
   })
 })
 
+test('an outage costs nobody a lease, whoever speaks first when it is over', async () => {
+  await withPool({}, async (pool, { outage }) => {
+    const first = await pool.acquire('first', { leaseMs: 1_000 })
+    const other = await pool.acquire('other', { leaseMs: 1_000 })
+    const over = outage(9_000)
+    const renewed = delay(3_000).then(() => pool.renew([first]))
+    await over
+    expect((await renewed)[0]?.state).toBe('held')
+    expect((await pool.renew([other]))[0]?.state).toBe('held')
+  })
+})
+
 test('a dead sandbox counts for nothing: its leases are lost and it is replaced', async () => {
   await withPool({ profile: { slotsPerSandbox: 1, slotUser: 'own', maxSandboxes: 1 } }, async (pool, { seen }) => {
     const lease = await pool.acquire('a')
     seen.dead.add(lease.sandboxNumber)
     const waiting = pool.acquire('b')
-    await statusWhen(pool, ({ queue }) => queue.includes('b'))
+    // The first look at the sandbox may have come only now.
+    await statusWhen(pool, ({ queue, counts }) => queue.includes('b') || counts.lost === 1)
     await pool.release(lease, { suspect: true })
     expect((await waiting).sandboxNumber).toBe(2)
     const { counts } = await pool.status()
     expect(counts.lost).toBe(1)
+  })
+})
+
+test('a sandbox that does not answer is looked at again, also where a look at it is under way', async () => {
+  const looks: PromiseWithResolvers<void>[] = []
+  const checkPool: Activities['checkPool'] = async ({ sandboxes: [sandboxNumber = 0] }) => {
+    const look = Promise.withResolvers<void>()
+    looks.push(look)
+    if (looks.length > 1) return { dead: sandboxNumber === 1 ? [{ sandboxNumber, reason: 'oom' }] : [] }
+    await look.promise
+    return { dead: [] }
+  }
+  await withPool({ profile: { slotsPerSandbox: 1, slotUser: 'own', maxSandboxes: 1 }, checkPool }, async (pool) => {
+    const lease = await pool.acquire('a')
+    await vi.waitFor(() => expect(looks).toHaveLength(1), eventually)
+    await pool.release(lease, { suspect: true })
+    const waiting = pool.acquire('b')
+    looks[0]?.resolve()
+    expect((await waiting).sandboxNumber).toBe(2)
   })
 })
 

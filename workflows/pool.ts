@@ -115,7 +115,6 @@ class Pool {
       this.#isOver() || this.#shallContinue() || (this.#wakeMs ?? Infinity) < (wakeMs ?? Infinity)
     if (wakeMs === undefined) return await condition(isWoken)
     if (await condition(isWoken, Math.max(1, wakeMs - Date.now()))) return
-    if (Date.now() - wakeMs > poolTiming.outageMs) forgiveOutage(this.#state, Date.now())
     this.#settle()
   }
 
@@ -135,8 +134,12 @@ class Pool {
     return this.#state
   }
 
-  /** Brings everything to where it should be by now. */
+  /**
+   * Brings everything to where it should be by now. What comes first after an outage may be a message, before the timer
+   * that is late.
+   */
   #settle(): void {
+    if (Date.now() - (this.#wakeMs ?? Infinity) > poolTiming.outageMs) forgiveOutage(this.#state, Date.now())
     decide(this.#deciding())
     this.#work.begin(Date.now())
     this.#wakeMs = nextWakeMs(this.#deciding())

@@ -108,9 +108,14 @@ async function inPool(
 ): Promise<number> {
   const { poolId } = await import('../../client/sandboxes/start-pool.ts')
   const { PoolClient: Pool } = await import('../../client/sandboxes/pool-client.ts')
+  const { ensureSharedWorker } = await import('../../client/shared-worker.ts')
   const id = poolId(at.flags.poolName ?? 'default', at.profile)
-  return await connected(at.context, async ({ client }) => {
-    const pool = new Pool({ client, id })
+  const { environment, stderr } = at.context
+  return await connected(at.context, async (temporal) => {
+    const onProgress = (line: string): void => stderr.write(`${line}\n`)
+    // Without a worker a pool answers nobody, and does nothing.
+    await ensureSharedWorker({ temporal, environment, onProgress, what: 'pools' })
+    const pool = new Pool({ client: temporal.client, id })
     await work(pool)
     await pool.close()
   })

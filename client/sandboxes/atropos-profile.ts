@@ -90,6 +90,7 @@ type Env = Readonly<Record<string, string | undefined>>
 const wholeNumbers = ['MEMORY', 'SLOTS_PER_SANDBOX', 'MIN_SANDBOXES', 'MAX_SANDBOXES']
 const numbers = ['CPU', 'IDLE_TIMEOUT', 'MAX_LIFETIME', 'ACQUIRE_TIMEOUT', 'EXECUTION_TIMEOUT', ...wholeNumbers]
 const texts = ['IMAGE', 'GPU', 'WORKSPACE_BASE']
+const keys = [...texts, ...numbers, 'SECRETS', 'ENV_VARS']
 
 /** Whether any `ATROPOS_MODAL_*` variable says something about profiles. */
 export function hasAtroposVariables(env: Env): boolean {
@@ -108,14 +109,22 @@ export function atroposVariableProfiles(
   return Object.fromEntries(names.map((name) => [name, variableProfile(name, env)]))
 }
 
+/** Those that say nothing to any of these profiles: misspelt, or of a profile that is not listed. */
+export function unreadAtroposVariables(env: Env, profiles: readonly string[]): string[] {
+  const prefixes = ['ATROPOS_MODAL_', ...profiles.map((name) => `ATROPOS_MODAL_PROFILE_${variablePart(name)}_`)]
+  const read = new Set(prefixes.flatMap((prefix) => keys.map((key) => `${prefix}${key}`)))
+  read.add('ATROPOS_MODAL_PROFILES').add('ATROPOS_MODAL_PROFILES_FILE')
+  return Object.keys(env).filter((name) => name.startsWith('ATROPOS_MODAL_') && env[name] && !read.has(name))
+}
+
 function variableProfile(name: string, env: Env): { fields: object; variables: Record<string, string> } {
   const fields: Record<string, unknown> = {}
   const variables: Record<string, string> = {}
-  for (const key of [...texts, ...numbers, 'SECRETS', 'ENV_VARS']) {
+  for (const key of keys) {
     const own = `ATROPOS_MODAL_PROFILE_${variablePart(name)}_${key}`
-    const variable = env[own] === undefined ? `ATROPOS_MODAL_${key}` : own
+    const variable = env[own] ? own : `ATROPOS_MODAL_${key}`
     const value = env[variable]
-    if (value === undefined || value === '') continue
+    if (!value) continue
     fields[key.toLowerCase()] = fieldOf(key, value)
     variables[key.toLowerCase()] = variable
   }

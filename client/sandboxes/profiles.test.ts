@@ -119,6 +119,16 @@ test.each<[string, string, string]>([
     'expected nothing here: a profile says maxLifetimeMs itself',
   ],
   [
+    'a workspace that is elsewhere',
+    'profiles: { a: { workspaceBase: /work/../etc } }',
+    'profile a: workspaceBase is "/work/../etc": expected an absolute path without . and ..',
+  ],
+  [
+    'workspaces among what all users share',
+    'profiles: { a: { slotsPerSandbox: 2, workspaceBase: /tmp/work } }',
+    'profile a: workspaceBase is "/tmp/work": expected no folder that all users share',
+  ],
+  [
     'an app name',
     'profiles: { a: { app_name: mine } }',
     'profile a: app_name is "mine": expected nothing: pools are told apart',
@@ -140,4 +150,23 @@ test('a variable that is not a number is named', async () => {
 test('profiles whose variables would be the same cannot be told apart', async () => {
   const told = 'ATROPOS_MODAL_PROFILES: a_b has the same variables'
   await expect(fromEnv({ ATROPOS_MODAL_PROFILES: 'a-b,a_b' })).rejects.toThrow(told)
+})
+
+test('a variable that says nothing to any profile is named', async () => {
+  const env = { ATROPOS_MODAL_MAX_SANDBOX: '1', ATROPOS_MODAL_PROFILE_GPU_IMAGE: 'x' }
+  await expect(fromEnv(env)).rejects.toThrow(
+    /environment: ATROPOS_MODAL_MAX_SANDBOX: .*\n.*environment: ATROPOS_MODAL_PROFILE_GPU_IMAGE: /,
+  )
+})
+
+test('an empty variable is as good as none', async () => {
+  const { default: found } = await fromEnv({ ATROPOS_MODAL_CPU: '2', ATROPOS_MODAL_PROFILE_DEFAULT_CPU: '' })
+  expect(found?.runtime.resources?.cpus).toBe(2)
+})
+
+test('a profile that says nothing has the defaults of those beside it', async () => {
+  const theirs = await fromFile('profiles: { default: {}, gpu: { gpu: A100 }, ours: { provider: local } }')
+  expect(theirs['default']).toMatchObject({ slotsPerSandbox: 10, workspaceBase: '/data' })
+  expect(theirs['ours']).toMatchObject({ slotsPerSandbox: 1, workspaceBase: '/workspace' })
+  expect((await fromFile('profiles: { default: {} }'))['default']).toMatchObject({ slotsPerSandbox: 1 })
 })

@@ -12,6 +12,7 @@ import {
   atroposVariableProfiles,
   hasAtroposVariables,
   isAtroposProfile,
+  unreadAtroposVariables,
   variablePart,
 } from './atropos-profile.ts'
 
@@ -43,7 +44,8 @@ export async function loadProfiles(sources: ProfileSources): Promise<Record<stri
   const { profiles, env } = sources
   if (typeof profiles === 'object') return parseAll('profiles', profiles, sources)
   const file = profiles ?? (env['ROLLCALL_PROFILES_FILE'] || env['ATROPOS_MODAL_PROFILES_FILE'])
-  if (file) return parseAll(file, await readProfiles(file, sources.directory), sources)
+  const isTheirs = profiles === undefined && !env['ROLLCALL_PROFILES_FILE']
+  if (file) return parseAll(file, await readProfiles(file, sources.directory), { ...sources, isTheirs })
   if (hasAtroposVariables(env)) return parseVariables(sources)
   throw invalid([
     'No profiles: name a file of them (ROLLCALL_PROFILES_FILE), or set ATROPOS_MODAL_* variables, or give them in code',
@@ -67,23 +69,49 @@ async function readProfiles(file: string, directory: string): Promise<unknown> {
   throw invalid([`${file}: expected a table "profiles" of profiles by name, and nothing beside it`])
 }
 
-function parseAll(file: string, found: unknown, sources: ProfileSources): Record<string, Profile> {
+/** @param sources.isTheirs whether the file is one of Atropos', whatever it says */
+function parseAll(
+  file: string,
+  found: unknown,
+  sources: ProfileSources & { isTheirs?: boolean },
+): Record<string, Profile> {
   const entries = Object.entries(found as Record<string, unknown>)
   if (entries.length === 0) throw invalid([`${file}: has no profiles`])
-  const parsed = entries.map(([name, value]) => parseOne({ name, value, at: `${file}: profile ${name}`, sources }))
+  const isTheirs = sources.isTheirs === true || entries.some(([, value]) => isTable(value) && isAtroposProfile(value))
+  const parsed = entries.map(([name, value]) => {
+    const isAtropos = isTable(value) && (isAtroposProfile(value) || (isTheirs && !isOwnProfile(value)))
+    return parseOne({ name, value, at: `${file}: profile ${name}`, sources, isAtropos })
+  })
   return collected(parsed)
 }
+
+function isTable(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
+
+/** One that says nothing but what both forms have is read as those beside it. */
+function isOwnProfile(value: object): boolean {
+  return Object.keys(value).some((key) => ownKeys.includes(key))
+}
+
+const ownKeys: readonly string[] = Object.keys(profileSchema.in.shape)
 
 function parseVariables(sources: ProfileSources): Record<string, Profile> {
   const found = Object.entries(atroposVariableProfiles(sources.env))
   const parts = found.map(([name]) => variablePart(name))
   const twice = found.find(([name], index) => parts.indexOf(variablePart(name)) !== index)?.[0]
   if (twice !== undefined) throw invalid([`ATROPOS_MODAL_PROFILES: ${twice} has the same variables as another profile`])
+  const names = found.map(([name]) => name)
+  const unread = unreadAtroposVariables(sources.env, names).map(
+    (name) =>
+      `environment: ${name}: expected a setting of one of the profiles ${names.join(', ')} (docs/pools.md lists them)`,
+  )
+  const problems = unread.length > 0 ? [{ problems: unread }] : []
   const parsed = found.map(([name, { fields, variables }]) => {
     const at = `environment: profile ${name}`
     return parseOne({ name, value: fields, at, sources, isAtropos: true, named: (field) => variables[field] ?? field })
   })
-  return collected(parsed)
+  return collected([...parsed, ...problems])
 }
 
 interface ParseAt {
@@ -92,7 +120,7 @@ interface ParseAt {
   /** What a problem's message begins with. */
   readonly at: string
   readonly sources: ProfileSources
-  readonly isAtropos?: boolean
+  readonly isAtropos: boolean
   /** What the field is called where it was read. */
   readonly named?: (field: string) => string
 }
@@ -101,7 +129,7 @@ type Parsed = { readonly profile: Profile } | { readonly problems: readonly stri
 
 function parseOne({ name, value, at, sources, isAtropos, named = (field) => field }: ParseAt): Parsed {
   if (!poolNamePattern.test(name)) return { problems: [`${at}: a name has letters, digits, - and _, at most 50`] }
-  if (typeof value !== 'object' || value === null) return { problems: [`${at}: expected a table of settings`] }
+  if (!isTable(value)) return { problems: [`${at}: expected a table of settings`] }
   const told = (problems: ReturnType<typeof problemsOfIssues>): Parsed => ({
     problems: problems.map(
       ({ field, value: shown, expected }) =>
@@ -109,7 +137,7 @@ function parseOne({ name, value, at, sources, isAtropos, named = (field) => fiel
     ),
   })
   let settings: object = value
-  if (isAtropos ?? isAtroposProfile(value)) {
+  if (isAtropos) {
     const theirs = atroposProfileSchema.safeParse(value)
     if (!theirs.success)
       return told(problemsOfIssues({ error: theirs.error, input: value, schema: atroposProfileSchema }))

@@ -10,6 +10,8 @@ const waitMs = 1_500
 const askAgainMs = 100
 /** Of one update. */
 const mostHolders = 200
+/** Those behind them are asked for this often: who is not keeps its place for 10 s. */
+const keepPlacesMs = 3_000
 
 interface Wanted {
   readonly request: SlotRequest
@@ -22,7 +24,7 @@ interface Wanted {
  * newcomers, who may find a free slot at once.
  */
 export class SlotQueue {
-  readonly #messages: PoolMessages
+  readonly #messages: Pick<PoolMessages, 'update'>
   readonly #leave: (holder: string) => void
   readonly #wanted = new Map<string, Wanted[]>()
   readonly #fresh = new Set<string>()
@@ -32,7 +34,7 @@ export class SlotQueue {
   #unwanted = new AbortController()
 
   /** @param at.leave takes a holder out of the pool's queue; a lease that it got meanwhile expires */
-  constructor(at: { messages: PoolMessages; leave: (holder: string) => void }) {
+  constructor(at: { messages: Pick<PoolMessages, 'update'>; leave: (holder: string) => void }) {
     this.#messages = at.messages
     this.#leave = at.leave
   }
@@ -96,14 +98,32 @@ export class SlotQueue {
   async #wait(): Promise<void> {
     if (this.#isWaiting) return
     this.#isWaiting = true
+    let keptMs = performance.now()
     for (;;) {
-      const holders = [...this.#wanted.keys()].filter((holder) => !this.#fresh.has(holder))
+      if (performance.now() - keptMs > keepPlacesMs) {
+        await this.#keepPlaces()
+        keptMs = performance.now()
+      }
+      const holders = this.#asked()
       if (holders.length === 0) break
       const began = performance.now()
       const isServed = await this.#ask(holders.slice(0, mostHolders), waitMs)
       if (!isServed && performance.now() - began < waitMs / 2) await delay(askAgainMs * (0.5 + Math.random()))
     }
     this.#isWaiting = false
+  }
+
+  /** Who has been asked for already, the first first. */
+  #asked(): string[] {
+    return [...this.#wanted.keys()].filter((holder) => !this.#fresh.has(holder))
+  }
+
+  /** Of those who do not fit into the update that waits. */
+  async #keepPlaces(): Promise<void> {
+    const behind = this.#asked().slice(mostHolders)
+    for (let first = 0; first < behind.length; first += mostHolders) {
+      await this.#ask(behind.slice(first, first + mostHolders), 0)
+    }
   }
 
   /** @returns whether anybody was served */

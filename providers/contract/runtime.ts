@@ -65,6 +65,11 @@ export interface SandboxSpec {
   /** Variables with values of the host, as the task writes them: `${VAR}`. */
   readonly hostEnv?: Readonly<Record<string, string>>
   readonly mounts: readonly Mount[]
+  /**
+   * No program in it gives its caller another user's rights: set-uid means nothing. Asked for where several users share a
+   * sandbox. Docker enforces it; Modal and Daytona have no such setting.
+   */
+  readonly noNewPrivileges?: true
   /** User for commands; default: the image's. */
   readonly user?: string
   /** Working directory for commands; default: the image's. */

@@ -44,6 +44,11 @@ test('limits that are not stated are not set, except that of processes', () => {
   }
 })
 
+test('a program gains another user’s rights unless the order says that none may', () => {
+  expect(optionsOf({}).HostConfig).not.toHaveProperty('SecurityOpt')
+  expect(optionsOf({ noNewPrivileges: true }).HostConfig?.SecurityOpt).toEqual(['no-new-privileges'])
+})
+
 test('GPUs are asked of the nvidia driver; none asked means none', () => {
   expect(optionsOf({ resources: { gpus: { count: 2 } } }).HostConfig).toMatchObject({
     DeviceRequests: [{ Driver: 'nvidia', Count: 2, Capabilities: [['gpu']] }],

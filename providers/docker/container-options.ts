@@ -75,6 +75,7 @@ function hostConfig(spec: SandboxSpec): HostConfig {
     ...limitsOf(spec.resources),
     NetworkMode: spec.network.mode === 'none' ? 'none' : 'bridge',
     PublishAllPorts: false,
+    ...(spec.noNewPrivileges && { SecurityOpt: ['no-new-privileges'] }),
     RestartPolicy: { Name: 'no' },
     LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '1' } },
     Tmpfs: { [runnerPlaces.journalDir]: `rw,exec,nosuid,nodev,size=${journalMiB}m,mode=0700` },
