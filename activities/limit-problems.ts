@@ -4,7 +4,7 @@ import type { Task } from '../tasks/task.ts'
 import { layeredRuntime, phasesOf } from './resolve-spec.ts'
 
 /** Limits of a task that cannot all hold, one sentence each. What nobody states is a default, and gives way. */
-export function limitProblems(order: { task: Task; options: JobOptions }): Problem[] {
+export function limitProblems(order: { task: Task; options: JobOptions; endsIdle: boolean }): Problem[] {
   const stated = layeredRuntime(order).limits ?? {}
   const { agentMs, gradingMs } = phasesOf(order)
   return [
@@ -20,13 +20,20 @@ export function limitProblems(order: { task: Task; options: JobOptions }): Probl
       mostMs: stated.lifetimeMs ?? Infinity,
       why: 'the sandbox does not live longer (limits.lifetimeMs)',
     }),
-    ...(typeof stated.idleTimeoutMs === 'number'
-      ? [{ field: 'limits.idleTimeoutMs', value: String(stated.idleTimeoutMs), expected: noIdleTimeout }]
-      : []),
+    ...(order.endsIdle
+      ? atLeast('limits.idleTimeoutMs', stated.idleTimeoutMs, {
+          leastMs: agentMs,
+          why: `an agent may think so long between two commands; raise it, or lower the agent's limit`,
+        })
+      : withoutIdleLimit(stated.idleTimeoutMs)),
   ]
 }
 
-const noIdleTimeout = 'nothing: no provider ends idle sandboxes yet; remove it, limits.lifetimeMs holds in any case'
+function withoutIdleLimit(valueMs: number | null | undefined): Problem[] {
+  if (typeof valueMs !== 'number') return []
+  const expected = 'nothing: this provider ends no idle sandboxes; remove it, limits.lifetimeMs holds in any case'
+  return [{ field: 'limits.idleTimeoutMs', value: String(valueMs), expected }]
+}
 
 function atLeast(
   field: string,

@@ -83,7 +83,7 @@ test('limits that cannot all hold are told for every task before anything starts
     'task a-task: limits.lifetimeMs is 60000: at least 110000, since the agent may take 90000 ms and grading 20000 ms',
   )
   await expect(planning).rejects.toThrow('limits.execTimeoutMs is 100000: at most 90000')
-  await expect(planning).rejects.toThrow('limits.idleTimeoutMs is 5: nothing: no provider ends idle sandboxes yet')
+  await expect(planning).rejects.toThrow('limits.idleTimeoutMs is 5: nothing: this provider ends no idle sandboxes')
 })
 
 test('a default limit gives way to a task that is shorter', async () => {

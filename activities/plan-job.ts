@@ -135,8 +135,9 @@ function verifierSpecs(task: Task, options: JobOptions): TaskSpec[] {
 async function assertPossible(context: JobContext, specs: readonly TaskSpec[]): Promise<void> {
   const agentsCannot = await agentProblems(context)
   const providerCannot = await providerProblems(context, specs)
+  const { endsIdle = false } = (await context.provider()).capabilities
   const limitsCannot = specs.flatMap(({ task }) => {
-    const order = { task, options: context.options }
+    const order = { task, options: context.options, endsIdle }
     const problems = profileOf(task, context.options) === undefined ? limitProblems(order) : poolProblems(order)
     return problems.map((problem) => describe(task.name, problem))
   })

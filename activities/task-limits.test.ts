@@ -61,10 +61,13 @@ test('a phase’s own multiplier goes before the one for all', async () => {
 test('limits that just hold together are no problem, and one millisecond less is', async () => {
   // Agents 1 s and 10 s, tests 20 s and 2 s.
   const task = await taskOf(steps)
-  const fields = (limits: Record<string, number>) =>
-    limitProblems({ task, options: jobOptions({ runtime: { limits } }) }).map(({ field }) => field)
+  const fields = (limits: Record<string, number>, endsIdle = false) =>
+    limitProblems({ task, options: jobOptions({ runtime: { limits } }), endsIdle }).map(({ field }) => field)
   expect(fields({ lifetimeMs: 33_000, execTimeoutMs: 11_000, startTimeoutMs: 33_000 })).toEqual([])
   expect(fields({ lifetimeMs: 32_999 })).toEqual(['limits.lifetimeMs'])
   expect(fields({ execTimeoutMs: 11_001 })).toEqual(['limits.execTimeoutMs'])
   expect(fields({ lifetimeMs: 33_000, startTimeoutMs: 33_001 })).toEqual(['limits.startTimeoutMs'])
+  expect(fields({ idleTimeoutMs: 11_000 }, true)).toEqual([])
+  expect(fields({ idleTimeoutMs: 10_999 }, true)).toEqual(['limits.idleTimeoutMs'])
+  expect(fields({ idleTimeoutMs: 11_000 })).toEqual(['limits.idleTimeoutMs'])
 })

@@ -87,7 +87,7 @@ describe('bad input is one sentence on stderr, exit code 2 and nothing on stdout
     [['sweep', '--provider', 'podman'], '--provider is "podman": expected one of '],
     [['sweep'], 'No Temporal server answers at 127.0.0.1:1', { TEMPORAL_ADDRESS: '127.0.0.1:1' }],
     [['validate', '/no/such/folder'], 'Taskset "/no/such/folder" does not exist'],
-    [['doctor', '--provider', 'podman'], '--provider is "podman": expected one of docker, local'],
+    [['doctor', '--provider', 'podman'], '--provider is "podman": expected one of local, docker, modal'],
     [['server', 'strat'], "Unknown command 'strat' (Did you mean start?)"],
   ])('rollcall %j', async (args, message, env) => {
     const { code, stdout, stderr } = await rollcall(args, env)

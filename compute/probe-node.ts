@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connectToDocker, dockerConnection } from '../providers/docker/docker-connection.ts'
+import { ModalAccount } from '../providers/modal/modal-account.ts'
+import { modalSettings } from '../providers/modal/modal-settings.ts'
 import type { SessionStream } from '../providers/ssh/session-stream.ts'
 import { SshConnections } from '../providers/ssh/ssh-connections.ts'
 import { sshPlace } from '../providers/ssh/ssh-settings.ts'
@@ -35,6 +37,8 @@ export async function probeNode(
       return await probeDocker(settings['socket'] ?? environment.env['DOCKER_HOST'])
     case 'ssh':
       return await probeSsh(settings, environment)
+    case 'modal':
+      return await probeModal(settings, environment)
   }
 }
 
@@ -80,6 +84,22 @@ async function probeSsh(settings: ComputeNode['settings'], environment: ProbeEnv
     return { ...report, roundTripMs: await roundTrip(connections) }
   } finally {
     await connections.close()
+  }
+}
+
+/**
+ * What an account is, its machines are only when a sandbox is made. The GPU is the one that the node was added with: so
+ * many types may be had that none would be a choice.
+ */
+async function probeModal(settings: ComputeNode['settings'], { env }: ProbeEnvironment): Promise<NodeReport> {
+  const read = modalSettings(settings, env)
+  const account = await ModalAccount.open(read)
+  try {
+    await account.assertUsable()
+    const gpus: NodeReport['gpus'] = read.gpu === undefined ? 'unknown' : [{ name: read.gpu, vramMiB: 'unknown' }]
+    return { ...nothingKnown, gpus, roundTripMs: await medianMs(() => account.ping()) }
+  } finally {
+    account.close()
   }
 }
 

@@ -4,6 +4,7 @@ import { failureKinds } from '../protocol/failure.ts'
 import { dockerCapabilities } from '../providers/docker/docker-provider.ts'
 import { fakeCapabilities } from '../providers/fake/fake-provider.ts'
 import { localCapabilities } from '../providers/local/local-provider.ts'
+import { modalCapabilities } from '../providers/modal/modal-provider.ts'
 import { sshCapabilities } from '../providers/ssh/ssh-provider.ts'
 import type { Capabilities } from '../providers/contract/provider.ts'
 
@@ -21,6 +22,8 @@ export async function generatedDocs(): Promise<{ path: string; text: string }[]>
 /** Listed as they are without consent, and their network as it is with. */
 interface Listed {
   readonly capabilities: Capabilities
+  /** Where "all of it" would say too much. */
+  readonly dockerfile?: string
   /** With its user's consent, and how that is given. */
   readonly consented?: { readonly capabilities: Capabilities; readonly by: string }
 }
@@ -35,12 +38,13 @@ const providers: Readonly<Record<string, Listed>> = {
     capabilities: sshCapabilities({ allowNetwork: false }),
     consented: { capabilities: sshCapabilities({ allowNetwork: true }), by: '--provider-arg network=true' },
   },
+  modal: { capabilities: modalCapabilities, dockerfile: 'one stage, 1 MB of files' },
   'fake (tests)': { capabilities: fakeCapabilities },
 }
 
 const rows: readonly [title: string, cell: (provider: Listed) => string][] = [
   ['sandboxes outlive their worker', ({ capabilities }) => yesNo(capabilities.durable)],
-  ['Dockerfile', ({ capabilities }) => dockerfiles[capabilities.dockerfile]],
+  ['Dockerfile', ({ capabilities, dockerfile }) => dockerfile ?? dockerfiles[capabilities.dockerfile]],
   ['network', networkCell],
   ['enforced limits', ({ capabilities }) => capabilities.resources.join(', ') || 'none'],
   ['mounts', ({ capabilities }) => yesNo(capabilities.mounts)],

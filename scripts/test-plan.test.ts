@@ -14,6 +14,7 @@ test.each([
   ['store/file-store.test.ts', 'unit', []],
   ['client/connect.temporal.test.ts', 'temporal', ['temporal']],
   ['providers/docker/conformance.provider.test.ts', 'provider', ['docker']],
+  ['providers/modal/conformance.provider.test.ts', 'provider', ['docker']],
   ['providers/local/conformance.provider.test.ts', 'provider', ['bubblewrap']],
   ['store/s3-store.provider.test.ts', 'provider', ['s3']],
   ['results/report/chromium.provider.test.ts', 'provider', ['chromium']],

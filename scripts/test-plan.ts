@@ -44,7 +44,8 @@ function providersOf(file: string): Need[] {
   // A store is no provider: a whole job with one has its sandboxes beside.
   if (/\bs3\b/.test(file)) return projectOf(file) === 'e2e' ? ['s3', 'bubblewrap'] : ['s3']
   if (/\bssh\b/.test(file)) return ['sshd', 'bubblewrap']
-  if (file.includes('docker')) return ['docker']
+  // The server of Modal's protocol makes containers.
+  if (file.includes('docker') || /\bmodal\b/.test(file)) return ['docker']
   return file.includes('local') ? ['bubblewrap'] : ['docker', 'bubblewrap']
 }
 

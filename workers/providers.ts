@@ -1,6 +1,7 @@
 import { RollcallError } from '../protocol/failure.ts'
 import type { Provider } from '../providers/contract/provider.ts'
 import type { WorkerConfig } from './config.ts'
+import { modalSettingNames, modalSettings } from '../providers/modal/modal-settings.ts'
 import { sshPlace, sshSettings } from '../providers/ssh/ssh-settings.ts'
 
 type Options = Readonly<Record<string, string>>
@@ -9,7 +10,7 @@ type Factory = (options: Options, config: Config) => Promise<Provider>
 
 interface Entry {
   readonly settings: readonly string[]
-  /** It is nowhere until its settings say where. */
+  /** It is nowhere until its settings, or credentials that few have, say where. */
   readonly needsSettings?: boolean
   readonly create: Factory
 }
@@ -19,6 +20,7 @@ const providers: Readonly<Record<string, Entry>> = {
   local: { settings: ['network', 'unsafe', 'limits'], create: createLocal },
   docker: { settings: ['socket', 'limits'], create: createDocker },
   ssh: { settings: sshSettings, needsSettings: true, create: createSsh },
+  modal: { settings: modalSettingNames, needsSettings: true, create: createModal },
   fake: { settings: ['faults', 'limits'], create: createFake },
 }
 
@@ -94,6 +96,11 @@ async function createSsh(options: Options, { stateDirectory, env }: Config): Pro
     allowNetwork: flag(options, 'network'),
     ignoreLimits: ignoresLimits(options),
   })
+}
+
+async function createModal(options: Options, { env }: Config): Promise<Provider> {
+  const { createModalProvider } = await import('../providers/modal/modal-provider.ts')
+  return await createModalProvider(modalSettings(options, env))
 }
 
 async function createFake(options: Options, { stateDirectory }: Config): Promise<Provider> {

@@ -11,7 +11,7 @@ export function repeatable(flags: string, description: string): Option {
 
 export function addProviderOptions(command: Command): Command {
   return command
-    .option('--provider <name>', 'where sandboxes are made: docker, local or ssh', 'docker')
+    .option('--provider <name>', 'where sandboxes are made: docker, local, ssh or modal', 'docker')
     .addOption(repeatable('--provider-arg <key=value>', 'a setting of the provider'))
     .option('--local-network', 'local only: sandboxes of tasks that ask for it share the network of this host')
     .option(

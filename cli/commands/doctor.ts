@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { CommandContext } from '../context.ts'
-import { formatFindings, isUsable } from '../doctor/findings.ts'
+import { examinedProviders, formatFindings, isUsable } from '../doctor/findings.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { parseChoice } from '../parse-values.ts'
 import type { CommandHost } from '../run-cli.ts'
@@ -8,7 +8,10 @@ import type { CommandHost } from '../run-cli.ts'
 export function defineDoctor(program: Command, host: CommandHost): void {
   program
     .command('doctor')
-    .option('--provider <name>', 'exit with 1 unless this provider can be used (default: any): docker or local')
+    .option(
+      '--provider <name>',
+      `exit with 1 unless this provider can be used (default: any): ${examinedProviders.join(', ')}`,
+    )
     .option('--json', 'one JSON object per finding')
     .description('Says what is here, what is missing and what to do about it. Starts and changes nothing.')
     .addHelpText('after', '\nExamples:\n  rollcall doctor\n  rollcall doctor --provider docker\n')
@@ -17,7 +20,7 @@ export function defineDoctor(program: Command, host: CommandHost): void {
 
 async function doctor(flags: { provider?: string; json?: boolean }, context: CommandContext): Promise<number> {
   const { provider } = flags
-  const wanted = provider === undefined ? undefined : parseChoice('--provider', provider, ['docker', 'local'])
+  const wanted = provider === undefined ? undefined : parseChoice('--provider', provider, examinedProviders)
   const { examine } = await import('../doctor/examine.ts')
   const findings = await examine(context.environment)
   const { stdout } = context

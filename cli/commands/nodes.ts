@@ -14,6 +14,7 @@ import { defineNodeKeys } from './node-keys.ts'
 interface AddFlags {
   readonly type: string
   readonly host?: string
+  readonly gpu?: string
   readonly port?: string
   readonly user?: string
   readonly key?: string
@@ -58,6 +59,7 @@ function defineAdd(nodes: Command, host: CommandHost): void {
     .option('--fingerprint <sha256>', 'ssh: its host key, as ssh-keygen -l prints it')
     .option('--accept-new', 'ssh: believe a host that is not known yet, once')
     .option('--workspace <directory>', 'ssh: where sandboxes are made (default rollcall, in the home directory)')
+    .option('--gpu <type>', 'modal: for tasks that name no type, like A100')
     .addOption(repeatable('--provider-arg <key=value>', 'another setting of its provider'))
     .option('--no-probe', 'add it without asking what it is')
     .option('--default', 'use it where a run names neither node nor provider')
@@ -68,7 +70,11 @@ function defineAdd(nodes: Command, host: CommandHost): void {
 async function add(name: string, flags: AddFlags, context: CommandContext): Promise<number> {
   const type = parseChoice('--type', flags.type, nodeTypes)
   const nodes = await openNodes(context)
-  const settings = { ...(await sshSettings(flags, nodes)), ...parsePairs('--provider-arg', flags.providerArg) }
+  const settings = {
+    ...(await sshSettings(flags, nodes)),
+    ...gpuSetting(flags),
+    ...parsePairs('--provider-arg', flags.providerArg),
+  }
   const node = await nodes.add({ name, type, settings, probe: flags.probe })
   if (flags.default === true) await nodes.registry.setDefault(name)
   await show(node, false, context)
@@ -82,6 +88,12 @@ async function sshSettings(flags: AddFlags, nodes: Nodes): Promise<Record<string
   const [first] = Object.keys(settings)
   if (type !== 'ssh' && first !== undefined) throw badOption('--type', type, `ssh together with --${first}`)
   return key === undefined ? settings : { ...settings, key: await keyPath(key, nodes) }
+}
+
+function gpuSetting({ type, gpu }: AddFlags): Record<string, string> {
+  if (gpu === undefined) return {}
+  if (type !== 'modal') throw badOption('--type', type, 'modal together with --gpu')
+  return { gpu }
 }
 
 /** A key that is kept here goes before a file of that name in this directory. */

@@ -30,6 +30,15 @@ test('without Docker, jobs can run with local and not with docker', () => {
   )
 })
 
+test('a cloud is usable where its account is, and missing to nobody', () => {
+  const noAccount: Finding = { name: 'Modal', state: 'note', detail: 'no token', provider: 'modal' }
+  const account: Finding = { ...noAccount, state: 'ok', detail: 'app rollcall' }
+  expect(isUsable([bubblewrap, noAccount])).toBe(true)
+  expect(isUsable([bubblewrap, noAccount], 'modal')).toBe(false)
+  expect(isUsable([bubblewrap, account], 'modal')).toBe(true)
+  expect(isUsable([noDocker, { ...bubblewrap, state: 'missing' }, noAccount])).toBe(false)
+})
+
 test('what everything needs makes all unusable, a note does not', () => {
   expect(isUsable([{ name: 'Store', state: 'missing', detail: 'read-only' }, bubblewrap], 'local')).toBe(false)
   expect(isUsable([{ name: 'Disk', state: 'note', detail: 'low' }, bubblewrap], 'local')).toBe(true)

@@ -11,15 +11,27 @@ export interface Finding {
   /** What to do about it. */
   readonly remedy?: string
   /** Only this provider needs it. Default: everything does. */
-  readonly provider?: 'docker' | 'local'
+  readonly provider?: ExaminedProvider
 }
 
+/** Providers that everybody has or can have. */
+const providersHere = ['local', 'docker'] as const
+
+/** Those with an account somewhere: without one, nothing is missing here. */
+const clouds = ['modal'] as const
+
+/** Providers that `rollcall doctor` knows. */
+export const examinedProviders = [...providersHere, ...clouds] as const
+export type ExaminedProvider = (typeof examinedProviders)[number]
+
 /** Whether jobs can run: nothing is missing that all need, and nothing that `provider` (or else any one) needs. */
-export function isUsable(findings: readonly Finding[], provider?: 'docker' | 'local'): boolean {
-  const lacks = (name: Finding['provider']) =>
-    findings.some((finding) => finding.state === 'missing' && finding.provider === name)
-  const candidates = provider === undefined ? (['docker', 'local'] as const) : [provider]
-  return !lacks(undefined) && candidates.some((candidate) => !lacks(candidate))
+export function isUsable(findings: readonly Finding[], provider?: ExaminedProvider): boolean {
+  const has = (name: Finding['provider'], state: Finding['state']) =>
+    findings.some((finding) => finding.state === state && finding.provider === name)
+  const isThere = (name: ExaminedProvider) =>
+    clouds.some((cloud) => cloud === name) ? has(name, 'ok') : !has(name, 'missing')
+  const candidates = provider === undefined ? examinedProviders : [provider]
+  return !has(undefined, 'missing') && candidates.some(isThere)
 }
 
 export function formatFindings(findings: readonly Finding[], options: { color: boolean }): string {
@@ -36,7 +48,7 @@ export function formatFindings(findings: readonly Finding[], options: { color: b
 }
 
 function verdict(findings: readonly Finding[]): string {
-  const usable = (['local', 'docker'] as const).filter((provider) => isUsable(findings, provider))
+  const usable = examinedProviders.filter((provider) => isUsable(findings, provider))
   if (usable.length === 0) return 'Jobs cannot run here yet.'
   return `Jobs can run here with ${usable.map((provider) => `--provider ${provider}`).join(' and ')}.`
 }

@@ -13,6 +13,8 @@ export interface Capabilities {
   readonly mounts: boolean
   readonly users: boolean
   readonly imageLayers: boolean
+  /** Ends a sandbox in which no command has run for `limits.idleTimeoutMs`. Default false. */
+  readonly endsIdle?: boolean
   /** Processes inside see only each other: what an agent left running can be told. Default true. */
   readonly ownProcessTable?: boolean
 }

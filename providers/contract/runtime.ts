@@ -14,7 +14,7 @@ export interface Limits {
   readonly startTimeoutMs: number
   /** For a command that names no timeout of its own. Default 10 min. */
   readonly execTimeoutMs: number
-  /** Sandbox is ended when no command has run for so long. No provider does so yet. */
+  /** Sandbox is ended when no command has run for so long, where the provider can (`endsIdle`). */
   readonly idleTimeoutMs?: number
   /** Sandbox dies by itself after this long; enforced inside or by the provider. Default 24 h. */
   readonly lifetimeMs: number

@@ -51,7 +51,8 @@ export function entriesBelow(entry: ContextEntry, entries: readonly ContextEntry
     .map((other) => ({ ...other, path: other.path.slice(prefix.length) }))
 }
 
-async function listContext(directory: string): Promise<ContextEntry[]> {
+/** What a build may copy from. */
+export async function listContext(directory: string): Promise<ContextEntry[]> {
   const rules = await readFile(join(directory, '.dockerignore'), 'utf8').catch(() => '')
   const keeps = ignore.default().add(rules).createFilter()
   const found = await readdir(directory, { recursive: true, withFileTypes: true })
