@@ -175,6 +175,7 @@ export function endOf({ outcome }: ExecResult, said: string, timeoutMs: number):
 
 const lostSentence = {
   'supervisor-gone': 'The process that watched over the command was killed; how the command ended is not known',
-  'journal-full': 'The disk of the sandbox is full; the command was not started',
+  'journal-full':
+    'The sandbox has no room for it: its disk is full, or it keeps too many results; the command was not started',
   acknowledged: 'The result of this command is no longer kept',
 } as const

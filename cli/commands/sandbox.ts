@@ -1,5 +1,4 @@
-import { createWriteStream } from 'node:fs'
-import { readFile, rename, rm, stat } from 'node:fs/promises'
+import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { PassThrough, type Writable } from 'node:stream'
@@ -219,7 +218,7 @@ async function get(at: At & { from: string; to: string; flags: GetFlags }, conte
   const format = flags.format === undefined ? undefined : parseChoice('--format', flags.format, formats)
   const limit = flags.maxBytes === undefined ? {} : { maxBytes: parseCount('--max-bytes', flags.maxBytes, { min: 0 }) }
   const part = to === '-' ? undefined : `${resolve(context.environment.workingDirectory, to)}.part`
-  const sink = part === undefined ? unended(context.stdout.stream) : createWriteStream(part)
+  const sink = part === undefined ? unended(context.stdout.stream) : await writing(part)
   try {
     const got =
       format === undefined
@@ -229,6 +228,16 @@ async function get(at: At & { from: string; to: string; flags: GetFlags }, conte
     if (part !== undefined) await rename(part, part.slice(0, -'.part'.length))
   } finally {
     if (part !== undefined) await rm(part, { force: true })
+  }
+}
+
+/** Opened before anybody writes: an error of a stream that nobody listens to would end the process. */
+async function writing(path: string): Promise<Writable> {
+  try {
+    return (await open(path, 'w')).createWriteStream()
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new RollcallError('configuration-invalid', `${path} cannot be written: ${reason}`, { cause: error })
   }
 }
 

@@ -146,6 +146,7 @@ async function pack(at: Packing): Promise<ArtifactFailure | { result: ExecResult
   const result = ran.value
   if (isTooLarge(result, at.maxBytes)) return artifactFailure(path, 'too-large')
   if (!isUsable(result)) return failureOf(path, result)
+  if (wrote.status === 'rejected' && wrote.reason instanceof TooLargeError) return artifactFailure(path, 'too-large')
   if (wrote.status === 'rejected') throw wrote.reason
   return { result, sink }
 }
@@ -178,10 +179,10 @@ function isUsable({ outcome, stdout }: ExecResult): boolean {
 }
 
 /** The archive's bytes, out of those of a tar. */
-async function* archived({ place, path, format, count }: Packing, tar: Readable): AsyncGenerator<Buffer> {
+async function* archived({ place, path, format, count, maxBytes }: Packing, tar: Readable): AsyncGenerator<Buffer> {
   if (format === 'zip') {
-    const contentOf = async (name: Buffer): Promise<Buffer> => await linkedContent(place, path, name)
-    yield* zipArchive(zipEntries(tar, count, contentOf))
+    const linked = new LinkedFiles({ place, path, count, maxBytes })
+    yield* zipArchive(zipEntries(tar, count, (name) => linked.read(name)))
   } else if (format === 'tar') {
     yield* countedTar(tar, count)
   } else {
@@ -199,14 +200,37 @@ async function* through(source: AsyncIterable<Buffer>, transform: Duplex): Async
   await feeding
 }
 
-/** A zip has no second names for one file: each gets the content. */
-async function linkedContent(place: SlotPlace, path: SandboxPath, name: Buffer): Promise<Buffer> {
-  const whole = Buffer.concat([Buffer.from(typeof path === 'string' ? `${path}/` : path), Buffer.from('/'), name])
-  let part = 0
-  const execId = () => place.execId((part += 1))
-  const file = await readArtifact({ ...place, execId }, whole)
-  if (file.ok && Buffer.isBuffer(file.content) && !file.truncated) return file.content
-  throw new Error(`The content of ${name.toString()} could not be read a second time`)
+class TooLargeError extends Error {
+  override readonly name = 'TooLargeError'
+}
+
+/** A zip has no second names for one file: each gets the content, which counts as all that is packed. */
+class LinkedFiles {
+  readonly #at: Pick<Packing, 'place' | 'path' | 'count' | 'maxBytes'>
+  #part = 0
+  #bytes = 0
+
+  constructor(at: Pick<Packing, 'place' | 'path' | 'count' | 'maxBytes'>) {
+    this.#at = at
+  }
+
+  /** @throws TooLargeError */
+  async *read(name: Buffer): AsyncGenerator<Buffer> {
+    const { place, path, count, maxBytes } = this.#at
+    const whole = Buffer.concat([Buffer.from(typeof path === 'string' ? `${path}/` : path), Buffer.from('/'), name])
+    const left = maxBytes === undefined ? {} : { maxBytes: Math.max(maxBytes - (count.bytes ?? 0) - this.#bytes, 0) }
+    const to = new PassThrough()
+    const reading = readArtifact({ ...place, execId: () => place.execId((this.#part += 1)) }, whole, { ...left, to })
+    reading.catch(() => undefined)
+    for await (const chunk of to) {
+      if (!Buffer.isBuffer(chunk)) throw new TypeError('A piece of a file is no Buffer')
+      this.#bytes += chunk.length
+      yield chunk
+    }
+    const file = await reading
+    if (!file.ok) throw new Error(`${name.toString()} could not be read a second time: ${file.message}`)
+    if (file.truncated) throw new TooLargeError(`${name.toString()} is too large`)
+  }
 }
 
 /** Sums up what goes to `to`, or keeps it. */

@@ -93,6 +93,34 @@ describe.each(shells)('artifacts, with %s', (shell) => {
     expect(await readArtifact(place, 'large', { maxBytes: 1 })).toMatchObject({ ok: true })
   })
 
+  test('a reader that goes away, or is gone already, ends the reading', async () => {
+    writeFileSync(path('large'), Buffer.alloc(8 * 1024 * 1024))
+    const leaving = new PassThrough({ highWaterMark: 4_096 })
+    leaving.once('data', () => leaving.destroy())
+    await expect(readArtifact(place, 'large', { to: leaving })).rejects.toThrow('Premature close')
+    await expect(readArtifact(place, 'large', { to: leaving })).rejects.toThrow('`to` is closed')
+    await expect(archiveArtifacts(place, 'large', { to: leaving })).rejects.toThrow()
+    expect(await readArtifact(place, 'large', { maxBytes: 1 })).toMatchObject({ ok: true })
+  })
+
+  test('every name of a file in a zip counts for maxBytes, and may be of any size', async () => {
+    mkdirSync(path('d'))
+    writeFileSync(path('d/one'), Buffer.alloc(17 * 1024 * 1024))
+    linkSync(path('d/one'), path('d/two'))
+    const whole = await archiveArtifacts(place, 'd', { format: 'zip', maxBytes: 36 * 1024 * 1024 })
+    expect(whole).toMatchObject({ ok: true, entries: 2, complete: true })
+    if (!whole.ok || whole.content === undefined) throw new Error('No archive')
+    writeFileSync(path('whole.zip'), whole.content)
+    const sizes = execFileSync('python3', [
+      '-c',
+      'import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); print(z.testzip(), [len(z.read(n)) for n in z.namelist()])',
+      path('whole.zip'),
+    ])
+    expect(sizes.toString()).toBe('None [17825792, 17825792]\n')
+    const little = await archiveArtifacts(place, 'd', { format: 'zip', maxBytes: 30 * 1024 * 1024 })
+    expect(little).toMatchObject({ ok: false, problem: 'too-large' })
+  })
+
   function oddTree(): void {
     mkdirSync(path('d/empty'), { recursive: true })
     for (const name of odd) writeFileSync(path(`d/${name}`), `of ${name}`)

@@ -8,6 +8,8 @@ import type { SlotLease } from '../../protocol/pool.ts'
  */
 const keptBatch = 9e15
 const hashBits = 48
+/** What another process has begun so short a time before this one's first call may still run. */
+const predecessorMs = 600_000
 
 /** One request's place among the execs of its lease. */
 export interface ExecPlace {
@@ -25,6 +27,7 @@ export class ExecNumbers {
   readonly #now: () => number
   readonly #pending = new Set<number>()
   #last = 0
+  #hasMarked = false
 
   /** @param now milliseconds since 1970 */
   constructor(lease: Pick<SlotLease, 'scope' | 'phase'>, now: () => number = Date.now) {
@@ -32,19 +35,25 @@ export class ExecNumbers {
     this.#now = now
   }
 
-  next(requestId?: string): ExecPlace {
-    if (requestId !== undefined) return { execId: this.#execId(keptBatch, hashOf(requestId)), done: () => {} }
+  /** @param request of one with an id: a text that is the same whenever that request is made again */
+  next(request?: string): ExecPlace {
+    if (request !== undefined) return { execId: this.#execId(keptBatch, hashOf(request)), done: () => {} }
     const batch = Math.max(this.#last + 1, Math.floor(this.#now() * 1_000))
     this.#last = batch
     this.#pending.add(batch)
     return { execId: this.#execId(batch, 0), done: () => void this.#pending.delete(batch) }
   }
 
-  /** What the runner may forget: everything of earlier leases, and what has been answered since. */
+  /**
+   * What the runner may forget: everything of earlier leases, and what has been answered since. The first mark of a process
+   * spares what others of this lease may be waiting for: two commands of the command line, for instance.
+   */
   mark(): AcknowledgeMark {
     const { scope, phase } = this.#lease
     let batch = this.#last + 1
     for (const pending of this.#pending) batch = Math.min(batch, pending)
+    if (!this.#hasMarked) batch -= predecessorMs * 1_000
+    this.#hasMarked = true
     return { scope, phase, batch: this.#last === 0 ? 0 : batch }
   }
 
@@ -54,9 +63,9 @@ export class ExecNumbers {
   }
 }
 
-function hashOf(requestId: string): number {
+function hashOf(request: string): number {
   return createHash('sha256')
-    .update(requestId)
+    .update(request)
     .digest()
     .readUIntBE(0, hashBits / 8)
 }

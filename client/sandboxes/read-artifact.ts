@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Transform, type Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { readFile } from '../../runner/files.ts'
 import {
   artifactFailure,
@@ -53,6 +54,8 @@ export async function readArtifact(
 ): Promise<ReadArtifactResult<string | Buffer | undefined>> {
   const { to, encoding = 'bytes', timeoutMs = transferTimeoutMs } = options
   const maxBytes = checkedBound('maxBytes', options.maxBytes ?? (to === undefined ? defaultMaxBytes : mostBytes))
+  if (to?.destroyed === true || to?.writableEnded === true)
+    throw new Error('`to` is closed: nothing can be written to it')
   const gauge = new Gauge(maxBytes)
   const piped = to === undefined ? undefined : pipe(gauge, to)
   if (to === undefined) gauge.keep()
@@ -78,15 +81,9 @@ export async function readArtifact(
 
 /** A sink that fails must not be an unhandled rejection before somebody waits for it. */
 function pipe(gauge: Gauge, to: Writable): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  promise.catch(() => undefined)
-  to.once('finish', resolve)
-  to.once('error', (error: Error) => {
-    gauge.destroy(error)
-    reject(error)
-  })
-  gauge.pipe(to)
-  return promise
+  const piped = pipeline(gauge, to)
+  piped.catch(() => undefined)
+  return piped
 }
 
 /** Lets the first `maxBytes` bytes through and sums them up. */

@@ -16,9 +16,10 @@ export interface ToolRequest {
   /** Kept in the sandbox. Default: the profile's `execTimeoutMs`. */
   readonly timeoutMs?: number
   /**
-   * Makes the request safe to repeat while the lease lives, also from another process: a request of the same id in the
-   * same lease attaches to what the first has started, and is never run again. Results of such requests are kept in the
-   * sandbox until the lease ends, some thousands in a sandbox at most. Without an id each request is a new one.
+   * Makes the request safe to repeat while the lease lives, also from another process: a request of the same id, tool and
+   * arguments in the same lease attaches to what the first has started, and is never run again. Results of such requests
+   * are kept in the sandbox until the lease ends, some thousands in a sandbox at most. Without an id each request is a new
+   * one.
    */
   readonly id?: string
   /** True: does not wait for earlier requests of the same slot. Default false: they follow each other in the order asked. */
@@ -59,13 +60,17 @@ export interface RequestSettings {
 
 /** A provider that is away for longer is told as such; what runs in the sandbox runs on. */
 const awayMs = 120_000
+/** What timers take. */
+const mostMs = 2 ** 31 - 1
 
 /** Never throws: whatever happens to this request is its outcome. */
 export async function runRequest(request: ToolRequest, settings: RequestSettings): Promise<ToolOutcome> {
   const { slot, tool, id } = request
   const about = { ...(id === undefined ? {} : { id }), slot, tool }
   try {
-    const run = () => slot.use(id, (runner, place) => runTool({ request, settings, runner, place }))
+    const key = id === undefined ? undefined : keyOf(request)
+    if (id !== undefined && key !== undefined && !slot.isSame(id, key)) return { ...about, ...otherRequest(id) }
+    const run = () => slot.use(key, (runner, place) => runTool({ request, settings, runner, place }))
     return { ...about, ...(await (request.parallel ? run() : slot.inTurn(run))) }
   } catch (error) {
     const failure = failureOf(error)
@@ -76,6 +81,21 @@ export async function runRequest(request: ToolRequest, settings: RequestSettings
 }
 
 type Answer = Omit<ToolOutcome, 'slot' | 'tool' | 'id'>
+
+/** A request of the same id that asks for something else must never be handed what the first one came to. */
+function keyOf({ id, tool, args = {} }: ToolRequest): string {
+  return JSON.stringify([id, tool, args], (_name, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  )
+}
+
+function otherRequest(id: string): Answer {
+  const shown = JSON.stringify(id)
+  const message = `The id ${shown} is of another request of this lease: the same id takes the same tool and arguments`
+  return answerOf(invalid(message))
+}
 
 async function runTool(at: {
   request: ToolRequest
@@ -88,7 +108,7 @@ async function runTool(at: {
   const timeoutMs = request.timeoutMs ?? lease.execTimeoutMs
   const problem = problemOf(request, settings, timeoutMs)
   if (problem !== undefined) return answerOf(invalid(problem))
-  const stop = stopAfter(2 * timeoutMs + awayMs, settings.signal)
+  const stop = stopAfter(Math.min(2 * timeoutMs + awayMs, mostMs), settings.signal)
   const seen: ExecResult[] = []
   const images: { bytes: Buffer; mediaType: string }[] = []
   const context: ToolContext = {

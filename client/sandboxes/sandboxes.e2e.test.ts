@@ -184,6 +184,15 @@ describe.each(['local', 'docker'])('on %s', (profile) => {
     const effect = bash(slot, 'echo x >>effect; wc -l <effect', { id: 'once' })
     const [first, again] = await Promise.all([sandboxes.executeBatch([effect]), sandboxes.executeBatch([effect])])
     expect([first[0]?.output, again[0]?.output]).toEqual(['1\n', '1\n'])
+    // Under its id, something else is never handed what that one came to.
+    const [other] = await sandboxes.executeBatch([{ ...effect, tool: 'write_file', args: { path: 'w', content: '' } }])
+    expect([other?.outcome, other?.output]).toEqual([
+      'invalid',
+      expect.stringContaining('"once" is of another request'),
+    ])
+    expect(await run(slot, 'ls w')).toContain('No such file')
+    const [patient] = await sandboxes.executeBatch([bash(slot, 'echo patient', { timeoutMs: 2 ** 40 })])
+    expect(patient?.output).toBe('patient\n')
     expect(await sandboxes.release(slot)).toBe('released')
     const back = await sandboxes.acquire(slot.holder, { profile })
     expect([back.hasFiles, back.sandbox, back.id === slot.id]).toEqual([true, slot.sandbox, false])
@@ -261,7 +270,7 @@ test('a sandbox that is removed fails its requests alone, and its holder gets an
 
 test('absolute paths are for those who allow them; a profile that is not there is named', async () => {
   const anywhere = await open({
-    profiles: { here: { provider: 'local' } },
+    profiles: { here: { provider: 'local', maxSandboxes: 1 } },
     pool: 'anywhere',
     allowAbsolutePaths: true,
   })
@@ -270,9 +279,17 @@ test('absolute paths are for those who allow them; a profile that is not there i
     const [read] = await anywhere.executeBatch([{ slot, tool: 'read_file', args: { path: '/etc/passwd', limit: 1 } }])
     expect(read?.output).toContain('root')
     expect(await anywhere.readArtifact(slot, '/etc/passwd', { encoding: 'text' })).toMatchObject({ ok: true })
+    await expect(anywhere.acquire('i', { timeoutMs: -1 })).rejects.toThrow('timeoutMs is -1')
     await expect(anywhere.acquire('h', { profile: 'gpu' })).rejects.toThrow('no profile "gpu": expected one of here')
+    // Whoever still waits when it stops gets no slot that nobody would give back.
+    const [waiting] = await Promise.allSettled([
+      anywhere.acquire('waits', { timeoutMs: Infinity }),
+      anywhere.stop({ purge: true }),
+    ])
+    expect(waiting).toMatchObject({ status: 'rejected', reason: { code: 'cancelled' } })
+    await expect(anywhere.acquire('late')).rejects.toThrow('These sandboxes were stopped')
   } finally {
-    await anywhere.stop({ purge: true })
+    await anywhere.close()
   }
 })
 
@@ -309,6 +326,8 @@ test('the command line holds a slot from one command to the next', async () => {
     stderr: expect.stringContaining('leads out'),
   })
   expect(await readdir(folder)).not.toContain('none')
+  const nowhere = await cli('get', 'me', 'd/in.bin', 'no/such/folder')
+  expect([nowhere.code, nowhere.stderr]).toEqual([2, expect.stringContaining('cannot be written')])
   expect((await cli('status', '--json')).stdout).toContain('"leased":1')
   expect((await cli('release', 'me', '--reset')).stdout).toBe('me: released\n')
   expect((await cli('release', 'me')).stdout).toBe('me: not-held\n')

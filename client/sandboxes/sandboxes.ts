@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { RollcallError } from '../../protocol/failure.ts'
 import type { PoolStatus, Profile, ReleaseAnswer } from '../../protocol/pool.ts'
 import { toolsOf } from './slot-tools.ts'
@@ -20,6 +21,10 @@ import { startPool } from './start-pool.ts'
 import { writeArtifact, type WriteArtifactOptions, type WriteArtifactResult } from './write-artifact.ts'
 
 const defaultLeaseMs = 60_000
+/** How long an answer waits for its pool to be told of a lost sandbox. */
+const reportMs = 2_000
+/** What timers take: 24 days, for whoever waits without an end. */
+const longestWaitMs = 2 ** 31 - 1
 
 export interface SandboxesOptions extends Pick<ProfileSources, 'profiles' | 'provider' | 'imageMap'> {
   /**
@@ -71,6 +76,7 @@ export class DirectSandboxes {
   readonly #leases: KeptLeases
   readonly #pools = new Map<string, Promise<PoolClient>>()
   readonly #tools: ReadonlyMap<string, Tool>
+  readonly #stopping = new AbortController()
 
   protected constructor(at: {
     profiles: Readonly<Record<string, Profile>>
@@ -120,13 +126,19 @@ export class DirectSandboxes {
    * A slot for a holder: waits in the pool's queue, first come, first served. The same holder gets the same slot again,
    * with its files, also in another process while the lease lives, or later as long as nobody else needed the slot.
    * @throws RollcallError `acquire-timeout` with the place in the queue; `configuration-invalid`; the failure for which no
-   *   sandbox of the profile can be made
+   *   sandbox of the profile can be made; `cancelled` when this is stopped or closed meanwhile
    */
   async acquire(holder: string, options: SlotAcquire = {}): Promise<Slot> {
-    const { profile, ...rest } = options
+    const { profile, timeoutMs, signal, ...rest } = options
+    this.#stopping.signal.throwIfAborted()
     const name = profile ?? this.#defaultProfile()
     const pool = await this.#pool(name)
-    const lease = await pool.acquire(holder, { leaseMs: this.#options.leaseMs ?? defaultLeaseMs, ...rest })
+    const lease = await pool.acquire(holder, {
+      leaseMs: this.#options.leaseMs ?? defaultLeaseMs,
+      ...(timeoutMs === undefined ? {} : { timeoutMs: waitingMs(timeoutMs) }),
+      signal: signal === undefined ? this.#stopping.signal : AbortSignal.any([this.#stopping.signal, signal]),
+      ...rest,
+    })
     return this.#leases.add(new Slot(lease, this.#runners), pool)
   }
 
@@ -225,6 +237,7 @@ export class DirectSandboxes {
    */
   async stop(options: { purge?: boolean } = {}): Promise<void> {
     const { purge = false } = options
+    this.#endWaiting()
     try {
       const kept = this.#leases.all()
       for (const { slot } of kept) slot.end('released')
@@ -238,6 +251,7 @@ export class DirectSandboxes {
 
   /** Lets go of everything and gives nothing back: leases live on until they expire. For who comes back. */
   async close(): Promise<void> {
+    this.#endWaiting()
     this.#leases.close()
     this.#runners.close()
     await this.#providers.close()
@@ -248,6 +262,11 @@ export class DirectSandboxes {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
+  }
+
+  /** Whoever still waits for a slot would get one that nobody gives back. */
+  #endWaiting(): void {
+    this.#stopping.abort(new RollcallError('cancelled', 'These sandboxes were stopped: start others to acquire a slot'))
   }
 
   #defaultProfile(): string {
@@ -289,9 +308,16 @@ export class DirectSandboxes {
   /** The pool looks after the sandbox at once, and its holder can have another slot. */
   async #reportLost(slot: Slot): Promise<void> {
     this.#leases.remove(slot)
-    const pool = await this.#pool(slot.profile)
-    await pool.release(slot, { suspect: true }).catch(() => undefined)
+    const told = this.#pool(slot.profile).then((pool) => pool.release(slot, { suspect: true }))
+    // A server that is away must hold up no answer: then the pool finds it out by itself.
+    await Promise.race([told.catch(() => undefined), delay(reportMs, undefined, { ref: false })])
   }
+}
+
+/** @throws RangeError: what is no time is a mistake of the program */
+function waitingMs(timeoutMs: number): number {
+  if (timeoutMs >= 0) return Math.min(timeoutMs, longestWaitMs)
+  throw new RangeError(`timeoutMs is ${timeoutMs}: expected milliseconds, 0 or more`)
 }
 
 async function releaseIfThere(pool: PoolClient, slot: Slot): Promise<void> {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { RollcallError } from '../../protocol/failure.ts'
 import type { LeaseEnd, SlotLease } from '../../protocol/pool.ts'
 import type { Runner } from '../../runner/runner.ts'
@@ -32,6 +33,7 @@ export class Slot {
   #attached: Promise<{ runner: Runner; letGo: () => void }> | undefined
   #ended: LeaseEnd | undefined
   #uses = 0
+  readonly #requests = new Map<string, string>()
 
   constructor(lease: SlotLease, runners: SlotRunners) {
     this.id = lease.id
@@ -69,6 +71,14 @@ export class Slot {
     throw new RollcallError('lease-lost', message)
   }
 
+  /** Whether a request id stands for this request, as far as this process has heard. */
+  isSame(requestId: string, request: string): boolean {
+    const sum = createHash('sha256').update(request).digest('base64')
+    const known = this.#requests.get(requestId) ?? sum
+    this.#requests.set(requestId, known)
+    return known === sum
+  }
+
   /** Lets calls of one slot follow each other, as those of one trajectory mean it. */
   async inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
     const turn = this.#queue.then(work, work)
@@ -77,17 +87,17 @@ export class Slot {
   }
 
   /**
-   * Uses the slot for one request. The same `requestId` gets the same exec ids, also from another process.
+   * Uses the slot for one request. The same text of a request with an id gets the same exec ids, also from another process.
    * @throws RollcallError `lease-lost`, `host-lost`, `sandbox-lost`, `provider-unavailable`
    */
   async use<Result>(
-    requestId: string | undefined,
+    request: string | undefined,
     work: (runner: Runner, place: ExecPlace) => Promise<Result>,
   ): Promise<Result> {
     this.assertHeld()
     const runner = await this.#runner()
     this.assertHeld()
-    const place = this.#numbers.next(requestId)
+    const place = this.#numbers.next(request)
     // The first of a lease lets the runner forget earlier ones; to forget after each call would cost as much as the call.
     if (this.#uses % callsPerMark === 0) runner.acknowledge(this.#numbers.mark())
     this.#uses += 1

@@ -8,6 +8,8 @@ import type { ZipEntry } from './zip.ts'
 export interface TarCount {
   entries: number
   readonly maxEntries: number
+  /** Of the tar, so far. */
+  bytes?: number
 }
 
 export class TooManyEntriesError extends Error {
@@ -16,6 +18,9 @@ export class TooManyEntriesError extends Error {
 
 /** The library's types do not know this setting of theirs. */
 const byteNames: object = { filenameEncoding: 'latin1' }
+
+/** A link does not say how large its file is: the entry is announced as one that may be of any size. */
+const unknownBytes = Number.MAX_SAFE_INTEGER
 
 type Entry = Extract extends AsyncIterable<infer One> ? One : never
 
@@ -77,10 +82,10 @@ function sizeOf(header: Buffer): number {
 export async function* zipEntries(
   tar: Readable,
   count: TarCount,
-  contentOf: (name: Buffer) => Promise<Buffer>,
+  contentOf: (name: Buffer) => AsyncIterable<Buffer>,
 ): AsyncGenerator<ZipEntry> {
   const parser = extract(byteNames)
-  void feed(tar, parser)
+  void feed(tar, { parser, count })
   const links: Entry['header'][] = []
   for await (const entry of parser) {
     note(entry.header.name, count)
@@ -91,22 +96,19 @@ export async function* zipEntries(
   }
   // Only now: what is read in between would wait behind the rest of the tar, which waits for us.
   for (const header of links) {
-    const content = await contentOf(bytesOf(header.linkname))
+    const content = contentOf(bytesOf(header.linkname))
     const { name, modified, mode } = commonOf(header)
-    yield {
-      name,
-      modified,
-      mode: typeBits.file | mode,
-      sizeBytes: content.length,
-      content: PassThrough.from([content]),
-    }
+    yield { name, modified, mode: typeBits.file | mode, sizeBytes: unknownBytes, content }
   }
 }
 
 /** Never rejects: an error ends the parser, and so whoever reads from it. */
-async function feed(tar: Readable, parser: Extract): Promise<void> {
+async function feed(tar: Readable, { parser, count }: { parser: Extract; count: TarCount }): Promise<void> {
   try {
-    for await (const chunk of tar) await given(parser, chunk)
+    for await (const chunk of tar) {
+      if (Buffer.isBuffer(chunk)) count.bytes = (count.bytes ?? 0) + chunk.length
+      await given(parser, chunk)
+    }
     parser.end(undefined)
   } catch (error) {
     parser.destroy(error instanceof Error ? error : new Error(String(error)))
@@ -135,7 +137,13 @@ function zipEntry(entry: Entry): ZipEntry | undefined {
   switch (type) {
     case 'file':
     case 'contiguous-file':
-      return { name, modified, mode: typeBits.file | mode, sizeBytes: size, content: pieces(entry) }
+      return {
+        name,
+        modified,
+        mode: typeBits.file | mode,
+        sizeBytes: size,
+        ...(size > 0 && { content: pieces(entry) }),
+      }
     case 'directory':
       return { name: asDirectory(name), modified, mode: typeBits.directory | mode, sizeBytes: 0 }
     case 'symlink': {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
-import { createDeflateRaw, crc32 } from 'node:zlib'
+import { createDeflateRaw, crc32, deflateRawSync } from 'node:zlib'
 
 /**
  * Zip archives as a stream, with names as the bytes that they are: libraries take only text, and change backslashes.
@@ -40,6 +40,8 @@ const stored = 0
 const deflated = 8
 const flags = { descriptor: 0x0008, utf8: 0x0800 }
 const directoryAttribute = 0x10
+/** Content up to this size is packed in one piece. */
+const smallBytes = 65_536
 
 /** @returns the archive's bytes, in pieces as they come */
 export async function* zipArchive(entries: AsyncIterable<ZipEntry>): AsyncGenerator<Buffer> {
@@ -54,8 +56,9 @@ export async function* zipArchive(entries: AsyncIterable<ZipEntry>): AsyncGenera
     const isLarge = entry.content !== undefined && entry.sizeBytes >= largeFromBytes
     yield counted(localHeader(entry, isLarge))
     const sums = { crc: 0, plainBytes: 0, packedBytes: 0 }
-    if (entry.content !== undefined) {
-      for await (const piece of deflate(entry.content, sums)) yield counted(piece)
+    const { content, sizeBytes } = entry
+    if (content !== undefined) {
+      for await (const piece of deflate({ content, sizeBytes }, sums)) yield counted(piece)
       yield counted(descriptor(sums, isLarge))
     }
     written.push({ entry, offset: start, isLarge, ...sums })
@@ -65,6 +68,11 @@ export async function* zipArchive(entries: AsyncIterable<ZipEntry>): AsyncGenera
   yield endOfArchive({ count: written.length, directoryOffset, directoryBytes: offset - directoryOffset })
 }
 
+interface Content {
+  readonly content: AsyncIterable<Buffer>
+  readonly sizeBytes: number
+}
+
 interface Sums {
   crc: number
   plainBytes: number
@@ -72,7 +80,20 @@ interface Sums {
 }
 
 /** Sums are complete when it has ended. */
-async function* deflate(content: AsyncIterable<Buffer>, sums: Sums): AsyncGenerator<Buffer> {
+async function* deflate({ content, sizeBytes }: Content, sums: Sums): AsyncGenerator<Buffer> {
+  if (sizeBytes > smallBytes) return yield* deflateStream(content, sums)
+  // A stream for each of many small files would hold a quarter of a megabyte each for a while.
+  const chunks: Buffer[] = []
+  for await (const chunk of content) chunks.push(chunk)
+  const plain = Buffer.concat(chunks)
+  const packed = deflateRawSync(plain)
+  sums.crc = crc32(plain)
+  sums.plainBytes = plain.length
+  sums.packedBytes = packed.length
+  yield packed
+}
+
+async function* deflateStream(content: AsyncIterable<Buffer>, sums: Sums): AsyncGenerator<Buffer> {
   const deflater = createDeflateRaw()
   const closed = once(deflater, 'close').catch(() => undefined)
   const feeding = (async () => {
