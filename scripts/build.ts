@@ -3,8 +3,8 @@
  * declarations and a package.json of its own. What is compiled is what the entry points reach (tsconfig.build.json): no
  * tests, no fixtures. In the clone nothing needs it; Node runs the `.ts` files. Publish with `npm publish ./dist`.
  */
-import { chmod, copyFile, glob, readFile, rm, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { chmod, copyFile, glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { execa } from 'execa'
 import { publishedManifest } from './published-manifest.ts'
 
@@ -35,6 +35,8 @@ async function copyAssets(): Promise<void> {
   for await (const path of glob(['{runner,providers,compute,tools}/**/*.{sh,py}', 'results/report/browser.{css,js}'], {
     cwd: root,
   })) {
+    // A folder of programs alone has no module that would have made it.
+    await mkdir(dirname(join(dist, path)), { recursive: true })
     await copyFile(join(root, path), join(dist, path))
   }
 }
