@@ -82,7 +82,8 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   }
   try {
     const client = new Client({ connection, namespace: endpoint.namespace })
-    void sweepRegularly({ ...options, client, providers, stop: ended.signal })
+    const reached = () => reachedProviders(options.stateDirectory).known()
+    void sweepRegularly({ ...options, client, providers, reached, stop: ended.signal })
     await serve({ options, endpoint, connection, client, providers })
   } finally {
     ended.abort()

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { Client } from '@temporalio/client'
 import { jobOptionsSchema } from '../protocol/job.ts'
-import type { Provider } from '../providers/contract/provider.ts'
 import { jobKey, planKey } from '../store/keys.ts'
 import { openStore } from '../store/open-store.ts'
 import { providersHere } from './providers.ts'
 import type { Providers } from './providers.ts'
+import type { ProviderSettings } from './reached-providers.ts'
 import { sweepPlace } from './sweep.ts'
 
 const sweepEveryMs = 5 * 60_000
@@ -15,10 +16,12 @@ const lookForPlanEveryMs = 5_000
 export interface RegularSweep {
   readonly client: Client
   readonly providers: Providers
-  /** A job's own worker sweeps the place of its job's provider; without it all providers with their default settings. */
+  /** A job's own worker sweeps the place of its job's provider; without it what `providerNames` and `reached` say. */
   readonly job?: string
-  /** Without a job: only these. Default: all. */
+  /** Without a job: only these, with their default settings. Default: all that are somewhere without being told. */
   readonly providerNames?: readonly string[]
+  /** Without a job: also those at whose places workers of this host have placed rollouts. Default: none. */
+  readonly reached?: () => Promise<readonly ProviderSettings[]>
   /** Where the job's provider is looked up. */
   readonly storeUrl: string
   readonly log: (line: string) => void
@@ -54,22 +57,31 @@ async function sweepAll(sweep: RegularSweep): Promise<Round> {
   const { client, log } = sweep
   const policy = { nowMs: (sweep.now ?? Date.now)() }
   const problems: string[] = []
-  const providers = await providersOf(sweep)
-  for (const provider of providers) {
+  const places = await placesOf(sweep)
+  for (const { name, options } of places) {
     if (sweep.stop.aborted) break
-    await sweepPlace({ client, provider, policy, log }).catch((error: unknown) => problems.push(messageOf(error)))
+    try {
+      await sweepPlace({ client, provider: await sweep.providers.provider(name, options), policy, log })
+    } catch (error) {
+      problems.push(messageOf(error))
+    }
   }
-  return { problems, swept: providers.length }
+  return { problems, swept: places.length }
 }
 
-async function providersOf({ job, providerNames: names, storeUrl, providers }: RegularSweep): Promise<Provider[]> {
-  if (job === undefined) return await Promise.all((names ?? providersHere).map((name) => providers.provider(name, {})))
+async function placesOf(sweep: RegularSweep): Promise<readonly ProviderSettings[]> {
+  const { job, providerNames: names = providersHere, reached, storeUrl } = sweep
+  if (job === undefined) {
+    const here = names.filter((name) => providersHere.includes(name)).map((name) => ({ name, options: {} }))
+    const known = (await reached?.()) ?? []
+    return [...here, ...known.filter((one) => !here.some((other) => isDeepStrictEqual(one, other)))]
+  }
   const store = openStore(storeUrl)
   const [bytes, plan] = await Promise.all([store.get(jobKey(job)), store.get(planKey(job))])
   // Before its plan is made nobody has found out whether the provider exists and takes these settings.
   if (bytes === undefined || plan === undefined) return []
   const { provider } = jobOptionsSchema.parse(JSON.parse(bytes.toString()))
-  return [await providers.provider(provider.name, provider.options)]
+  return [{ name: provider.name, options: provider.options }]
 }
 
 function failedWholly(error: unknown): Round {

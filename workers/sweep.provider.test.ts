@@ -189,6 +189,37 @@ test('a worker sweeps its place when it starts, of whatever job, and says once w
   expect(await stateOf(provider, name)).toBeUndefined()
 })
 
+test('a shared worker also sweeps where rollouts were placed by settings, and passes over what is nowhere without any', async () => {
+  const [job, provider] = [newJob(), providers['local'] ?? docker.provider]
+  const rollout = await startRollout(job)
+  const name = await makeSandbox(provider, { job })
+  await rollout.terminate()
+  const stop = new AbortController()
+  const [said, asked]: [string[], unknown[]] = [[], []]
+  const box = { name: 'ssh', options: { host: 'box' } }
+  const sweeping = sweepRegularly({
+    client: temporal.environment().client,
+    providers: {
+      provider: async (kind, options) => {
+        asked.push({ name: kind, options })
+        return provider
+      },
+      close: async () => {},
+    },
+    providerNames: ['ssh'],
+    reached: () => Promise.resolve([box]),
+    storeUrl: 'file:///none',
+    log: (line) => said.push(line),
+    stop: stop.signal,
+    now: inAWhile,
+  })
+  await expect.poll(() => said).toEqual([`removing ${name} of ${job}.t.oracle.1: its rollout is over`])
+  stop.abort()
+  await sweeping
+  expect(asked).toEqual([box])
+  expect(await stateOf(provider, name)).toBeUndefined()
+})
+
 test('a container of another tool is never touched, whatever its name', async () => {
   const job = newJob()
   const name = `rc-${job}-t-oracle-1-0123456789abcdef`

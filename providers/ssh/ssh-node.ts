@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
 import { RollcallError } from '../../protocol/failure.ts'
+import { longestTimerMs } from '../../protocol/longest-timer.ts'
 import { scriptText } from '../host-sandbox/paths.ts'
 import { bootstrapScript, readProbe } from './node-probe.ts'
 import type { NodeProbe } from './node-probe.ts'
@@ -96,7 +97,7 @@ export class SshNode {
   }
 
   async #run(stream: SessionStream, call: Omit<NodeCall, 'verb'>): Promise<Answer> {
-    const timeout = AbortSignal.timeout(call.timeoutMs ?? answerTimeoutMs)
+    const timeout = AbortSignal.timeout(Math.min(call.timeoutMs ?? answerTimeoutMs, longestTimerMs))
     const signal = call.signal === undefined ? timeout : AbortSignal.any([timeout, call.signal])
     const stop = (): void => void stream.destroy(new Error(timeout.aborted ? 'no answer in time' : 'cancelled'))
     signal.addEventListener('abort', stop)
